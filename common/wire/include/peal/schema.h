@@ -1,0 +1,602 @@
+/* schema: the one table of everything Peal says over a link. Both codecs (peal/wire.h) and the C
+ * structs are generated from it.
+ *
+ * F(kind, name, arg, max): arg is the struct's name for STRUCT and LIST, otherwise `_`; max is the
+ * largest number of bytes (BYTES, STR) or items (LIST, IDS, MSGIDS), otherwise 0. Names are part of
+ * the JSON encoding, numbers of the binary one; neither is ever reused. docs/protocol.md says what
+ * each message means.
+ *
+ * Numbers: 1 to 63 between servers (ALPN peal-node/1), 64 to 111 between client and server
+ * (peal-bin/1, peal-json/1), 112 to 127 on multicast, 128 and up stored. A name is a canonical
+ * account name, 1 to 32 characters of up to 4 bytes. Times are Unix milliseconds; stamps are hybrid
+ * logical clocks (peal/base.h). A code is a negated enum peal_err, 0 for success. */
+#ifndef PEAL_SCHEMA_H
+#define PEAL_SCHEMA_H
+
+enum {
+    WIRE_NAME_MAX = 128,       /* bytes of a canonical name: 32 characters */
+    WIRE_ADDRESS_MAX = 64,     /* "[v6]:port" or "v4:port" */
+    WIRE_TEXT_MAX = 512,       /* prose of an error, a hint, a trace */
+    WIRE_REGISTER_MAX = 8192,  /* bytes of a register's value */
+    WIRE_BODY_MAX = 72 * 1024, /* bytes of a row's body: an envelope of 64 KiB of text */
+    WIRE_BUNDLE_MAX = 1024,    /* public key bundle */
+    WIRE_WRAPPED_MAX = 4096,   /* private keys under the password's wrapping key */
+    WIRE_ROSTER_MAX = 64,      /* servers in a roster, in this form of Peal */
+    WIRE_PAGE_ROWS = 64,       /* rows in a page, also bounded by WIRE_PAGE_BYTES */
+    WIRE_PAGE_BYTES = 128 * 1024,
+    WIRE_PAGE_IDS = 1024,
+    WIRE_PAGE_ITEMS = 512,
+    WIRE_ACK_MAX = 256,
+    WIRE_WATCH_MAX = 16,
+    WIRE_TOKEN_BYTES = 32,
+    WIRE_KEY_MAX = 64,
+};
+
+/* ---- embedded structs ---- */
+
+/* Where a node is. The signature is the node's own, over id, incarnation and address; a higher
+ * incarnation replaces a lower. */
+#define WIRE_FIELDS_contact(F)                                                                     \
+    F(ID, id, _, 0)                                                                                \
+    F(U64, incarnation, _, 0)                                                                      \
+    F(STR, address, _, WIRE_ADDRESS_MAX)                                                           \
+    F(BYTES, key, _, 32)                                                                           \
+    F(BYTES, signature, _, 64)
+
+#define WIRE_FIELDS_ballot(F)                                                                      \
+    F(U64, round, _, 0)                                                                            \
+    F(ID, node, _, 0)
+
+/* The admitted servers, dead or alive, sorted by id. `ring` is the id under which the ring was
+ * founded. */
+#define WIRE_FIELDS_roster(F)                                                                      \
+    F(ID, ring, _, 0)                                                                              \
+    F(U64, epoch, _, 0)                                                                            \
+    F(U8, replicas, _, 0)                                                                          \
+    F(IDS, members, _, WIRE_ROSTER_MAX)
+
+/* What a node says of itself in every ping and pong. */
+#define WIRE_FIELDS_node_state(F)                                                                  \
+    F(U64, epoch, _, 0)                                                                            \
+    F(U64, ready_epoch, _, 0)                                                                      \
+    F(ID, successor, _, 0)                                                                         \
+    F(ID, predecessor, _, 0)                                                                       \
+    F(ID, coordinator, _, 0)                                                                       \
+    F(U32, clients, _, 0)                                                                          \
+    F(U64, rows, _, 0)                                                                             \
+    F(BOOL, leaving, _, 0)
+
+/* An immutable row of a set. kind: enum wire_row_kind. `from` is filled in by the sender's server.
+ */
+#define WIRE_FIELDS_row(F)                                                                         \
+    F(ID, box, _, 0)                                                                               \
+    F(MSGID, id, _, 0)                                                                             \
+    F(U8, kind, _, 0)                                                                              \
+    F(STR, from, _, WIRE_NAME_MAX)                                                                 \
+    F(U64, stamp, _, 0)                                                                            \
+    F(U64, expires, _, 0)                                                                          \
+    F(BYTES, body, _, WIRE_BODY_MAX)
+
+/* A register as an acceptor holds it: the highest ballot it accepted, and that value. */
+#define WIRE_FIELDS_record(F)                                                                      \
+    F(ID, key, _, 0)                                                                               \
+    F(STRUCT, accepted, ballot, 0)                                                                 \
+    F(BYTES, value, _, WIRE_REGISTER_MAX)
+
+/* A line of an arc's inventory: space (enum step_space), key, and a digest of its state. */
+#define WIRE_FIELDS_item(F)                                                                        \
+    F(U8, space, _, 0)                                                                             \
+    F(BYTES, key, _, WIRE_KEY_MAX)                                                                 \
+    F(MSGID, digest, _, 0)
+
+#define WIRE_FIELDS_row_key(F)                                                                     \
+    F(ID, box, _, 0)                                                                               \
+    F(MSGID, id, _, 0)
+
+#define WIRE_FIELDS_server(F) F(STR, address, _, WIRE_ADDRESS_MAX)
+#define WIRE_FIELDS_name(F)   F(STR, name, _, WIRE_NAME_MAX)
+
+/* A server as another sees it. state: enum wire_node_status. */
+#define WIRE_FIELDS_node(F)                                                                        \
+    F(ID, id, _, 0)                                                                                \
+    F(STR, address, _, WIRE_ADDRESS_MAX)                                                           \
+    F(U64, incarnation, _, 0)                                                                      \
+    F(U8, state, _, 0)                                                                             \
+    F(ID, successor, _, 0)                                                                         \
+    F(ID, predecessor, _, 0)                                                                       \
+    F(U32, clients, _, 0)                                                                          \
+    F(U64, rows, _, 0)
+
+#define WIRE_STRUCTS(S)                                                                            \
+    S(contact)                                                                                     \
+    S(ballot)                                                                                      \
+    S(roster)                                                                                      \
+    S(node_state)                                                                                  \
+    S(row)                                                                                         \
+    S(record)                                                                                      \
+    S(item)                                                                                        \
+    S(row_key)                                                                                     \
+    S(server)                                                                                      \
+    S(name)                                                                                        \
+    S(node)
+
+/* ---- between servers: every message names the id it is for ---- */
+
+#define WIRE_NODE_HEADER(F)                                                                        \
+    F(ID, to, _, 0)                                                                                \
+    F(U64, stamp, _, 0)
+
+/* First on every link. `to` is zero when only an address was dialled. */
+#define WIRE_FIELDS_n_hello(F)                                                                     \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U16, version, _, 0)                                                                          \
+    F(STRUCT, contact, contact, 0)                                                                 \
+    F(STRUCT, roster, roster, 0)
+
+#define WIRE_FIELDS_n_ping(F)                                                                      \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, nonce, _, 0)                                                                            \
+    F(STRUCT, state, node_state, 0)
+#define WIRE_FIELDS_n_pong(F) WIRE_FIELDS_n_ping(F)
+
+#define WIRE_FIELDS_n_contacts(F)                                                                  \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(LIST, contacts, contact, WIRE_ROSTER_MAX)
+
+/* A node that is in no roster asks to be admitted; passed on to the coordinator. */
+#define WIRE_FIELDS_n_admit(F)                                                                     \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(STRUCT, contact, contact, 0)
+
+/* A decided roster. */
+#define WIRE_FIELDS_n_roster(F)                                                                    \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(STRUCT, roster, roster, 0)
+
+/* Single-decree Paxos for the roster of `epoch`; acceptors are the members of the roster before it
+ * and of the proposed one. */
+#define WIRE_FIELDS_n_roster_prepare(F)                                                            \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, epoch, _, 0)                                                                            \
+    F(STRUCT, ballot, ballot, 0)                                                                   \
+    F(STRUCT, base, roster, 0)
+#define WIRE_FIELDS_n_roster_promise(F)                                                            \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, epoch, _, 0)                                                                            \
+    F(STRUCT, ballot, ballot, 0)                                                                   \
+    F(U16, code, _, 0)                                                                             \
+    F(STRUCT, promised, ballot, 0)                                                                 \
+    F(STRUCT, accepted, ballot, 0)                                                                 \
+    F(STRUCT, roster, roster, 0)
+#define WIRE_FIELDS_n_roster_accept(F)                                                             \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, epoch, _, 0)                                                                            \
+    F(STRUCT, ballot, ballot, 0)                                                                   \
+    F(STRUCT, roster, roster, 0)
+#define WIRE_FIELDS_n_roster_accepted(F)                                                           \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, epoch, _, 0)                                                                            \
+    F(STRUCT, ballot, ballot, 0)                                                                   \
+    F(U16, code, _, 0)                                                                             \
+    F(STRUCT, promised, ballot, 0)
+
+/* CASPaxos on home(key) (Rystsov, "CASPaxos: Replicated State Machines without logs", 2018). */
+#define WIRE_FIELDS_n_reg_prepare(F)                                                               \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, epoch, _, 0)                                                                            \
+    F(U64, op, _, 0)                                                                               \
+    F(ID, key, _, 0)                                                                               \
+    F(STRUCT, ballot, ballot, 0)
+#define WIRE_FIELDS_n_reg_promise(F)                                                               \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, epoch, _, 0)                                                                            \
+    F(U64, op, _, 0)                                                                               \
+    F(U16, code, _, 0)                                                                             \
+    F(STRUCT, ballot, ballot, 0)                                                                   \
+    F(STRUCT, promised, ballot, 0)                                                                 \
+    F(STRUCT, accepted, ballot, 0)                                                                 \
+    F(BYTES, value, _, WIRE_REGISTER_MAX)
+#define WIRE_FIELDS_n_reg_accept(F)                                                                \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, epoch, _, 0)                                                                            \
+    F(U64, op, _, 0)                                                                               \
+    F(ID, key, _, 0)                                                                               \
+    F(STRUCT, ballot, ballot, 0)                                                                   \
+    F(BYTES, value, _, WIRE_REGISTER_MAX)
+#define WIRE_FIELDS_n_reg_accepted(F)                                                              \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, epoch, _, 0)                                                                            \
+    F(U64, op, _, 0)                                                                               \
+    F(U16, code, _, 0)                                                                             \
+    F(STRUCT, ballot, ballot, 0)                                                                   \
+    F(STRUCT, promised, ballot, 0)
+
+/* Sets. `hint` is the dead home server that a stand-in holds the row for, or zero. `push` asks the
+ * receiver to push the row to the recipient's server at once. */
+#define WIRE_FIELDS_n_set_put(F)                                                                   \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, epoch, _, 0)                                                                            \
+    F(U64, op, _, 0)                                                                               \
+    F(ID, hint, _, 0)                                                                              \
+    F(BOOL, push, _, 0)                                                                            \
+    F(STRUCT, row, row, 0)
+#define WIRE_FIELDS_n_set_ok(F)                                                                    \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, epoch, _, 0)                                                                            \
+    F(U64, op, _, 0)                                                                               \
+    F(U16, code, _, 0)
+#define WIRE_FIELDS_n_set_del(F)                                                                   \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, epoch, _, 0)                                                                            \
+    F(U64, op, _, 0)                                                                               \
+    F(ID, box, _, 0)                                                                               \
+    F(MSGIDS, ids, _, WIRE_ACK_MAX)
+/* Rows of a box with id > after, oldest first; `ids_only` answers with ids. */
+#define WIRE_FIELDS_n_set_list(F)                                                                  \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, epoch, _, 0)                                                                            \
+    F(U64, op, _, 0)                                                                               \
+    F(ID, box, _, 0)                                                                               \
+    F(MSGID, after, _, 0)                                                                          \
+    F(BOOL, ids_only, _, 0)
+#define WIRE_FIELDS_n_set_get(F)                                                                   \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, epoch, _, 0)                                                                            \
+    F(U64, op, _, 0)                                                                               \
+    F(ID, box, _, 0)                                                                               \
+    F(MSGIDS, ids, _, WIRE_PAGE_ROWS)
+#define WIRE_FIELDS_n_set_page(F)                                                                  \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, epoch, _, 0)                                                                            \
+    F(U64, op, _, 0)                                                                               \
+    F(U16, code, _, 0)                                                                             \
+    F(BOOL, more, _, 0)                                                                            \
+    F(MSGIDS, ids, _, WIRE_PAGE_IDS)                                                               \
+    F(LIST, rows, row, WIRE_PAGE_ROWS)
+
+/* Repair. The roster cuts the ring into arcs whose keys share one home; an arc is (from, to], both
+ * roster members' ids. */
+#define WIRE_FIELDS_n_arc_digest(F)                                                                \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, epoch, _, 0)                                                                            \
+    F(ID, from, _, 0)                                                                              \
+    F(ID, upto, _, 0)                                                                              \
+    F(MSGID, digest, _, 0)
+/* The sender's whole inventory of the arc in (space, key) order, from just after `after`; `more`
+ * when another page follows. */
+#define WIRE_FIELDS_n_arc_items(F)                                                                 \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, epoch, _, 0)                                                                            \
+    F(ID, from, _, 0)                                                                              \
+    F(ID, upto, _, 0)                                                                              \
+    F(BYTES, after, _, WIRE_KEY_MAX)                                                               \
+    F(BOOL, more, _, 0)                                                                            \
+    F(LIST, items, item, WIRE_PAGE_ITEMS)
+#define WIRE_FIELDS_n_pull(F)                                                                      \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, epoch, _, 0)                                                                            \
+    F(IDS, registers, _, WIRE_PAGE_ROWS)                                                           \
+    F(LIST, rows, row_key, WIRE_PAGE_ROWS)
+/* op != 0 asks for n_set_ok once all of it is durable: proof of possession. */
+#define WIRE_FIELDS_n_records(F)                                                                   \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, epoch, _, 0)                                                                            \
+    F(U64, op, _, 0)                                                                               \
+    F(LIST, records, record, WIRE_PAGE_ROWS)                                                       \
+    F(LIST, rows, row, WIRE_PAGE_ROWS)
+/* A new server asks a member of the old roster for all that the new roster makes it a home of; the
+ * member seals the old epoch by adopting the new one first. `cursor` is the last page's `next`. */
+#define WIRE_FIELDS_n_copy(F)                                                                      \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(STRUCT, roster, roster, 0)                                                                   \
+    F(U64, op, _, 0)                                                                               \
+    F(BYTES, cursor, _, WIRE_KEY_MAX)
+#define WIRE_FIELDS_n_copy_page(F)                                                                 \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, epoch, _, 0)                                                                            \
+    F(U64, op, _, 0)                                                                               \
+    F(U16, code, _, 0)                                                                             \
+    F(BOOL, more, _, 0)                                                                            \
+    F(BYTES, next, _, WIRE_KEY_MAX)                                                                \
+    F(LIST, records, record, WIRE_PAGE_ROWS)                                                       \
+    F(LIST, rows, row, WIRE_PAGE_ROWS)
+
+/* Where an account's session is (soft state at home(box)); generation fences older sessions. */
+#define WIRE_FIELDS_n_session_open(F)                                                              \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(ID, box, _, 0)                                                                               \
+    F(U64, generation, _, 0)                                                                       \
+    F(U64, active, _, 0)
+#define WIRE_FIELDS_n_session_ok(F)                                                                \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(ID, box, _, 0)                                                                               \
+    F(U16, code, _, 0)                                                                             \
+    F(U64, generation, _, 0)
+#define WIRE_FIELDS_n_session_close(F)                                                             \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(ID, box, _, 0)                                                                               \
+    F(U64, generation, _, 0)                                                                       \
+    F(U64, last_seen, _, 0)
+#define WIRE_FIELDS_n_session_taken(F)                                                             \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(ID, box, _, 0)                                                                               \
+    F(U64, generation, _, 0)
+#define WIRE_FIELDS_n_presence_get(F)                                                              \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, op, _, 0)                                                                               \
+    F(ID, box, _, 0)
+#define WIRE_FIELDS_n_presence(F)                                                                  \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, op, _, 0)                                                                               \
+    F(ID, box, _, 0)                                                                               \
+    F(BOOL, online, _, 0)                                                                          \
+    F(U64, last_seen, _, 0)                                                                        \
+    F(U64, generation, _, 0)
+#define WIRE_FIELDS_n_push(F)                                                                      \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(STRUCT, row, row, 0)
+#define WIRE_FIELDS_n_notice(F)                                                                    \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(ID, box, _, 0)                                                                               \
+    F(MSGIDS, ids, _, WIRE_ACK_MAX)
+
+/* ---- between client and server: req is the client's, echoed in the one answer ---- */
+
+#define WIRE_FIELDS_c_hello(F)                                                                     \
+    F(U16, version, _, 0)                                                                          \
+    F(STR, agent, _, WIRE_ADDRESS_MAX)
+#define WIRE_FIELDS_c_welcome(F)                                                                   \
+    F(U16, version, _, 0)                                                                          \
+    F(STR, agent, _, WIRE_ADDRESS_MAX)                                                             \
+    F(ID, server, _, 0)                                                                            \
+    F(U64, now, _, 0)                                                                              \
+    F(LIST, servers, server, WIRE_ROSTER_MAX)
+#define WIRE_FIELDS_c_error(F)                                                                     \
+    F(U64, req, _, 0)                                                                              \
+    F(U16, code, _, 0)                                                                             \
+    F(STR, message, _, WIRE_TEXT_MAX)                                                              \
+    F(STR, hint, _, WIRE_TEXT_MAX)
+#define WIRE_FIELDS_c_ok(F) F(U64, req, _, 0)
+#define WIRE_FIELDS_c_find(F)                                                                      \
+    F(U64, req, _, 0)                                                                              \
+    F(STR, name, _, WIRE_NAME_MAX)
+#define WIRE_FIELDS_c_user(F)                                                                      \
+    F(U64, req, _, 0)                                                                              \
+    F(STR, name, _, WIRE_NAME_MAX)                                                                 \
+    F(STR, display, _, WIRE_NAME_MAX)                                                              \
+    F(BYTES, bundle, _, WIRE_BUNDLE_MAX)                                                           \
+    F(BYTES, salt, _, 16)                                                                          \
+    F(U32, ops, _, 0)                                                                              \
+    F(U32, mem_kib, _, 0)                                                                          \
+    F(BOOL, online, _, 0)                                                                          \
+    F(U64, last_seen, _, 0)
+/* req_id makes a retry return the first outcome instead of "taken". */
+#define WIRE_FIELDS_c_register(F)                                                                  \
+    F(U64, req, _, 0)                                                                              \
+    F(MSGID, req_id, _, 0)                                                                         \
+    F(STR, name, _, WIRE_NAME_MAX)                                                                 \
+    F(STR, display, _, WIRE_NAME_MAX)                                                              \
+    F(BYTES, salt, _, 16)                                                                          \
+    F(U32, ops, _, 0)                                                                              \
+    F(U32, mem_kib, _, 0)                                                                          \
+    F(BYTES, auth, _, 32)                                                                          \
+    F(BYTES, bundle, _, WIRE_BUNDLE_MAX)                                                           \
+    F(BYTES, wrapped, _, WIRE_WRAPPED_MAX)
+#define WIRE_FIELDS_c_login(F)                                                                     \
+    F(U64, req, _, 0)                                                                              \
+    F(MSGID, req_id, _, 0)                                                                         \
+    F(STR, name, _, WIRE_NAME_MAX)                                                                 \
+    F(BYTES, auth, _, 32)
+#define WIRE_FIELDS_c_resume(F)                                                                    \
+    F(U64, req, _, 0)                                                                              \
+    F(STR, name, _, WIRE_NAME_MAX)                                                                 \
+    F(BYTES, token, _, WIRE_TOKEN_BYTES)
+#define WIRE_FIELDS_c_session(F)                                                                   \
+    F(U64, req, _, 0)                                                                              \
+    F(STR, name, _, WIRE_NAME_MAX)                                                                 \
+    F(STR, display, _, WIRE_NAME_MAX)                                                              \
+    F(U64, generation, _, 0)                                                                       \
+    F(BYTES, token, _, WIRE_TOKEN_BYTES)                                                           \
+    F(BYTES, bundle, _, WIRE_BUNDLE_MAX)                                                           \
+    F(BYTES, wrapped, _, WIRE_WRAPPED_MAX)
+#define WIRE_FIELDS_c_logout(F) F(U64, req, _, 0)
+/* kind: WIRE_ROW_MESSAGE or WIRE_ROW_RECEIPT. Answered by c_stored or c_unsent with the same id, in
+ * any order. */
+#define WIRE_FIELDS_c_send(F)                                                                      \
+    F(MSGID, id, _, 0)                                                                             \
+    F(STR, name, _, WIRE_NAME_MAX)                                                                 \
+    F(U8, kind, _, 0)                                                                              \
+    F(BYTES, body, _, WIRE_BODY_MAX)
+#define WIRE_FIELDS_c_stored(F) F(MSGIDS, ids, _, WIRE_ACK_MAX)
+#define WIRE_FIELDS_c_unsent(F)                                                                    \
+    F(MSGID, id, _, 0)                                                                             \
+    F(U16, code, _, 0)                                                                             \
+    F(STR, message, _, WIRE_TEXT_MAX)                                                              \
+    F(STR, hint, _, WIRE_TEXT_MAX)
+#define WIRE_FIELDS_c_deliver(F) F(LIST, rows, row, WIRE_PAGE_ROWS)
+/* The client has these rows on its disk; the ring forgets them. */
+#define WIRE_FIELDS_c_ack(F) F(MSGIDS, ids, _, WIRE_ACK_MAX)
+/* Replaces the set of names whose presence is pushed. */
+#define WIRE_FIELDS_c_watch(F) F(LIST, names, name, WIRE_WATCH_MAX)
+#define WIRE_FIELDS_c_presence(F)                                                                  \
+    F(STR, name, _, WIRE_NAME_MAX)                                                                 \
+    F(BOOL, online, _, 0)                                                                          \
+    F(U64, last_seen, _, 0)
+#define WIRE_FIELDS_c_ping(F)    F(U64, nonce, _, 0)
+#define WIRE_FIELDS_c_pong(F)    F(U64, nonce, _, 0)
+#define WIRE_FIELDS_c_servers(F) F(LIST, servers, server, WIRE_ROSTER_MAX)
+/* The server ends the session or the link. code TAKEN_OVER: do not come back by yourself. */
+#define WIRE_FIELDS_c_bye(F)                                                                       \
+    F(U16, code, _, 0)                                                                             \
+    F(STR, message, _, WIRE_TEXT_MAX)
+/* The ring as the server sees it; `observe` asks for c_ring at every change and for c_trace, on
+ * this link from now on. */
+#define WIRE_FIELDS_c_ring_get(F)                                                                  \
+    F(U64, req, _, 0)                                                                              \
+    F(BOOL, observe, _, 0)
+#define WIRE_FIELDS_c_ring(F)                                                                      \
+    F(U64, req, _, 0)                                                                              \
+    F(ID, seen_by, _, 0)                                                                           \
+    F(U64, at, _, 0)                                                                               \
+    F(BOOL, whole, _, 0)                                                                           \
+    F(U64, epoch, _, 0)                                                                            \
+    F(ID, coordinator, _, 0)                                                                       \
+    F(LIST, nodes, node, WIRE_ROSTER_MAX)
+#define WIRE_FIELDS_c_trace(F)                                                                     \
+    F(U64, at, _, 0)                                                                               \
+    F(ID, node, _, 0)                                                                              \
+    F(STR, kind, _, WIRE_ADDRESS_MAX)                                                              \
+    F(STR, text, _, WIRE_TEXT_MAX)
+
+/* ---- multicast ----
+ * m_beacon travels sealed under the ring's beacon key. m_probe and m_answer are for clients, which
+ * hold no ring key: in the clear, and trusted for nothing but an address to try; the fingerprint is
+ * checked against the pin by TLS. */
+#define WIRE_FIELDS_m_beacon(F)                                                                    \
+    F(STRUCT, contact, contact, 0)                                                                 \
+    F(ID, ring, _, 0)                                                                              \
+    F(U64, epoch, _, 0)                                                                            \
+    F(U32, size, _, 0)
+#define WIRE_FIELDS_m_probe(F) F(U16, version, _, 0)
+#define WIRE_FIELDS_m_answer(F)                                                                    \
+    F(U16, version, _, 0)                                                                          \
+    F(STR, address, _, WIRE_ADDRESS_MAX)                                                           \
+    F(BYTES, fingerprint, _, 32)
+
+/* ---- stored: never on a link; the values of a node's own spaces (docs/protocol.md) ---- */
+
+/* An account's register. `token` is the BLAKE2b-256 of the session token that may resume, `request`
+ * the last registration or login that changed it (a retry of the same one returns the first
+ * outcome). `salt`, ops, mem_kib: the client's Argon2id. */
+#define WIRE_FIELDS_s_account(F)                                                                   \
+    F(U8, version, _, 0)                                                                           \
+    F(STR, name, _, WIRE_NAME_MAX)                                                                 \
+    F(STR, display, _, WIRE_NAME_MAX)                                                              \
+    F(U64, created, _, 0)                                                                          \
+    F(U64, cred_epoch, _, 0)                                                                       \
+    F(U64, generation, _, 0)                                                                       \
+    F(BYTES, token, _, 32)                                                                         \
+    F(MSGID, request, _, 0)                                                                        \
+    F(STR, bcrypt, _, 64)                                                                          \
+    F(BYTES, salt, _, 16)                                                                          \
+    F(U32, ops, _, 0)                                                                              \
+    F(U32, mem_kib, _, 0)                                                                          \
+    F(BYTES, bundle, _, WIRE_BUNDLE_MAX)                                                           \
+    F(BYTES, wrapped, _, WIRE_WRAPPED_MAX)
+
+/* A row in STEP_ROWS under box ‖ id; `hint` is the home it is held for, or zero. */
+#define WIRE_FIELDS_s_row(F)                                                                       \
+    F(ID, hint, _, 0)                                                                              \
+    F(STRUCT, row, row, 0)
+
+/* An acceptor's state of a register, in STEP_REGISTERS under its key. */
+#define WIRE_FIELDS_s_register(F)                                                                  \
+    F(STRUCT, promised, ballot, 0)                                                                 \
+    F(STRUCT, accepted, ballot, 0)                                                                 \
+    F(BYTES, value, _, WIRE_REGISTER_MAX)
+
+/* The roster's acceptor: the decided roster, what was promised and accepted for the next epoch, and
+ * the epoch this node's copies are complete for. In STEP_META under "roster". */
+#define WIRE_FIELDS_s_roster(F)                                                                    \
+    F(STRUCT, decided, roster, 0)                                                                  \
+    F(U64, ready_epoch, _, 0)                                                                      \
+    F(STRUCT, promised, ballot, 0)                                                                 \
+    F(STRUCT, accepted, ballot, 0)                                                                 \
+    F(STRUCT, proposal, roster, 0)
+
+/* Contacts ever known, in STEP_META under "contacts". */
+#define WIRE_FIELDS_s_contacts(F) F(LIST, contacts, contact, 128)
+
+#define WIRE_MESSAGES(M)                                                                           \
+    M(1, n_hello)                                                                                  \
+    M(2, n_ping)                                                                                   \
+    M(3, n_pong)                                                                                   \
+    M(4, n_contacts)                                                                               \
+    M(5, n_admit)                                                                                  \
+    M(6, n_roster)                                                                                 \
+    M(7, n_roster_prepare)                                                                         \
+    M(8, n_roster_promise)                                                                         \
+    M(9, n_roster_accept)                                                                          \
+    M(10, n_roster_accepted)                                                                       \
+    M(11, n_reg_prepare)                                                                           \
+    M(12, n_reg_promise)                                                                           \
+    M(13, n_reg_accept)                                                                            \
+    M(14, n_reg_accepted)                                                                          \
+    M(15, n_set_put)                                                                               \
+    M(16, n_set_ok)                                                                                \
+    M(17, n_set_del)                                                                               \
+    M(18, n_set_list)                                                                              \
+    M(19, n_set_get)                                                                               \
+    M(20, n_set_page)                                                                              \
+    M(21, n_arc_digest)                                                                            \
+    M(22, n_arc_items)                                                                             \
+    M(23, n_pull)                                                                                  \
+    M(24, n_records)                                                                               \
+    M(25, n_copy)                                                                                  \
+    M(26, n_copy_page)                                                                             \
+    M(32, n_session_open)                                                                          \
+    M(33, n_session_ok)                                                                            \
+    M(34, n_session_close)                                                                         \
+    M(35, n_session_taken)                                                                         \
+    M(36, n_presence_get)                                                                          \
+    M(37, n_presence)                                                                              \
+    M(38, n_push)                                                                                  \
+    M(39, n_notice)                                                                                \
+    M(64, c_hello)                                                                                 \
+    M(65, c_welcome)                                                                               \
+    M(66, c_error)                                                                                 \
+    M(67, c_ok)                                                                                    \
+    M(68, c_find)                                                                                  \
+    M(69, c_user)                                                                                  \
+    M(70, c_register)                                                                              \
+    M(71, c_login)                                                                                 \
+    M(72, c_resume)                                                                                \
+    M(73, c_session)                                                                               \
+    M(74, c_logout)                                                                                \
+    M(75, c_send)                                                                                  \
+    M(76, c_stored)                                                                                \
+    M(77, c_unsent)                                                                                \
+    M(78, c_deliver)                                                                               \
+    M(79, c_ack)                                                                                   \
+    M(80, c_watch)                                                                                 \
+    M(81, c_presence)                                                                              \
+    M(82, c_ping)                                                                                  \
+    M(83, c_pong)                                                                                  \
+    M(84, c_servers)                                                                               \
+    M(85, c_bye)                                                                                   \
+    M(86, c_ring_get)                                                                              \
+    M(87, c_ring)                                                                                  \
+    M(88, c_trace)                                                                                 \
+    M(112, m_beacon)                                                                               \
+    M(113, m_probe)                                                                                \
+    M(114, m_answer)                                                                               \
+    M(128, s_account)                                                                              \
+    M(129, s_row)                                                                                  \
+    M(130, s_register)                                                                             \
+    M(131, s_roster)                                                                               \
+    M(132, s_contacts)
+
+enum {
+    WIRE_FIRST_SERVICE = 32,
+    WIRE_FIRST_CLIENT = 64,
+    WIRE_FIRST_MULTICAST = 112,
+    WIRE_FIRST_STORED = 128
+};
+
+enum { WIRE_VERSION = 1 };
+
+enum wire_row_kind {
+    WIRE_ROW_TOMBSTONE = 0, /* the row was acknowledged; stands until `expires` so that repair
+                               cannot bring it back */
+    WIRE_ROW_MESSAGE = 1,   /* body: an envelope */
+    WIRE_ROW_RECEIPT = 2,   /* body: a receipt signed by its author */
+};
+
+enum wire_node_status {
+    WIRE_NODE_DOWN = 0,
+    WIRE_NODE_UP = 1,
+    WIRE_NODE_JOINING = 2,
+    WIRE_NODE_LEAVING = 3
+};
+
+#endif

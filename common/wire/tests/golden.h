@@ -1,0 +1,85 @@
+/* Five messages and their encodings, kept so that neither format changes unnoticed. A change here
+ * is a change of the protocol. */
+#ifndef PEAL_WIRE_GOLDEN_H
+#define PEAL_WIRE_GOLDEN_H
+
+#include <peal/wire.h>
+
+struct golden {
+    uint16_t type;
+    union wire_any msg;
+    const char *hex;
+    const char *json;
+};
+
+static inline bool golden_message(unsigned i, struct golden *g)
+{
+    static const struct peal_id id = {{0x01, 0x02, 0x03, [ID_BYTES - 1] = 0xff}};
+    static const struct peal_msg_id msg_id = {{0x01, 0x94, [MSG_ID_BYTES - 1] = 0x7f}};
+    static const uint8_t body[] = {0x00, 0xfb, 0xff, 0xbe};
+    static struct wire_row row;
+    static struct peal_msg_id ids[2];
+    row = (struct wire_row){.box = id,
+                            .id = msg_id,
+                            .kind = WIRE_ROW_MESSAGE,
+                            .from = peal_bytes_str("zo\xc3\xab"),
+                            .stamp = UINT64_MAX,
+                            .expires = 1700000000000,
+                            .body = peal_bytes_of(body, sizeof body)};
+    ids[0] = msg_id;
+    ids[1] = (struct peal_msg_id){{0xff}};
+    switch (i) {
+    case 0:
+        *g = (struct golden){
+            .type = WIRE_c_send,
+            .msg.c_send = {.id = msg_id,
+                           .name = peal_bytes_str("bob"),
+                           .kind = WIRE_ROW_MESSAGE,
+                           .body = peal_bytes_of(body, sizeof body)},
+            .hex = "004b0194000000000000000000000000007f00000003626f62010000000400fbffbe",
+            .json = "{\"t\":\"c_send\",\"id\":\"0194000000000000000000000000007f\",\"name\":"
+                    "\"bob\",\"kind\":1,\"body\":\"APv_vg\"}"};
+        return true;
+    case 1:
+        *g = (struct golden){
+            .type = WIRE_c_deliver,
+            .msg.c_deliver = {.rows = {&row, 1}},
+            .hex = "004e0000000101020300000000000000000000000000000000ff019400000000000000000000000"
+                   "0007f01000000047a6fc3abffffffffffffffff0000018bcfe568000000000400fbffbe",
+            .json =
+                "{\"t\":\"c_deliver\",\"rows\":[{\"box\":"
+                "\"01020300000000000000000000000000000000ff\",\"id\":"
+                "\"0194000000000000000000000000007f\",\"kind\":1,\"from\":\"zo\xc3\xab\",\"stamp\":"
+                "\"18446744073709551615\",\"expires\":\"1700000000000\",\"body\":\"APv_vg\"}]}"};
+        return true;
+    case 2:
+        *g = (struct golden){.type = WIRE_c_error,
+                             .msg.c_error = {.req = 7,
+                                             .code = 12,
+                                             .message = peal_bytes_str("\"no\"\n\\"),
+                                             .hint = peal_bytes_str("")},
+                             .hex = "00420000000000000007000c00000006226e6f220a5c00000000",
+                             .json = "{\"t\":\"c_error\",\"req\":\"7\",\"code\":12,\"message\":"
+                                     "\"\\\"no\\\"\\u000a\\\\\",\"hint\":\"\"}"};
+        return true;
+    case 3:
+        *g = (struct golden){
+            .type = WIRE_c_ack,
+            .msg.c_ack = {.ids = {ids, 2}},
+            .hex = "004f000000020194000000000000000000000000007fff000000000000000000000000000000",
+            .json = "{\"t\":\"c_ack\",\"ids\":[\"0194000000000000000000000000007f\","
+                    "\"ff000000000000000000000000000000\"]}"};
+        return true;
+    case 4:
+        *g = (struct golden){
+            .type = WIRE_c_ring_get,
+            .msg.c_ring_get = {.req = UINT64_MAX, .observe = true},
+            .hex = "0056ffffffffffffffff01",
+            .json = "{\"t\":\"c_ring_get\",\"req\":\"18446744073709551615\",\"observe\":true}"};
+        return true;
+    default:
+        return false;
+    }
+}
+
+#endif
