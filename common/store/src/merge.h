@@ -1,0 +1,44 @@
+/* merge: what a reader sees: the durable pairs with the waiting writes laid over them. */
+#ifndef STORE_MERGE_H
+#define STORE_MERGE_H
+
+#include "queue.h"
+
+/* The durable side of a scan, in the order of the keys. */
+struct base_cursor {
+    /* Goes to the next pair: 1, then key is valid until the next call; 0 at the end; negative enum
+     * peal_err. */
+    int (*step)(struct base_cursor *c);
+    /* Whether the pair it stands on matches its checksum; then value is valid as long as key. */
+    bool (*sound)(struct base_cursor *c);
+    struct peal_bytes key, value;
+};
+
+struct scan {
+    enum store_space space;
+    struct peal_bytes from, to;
+    size_t limit;
+    store_each *each; /* NULL: only count */
+    void *arg;
+    uint64_t count;                     /* out */
+    uint8_t corrupt_key[STORE_KEY_MAX]; /* out, with PEAL_E_CORRUPT */
+    size_t corrupt_size;
+};
+
+enum { MERGE_LAYERS = 2 };
+
+/* layers: from the newest to the oldest. */
+PEAL_MUST int merge_scan(const struct queue *const layers[static MERGE_LAYERS],
+                         struct base_cursor *base, struct scan *s);
+
+enum merge_found {
+    MERGE_VALUE,  /* the entry's value, whatever is durable */
+    MERGE_ABSENT, /* it is not there, whatever is durable */
+    MERGE_BELOW,  /* what is durable; when nothing is, the entry's value, or absent when there is no
+                     entry */
+};
+
+enum merge_found merge_get(const struct queue *const layers[static MERGE_LAYERS],
+                           enum store_space space, struct peal_bytes key, const struct entry **e);
+
+#endif
