@@ -1,0 +1,162 @@
+/* chord: the overlay core. Ring upkeep, the roster, replica groups, the two kinds of replicated
+ * data, and their repair. Sans-I/O (peal/step.h). One object is one node.
+ *
+ * Not for: what a node does for people (peal/service.h), links, disks, discovery packets on the
+ * wire (the host's).
+ *
+ * Follows: P. Zave, "Reasoning about identifier spaces: how to make Chord correct" (TSE 2017), in
+ * the form for rings of 1 to r servers, in which successor list and predecessor are derived from
+ * the sorted list of live members; D. Rystsov, "CASPaxos" (2018) for registers; L. Lamport's
+ * single-decree Paxos for each roster epoch, one server at a time.
+ *
+ * Limits of this form: WIRE_ROSTER_MAX servers; each holds a link to every other. */
+#ifndef PEAL_CHORD_H
+#define PEAL_CHORD_H
+
+#include "peal/step.h"
+
+struct chord;
+
+enum {
+    CHORD_SUCCESSORS = 8,       /* r, the length of the successor list */
+    CHORD_REPLICAS_DEFAULT = 2, /* K; R = K + 1 copies */
+    CHORD_REPLICAS_MAX = 7,
+    CHORD_JOINS_MAX = 16,     /* addresses given with --join */
+    CHORD_CONTACTS_MAX = 128, /* nodes known, admitted or not */
+    CHORD_OPS_DEFAULT = 1024, /* register and set operations under way that this node began */
+    CHORD_TOMBSTONE_MS_DAYS = 30,
+    CHORD_CONTACT_BODY_MAX = ID_BYTES + 8 + 4 + WIRE_ADDRESS_MAX,
+};
+
+/* What a contact's signature covers: id (20), incarnation (u64), address (u32 length and bytes), in
+ * the domain CHORD_CONTACT_DOMAIN (cry_sign). Returns how many bytes; the address is at most
+ * WIRE_ADDRESS_MAX. */
+#define CHORD_CONTACT_DOMAIN "peal.contact.1"
+size_t chord_contact_body(const struct wire_contact *w, uint8_t out[static CHORD_CONTACT_BODY_MAX]);
+
+/* A node's life.
+ *
+ *   DISCOVERING --a ring answers--> ASKING --in a roster--> COPYING --copies of a sealed
+ * majority--> MEMBER --LEAVE--> LEFT |                                                     ^ ^
+ *        +--nobody answers, lowest id of those heard:
+ * founds---|---------------------------------------+
+ *        +--a roster on disk that names this node--------------+ (straight to MEMBER when it was
+ * ready before)
+ *
+ * | state       | answers register and set requests | counted in quorums | beacons             |
+ * | DISCOVERING | no                                | no                 | yes                 |
+ * | ASKING      | no                                | no                 | yes                 |
+ * | COPYING     | sets: yes; registers: refuses BUSY| no                 | no                  |
+ * | MEMBER      | yes                               | yes                | coordinator, or when
+ * alone | | LEFT        | no                                | as the roster says | no |
+ */
+enum chord_state { CHORD_DISCOVERING, CHORD_ASKING, CHORD_COPYING, CHORD_MEMBER, CHORD_LEFT };
+
+const char *chord_state_name(enum chord_state s);
+
+/* What the layer above answers and learns. Called from within chord_step and the operations below,
+ * with the update of that step; may begin further operations. All views are valid during the call
+ * only. */
+struct chord_app {
+    void *ctx;
+    /* The change function of chord_reg_change, on the value read by a quorum (old.n == 0: the
+     * register is empty). Returns 1 with *value (valid until the next call into chord, at most
+     * WIRE_REGISTER_MAX) to write it, 0 to leave it (the identity: then the read is still
+     * linearizable), or a negative error to end the operation with it. May be called more than
+     * once. */
+    int (*reg_change)(void *ctx, uint64_t token, struct peal_bytes old, struct peal_bytes *value);
+    /* The end of a register operation: err 0 and the value that is decided now; the change
+     * function's error; PEAL_E_UNKNOWN (the change may or may not have happened, or may happen
+     * yet); PEAL_E_UNAVAILABLE (no quorum was reached: nothing was written). */
+    void (*reg_done)(void *ctx, struct step_update *u, uint64_t token, int err,
+                     struct peal_bytes value);
+    /* The end of chord_set_put: 0 once W copies are durable; PEAL_E_UNKNOWN, PEAL_E_UNAVAILABLE,
+     * PEAL_E_NO_SPACE. */
+    void (*set_done)(void *ctx, struct step_update *u, uint64_t token, int err);
+    /* A page of chord_set_read, oldest first; last: no more calls for this token. err < 0: the read
+     * is over (and last is true); PEAL_E_UNAVAILABLE when fewer homes answered than make it
+     * complete (what they had was given before). */
+    void (*set_rows)(void *ctx, struct step_update *u, uint64_t token, int err,
+                     const struct wire_row *rows, size_t n, bool last);
+    /* At a home of row->box: the row is being written in this update. push: this home is the one to
+     * push it. */
+    void (*row_stored)(void *ctx, struct step_update *u, const struct wire_row *row, bool push);
+    /* A node message of type >= WIRE_FIRST_SERVICE from an admitted, live member (or from this node
+     * itself). msg: the decoded struct. */
+    void (*message)(void *ctx, struct step_update *u, const struct peal_id *from, uint16_t type,
+                    const void *msg);
+    /* The set of live members, the roster, or this node's own state changed (the new view is
+     * chord_ring's). */
+    void (*changed)(void *ctx, struct step_update *u);
+};
+
+struct chord_config {
+    struct peal_id self;
+    struct wire_contact contact; /* this node's, signed; the views must outlive chord_init only */
+    struct peal_bytes joins[CHORD_JOINS_MAX];
+    size_t joins_n;
+    bool discovery;   /* beacons can be heard: wait for some before founding a ring */
+    uint8_t replicas; /* K, used when this node founds the ring; else the ring's own counts */
+    uint32_t ops_max;
+    uint64_t seed;
+    struct chord_app app;
+};
+
+size_t chord_size(const struct chord_config *cfg);
+/* mem: chord_size(cfg) bytes, 16-byte aligned, the caller's for as long as the object is used. */
+PEAL_MUST int chord_init(void *mem, const struct chord_config *cfg, struct chord **out);
+
+/* Feeds one event. Client links' events are not for this core. Appends effects to u. */
+void chord_step(struct chord *c, const struct step_event *ev, struct step_update *u);
+/* When the next TIMER event is due, in the events' monotonic microseconds; UINT64_MAX: not at all.
+ */
+uint64_t chord_deadline(const struct chord *c);
+
+/* ---- operations: ev is the event in whose step they are called ---- */
+
+/* Reads the register key at a quorum, applies app.reg_change, writes what it returns at a quorum;
+ * ends with app.reg_done, within timeout_us. Linearizable. PEAL_E_BUSY when ops_max operations are
+ * under way. Contention backs off at random. */
+PEAL_MUST int chord_reg_change(struct chord *c, const struct step_event *ev, struct step_update *u,
+                               uint64_t token, const struct peal_id *key, uint64_t timeout_us);
+/* Writes row to home(row->box), stand-ins taking the place of homes that are down; ends with
+ * app.set_done. Idempotent by (box, id). push: ask the first live home to push the row
+ * (app.row_stored there). */
+PEAL_MUST int chord_set_put(struct chord *c, const struct step_event *ev, struct step_update *u,
+                            uint64_t token, const struct wire_row *row, bool push,
+                            uint64_t timeout_us);
+/* Deletes rows at all live homes, leaving tombstones (none when the ring keeps one copy). Nothing
+ * comes back: what a home missed, repair brings. n <= WIRE_ACK_MAX. */
+void chord_set_del(struct chord *c, const struct step_event *ev, struct step_update *u,
+                   const struct peal_id *box, const struct peal_msg_id *ids, size_t n);
+/* Reads the union of box's rows over its live homes, with id > after (NULL: all), in pages;
+ * app.set_rows. */
+PEAL_MUST int chord_set_read(struct chord *c, const struct step_event *ev, struct step_update *u,
+                             uint64_t token, const struct peal_id *box,
+                             const struct peal_msg_id *after, uint64_t timeout_us);
+/* Sends a service message to a member, or to this node itself (then through STEP_SELF). The `to`
+ * and `stamp` fields are filled in here. PEAL_E_UNAVAILABLE when no link to it is up. msg: the
+ * struct wire_NAME of type, not const for that reason. */
+PEAL_MUST int chord_send(struct chord *c, struct step_update *u, const struct peal_id *to,
+                         uint16_t type, void *msg, bool eager);
+
+/* ---- views ---- */
+
+enum chord_state chord_state(const struct chord *c);
+/* The homes of key, nearest first; returns how many (<= CHORD_REPLICAS_MAX + 1; 0 without a
+ * roster). */
+size_t chord_home(const struct chord *c, const struct peal_id *key,
+                  struct peal_id out[static CHORD_REPLICAS_MAX + 1]);
+bool chord_is_home(const struct chord *c, const struct peal_id *key);
+bool chord_is_up(const struct chord *c, const struct peal_id *node);
+uint64_t chord_stamp(struct chord *c, const struct step_event *ev);
+/* The ring as this node sees it; strings and lists in a. `whole`: the live members' own reports
+ * agree: each one's successor and predecessor are its neighbours in the sorted list of live
+ * members, and all are ready in one epoch. */
+void chord_ring(const struct chord *c, struct arena *a, struct wire_c_ring *out);
+/* Addresses of the live members, this node's first. */
+void chord_servers(const struct chord *c, struct arena *a, struct wire_server_list *out);
+/* What the service reports of this node in pings. */
+void chord_set_load(struct chord *c, uint32_t clients);
+
+#endif

@@ -1,0 +1,142 @@
+/* acceptor: a register's acceptor (Rystsov's CASPaxos). A ballot's round begins with the epoch, so
+ * that every ballot of a new epoch outdoes those of the one before: a value that was accepted too
+ * late there can never hide one decided here. */
+#include "inner.h"
+
+#include <string.h>
+
+int reg_decode(struct peal_bytes stored, struct reg_state *out)
+{
+    union wire_any m;
+    uint16_t type = 0;
+    struct arena none;
+    arena_init(&none, NULL, 0);
+    int err = wire_decode(stored.p, stored.n, &type, &m, sizeof m, &none);
+    if (err < 0 || type != WIRE_s_register)
+        return PEAL_E_CORRUPT;
+    *out = (struct reg_state){.promised = m.s_register.promised,
+                              .accepted = m.s_register.accepted,
+                              .value = m.s_register.value};
+    return 0;
+}
+
+/* What this very update writes, the store does not yet show. */
+static bool in_update(const struct chord *c, const struct peal_id *key, struct peal_bytes *v)
+{
+    for (size_t i = c->u->n; i > 0; i--) {
+        const struct step_effect *e = &c->u->effects[i - 1];
+        if (e->kind != STEP_WRITE || e->space != STEP_REGISTERS ||
+            !peal_bytes_eq(e->key, id_bytes(key)))
+            continue;
+        CHECK(e->op == STEP_PUT);
+        *v = e->bytes;
+        return true;
+    }
+    return false;
+}
+
+int reg_load(struct chord *c, const struct peal_id *key, struct reg_state *out)
+{
+    struct peal_bytes v;
+    *out = (struct reg_state){0};
+    if (in_update(c, key, &v))
+        return reg_decode(v, out);
+    int err = c->rd->get(c->rd->ctx, STEP_REGISTERS, id_bytes(key), &c->scratch, &v);
+    if (err == PEAL_E_NOT_FOUND)
+        return 0;
+    return err < 0 ? err : reg_decode(v, out);
+}
+
+static void reg_save(struct chord *c, const struct peal_id *key, const struct reg_state *r)
+{
+    struct wire_s_register s = {
+        .promised = r->promised, .accepted = r->accepted, .value = r->value};
+    uint8_t mem[WIRE_REGISTER_MAX + 128];
+    struct wr w;
+    wr_init(&w, mem, sizeof mem);
+    int err = wire_encode(WIRE_s_register, &s, &w);
+    CHECK(err == 0);
+    step_write(c->u, STEP_REGISTERS, STEP_PUT, id_bytes(key), peal_bytes_of(mem, w.n));
+    mark_dirty(c, key);
+}
+
+/* A copy counts as a late acceptance. */
+void reg_merge(struct chord *c, const struct wire_record *r)
+{
+    size_t mark = c->scratch.used;
+    struct reg_state s;
+    int err = reg_load(c, &r->key, &s);
+    if (err == 0 && r->accepted.round != 0 && ballot_cmp(&r->accepted, &s.promised) >= 0 &&
+        ballot_cmp(&r->accepted, &s.accepted) > 0) {
+        s.promised = s.accepted = r->accepted;
+        s.value = r->value;
+        reg_save(c, &r->key, &s);
+    } else if (err < 0) {
+        step_trace(c->u, STEP_WARN, "store", "a register cannot be read: %s", err_prose(err));
+    }
+    c->scratch.used = mark;
+}
+
+/* Whether this node may vote on key in epoch. */
+static int may_vote(struct chord *c, const struct source *src, uint64_t epoch,
+                    const struct peal_id *key, const struct wire_ballot *b)
+{
+    if (c->store_err < 0)
+        return c->store_err;
+    if (epoch != c->roster.epoch || b->round >> ROUND_BITS != epoch) {
+        if (epoch < c->roster.epoch)
+            roster_tell(c, src);
+        return PEAL_E_STALE;
+    }
+    if (c->state != CHORD_MEMBER)
+        return PEAL_E_BUSY;
+    return roster_is_home(&c->roster, key, &c->cfg.self) ? 0 : PEAL_E_STALE;
+}
+
+void on_reg_prepare(struct chord *c, const struct source *src, const struct wire_n_reg_prepare *m)
+{
+    size_t mark = c->scratch.used;
+    struct reg_state s = {0};
+    int code = may_vote(c, src, m->epoch, &m->key, &m->ballot);
+    if (code == 0)
+        code = reg_load(c, &m->key, &s);
+    /* the same ballot twice is a proposer's that has restarted and forgotten it: it could be for
+     * another value */
+    if (code == 0 && ballot_cmp(&m->ballot, &s.promised) <= 0)
+        code = PEAL_E_REFUSED;
+    if (code == 0) {
+        s.promised = m->ballot;
+        reg_save(c, &m->key, &s);
+    }
+    struct wire_n_reg_promise a = {.epoch = c->roster.epoch,
+                                   .op = m->op,
+                                   .code = (uint16_t)-code,
+                                   .ballot = m->ballot,
+                                   .promised = s.promised,
+                                   .accepted = s.accepted,
+                                   .value = s.value};
+    answer(c, src, WIRE_n_reg_promise, &a);
+    c->scratch.used = mark;
+}
+
+void on_reg_accept(struct chord *c, const struct source *src, const struct wire_n_reg_accept *m)
+{
+    size_t mark = c->scratch.used;
+    struct reg_state s = {0};
+    int code = may_vote(c, src, m->epoch, &m->key, &m->ballot);
+    if (code == 0)
+        code = reg_load(c, &m->key, &s);
+    if (code == 0 && ballot_cmp(&m->ballot, &s.promised) < 0)
+        code = PEAL_E_REFUSED;
+    if (code == 0) {
+        s = (struct reg_state){.promised = m->ballot, .accepted = m->ballot, .value = m->value};
+        reg_save(c, &m->key, &s);
+    }
+    struct wire_n_reg_accepted a = {.epoch = c->roster.epoch,
+                                    .op = m->op,
+                                    .code = (uint16_t)-code,
+                                    .ballot = m->ballot,
+                                    .promised = s.promised};
+    answer(c, src, WIRE_n_reg_accepted, &a);
+    c->scratch.used = mark;
+}

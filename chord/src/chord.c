@@ -1,0 +1,440 @@
+/* chord: the object's memory, its life, and where events and messages go. The parts are listed in
+ * inner.h. */
+#include "inner.h"
+
+#include <string.h>
+
+_Static_assert(offsetof(struct wire_n_hello, to) == offsetof(struct header, to) &&
+                   offsetof(struct wire_n_hello, stamp) == offsetof(struct header, stamp) &&
+                   offsetof(struct wire_n_set_put, stamp) == offsetof(struct header, stamp) &&
+                   offsetof(struct wire_n_notice, stamp) == offsetof(struct header, stamp),
+               "messages between nodes begin with the header");
+
+enum { ALIGN = 16, POOL_PER_OP = 2, POOL_SPARE = 256 };
+
+static size_t round_up(size_t n)
+{
+    return (n + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+static uint32_t pool_blocks(const struct chord_config *cfg)
+{
+    return POOL_PER_OP * cfg->ops_max + POOL_SPARE;
+}
+
+size_t chord_size(const struct chord_config *cfg)
+{
+    CHECK(cfg->ops_max > 0 && cfg->ops_max <= SLAB_MAX);
+    return round_up(sizeof(struct chord)) + SCRATCH_BYTES +
+           round_up(slab_size(cfg->ops_max, sizeof(struct reg_op))) +
+           round_up(slab_size(cfg->ops_max, sizeof(struct put_op))) +
+           round_up(slab_size(cfg->ops_max, sizeof(struct read_op))) +
+           round_up(pool_size(pool_blocks(cfg)));
+}
+
+static int take_config(struct chord *c, const struct chord_config *cfg)
+{
+    if (cfg->replicas > CHORD_REPLICAS_MAX || cfg->joins_n > CHORD_JOINS_MAX ||
+        cfg->app.reg_change == NULL || cfg->app.reg_done == NULL || cfg->app.set_done == NULL ||
+        cfg->app.set_rows == NULL || cfg->app.row_stored == NULL || cfg->app.message == NULL ||
+        cfg->app.changed == NULL)
+        return PEAL_E_USAGE;
+    int err = contact_take(&c->self, &cfg->contact);
+    if (err < 0)
+        return err;
+    if (!id_eq(&c->self.id, &cfg->self))
+        return PEAL_E_USAGE;
+    c->cfg = *cfg;
+    memset(&c->cfg.contact, 0, sizeof c->cfg.contact);
+    for (size_t i = 0; i < cfg->joins_n; i++) {
+        if (cfg->joins[i].n == 0 || cfg->joins[i].n > WIRE_ADDRESS_MAX)
+            return PEAL_E_USAGE;
+        memcpy(c->joins[i].address, cfg->joins[i].p, cfg->joins[i].n);
+        c->joins[i].n = cfg->joins[i].n;
+        c->cfg.joins[i] = (struct peal_bytes){0};
+    }
+    return 0;
+}
+
+int chord_init(void *mem, const struct chord_config *cfg, struct chord **out)
+{
+    CHECK(mem != NULL && (uintptr_t)mem % ALIGN == 0);
+    struct chord *c = mem;
+    uint8_t *at = (uint8_t *)mem + round_up(sizeof *c);
+    memset(c, 0, sizeof *c);
+    int err = take_config(c, cfg);
+    if (err < 0)
+        return err;
+    rng_init(&c->rng, cfg->seed);
+    c->state = CHORD_DISCOVERING;
+    c->ops_us = UINT64_MAX;
+    arena_init(&c->scratch, at, SCRATCH_BYTES);
+    at += SCRATCH_BYTES;
+    slab_init(&c->regs, at, cfg->ops_max, sizeof(struct reg_op));
+    at += round_up(slab_size(cfg->ops_max, sizeof(struct reg_op)));
+    slab_init(&c->puts, at, cfg->ops_max, sizeof(struct put_op));
+    at += round_up(slab_size(cfg->ops_max, sizeof(struct put_op)));
+    slab_init(&c->reads, at, cfg->ops_max, sizeof(struct read_op));
+    at += round_up(slab_size(cfg->ops_max, sizeof(struct read_op)));
+    pool_init(&c->pool, at, pool_blocks(cfg));
+    *out = c;
+    return 0;
+}
+
+void note_call(struct chord *c, const struct step_event *ev, struct step_update *u)
+{
+    CHECK(ev->now_us >= c->now && ev->reader != NULL && u != NULL);
+    c->now = ev->now_us;
+    c->wall = ev->wall_ms;
+    c->rd = ev->reader;
+    c->u = u;
+}
+
+uint64_t jitter(struct chord *c, uint64_t us)
+{
+    return us / 2 + rng_below(&c->rng, us + 1);
+}
+
+void hold_answer(struct chord *c)
+{
+    step_write(c->u, STEP_META, STEP_PUT, peal_bytes_str("held"), (struct peal_bytes){0});
+}
+
+const char *short_id(const struct peal_id *id, char out[static 9])
+{
+    peal_hex(id->b, 4, out);
+    return out;
+}
+
+void set_state(struct chord *c, enum chord_state s)
+{
+    if (s == c->state)
+        return;
+    step_trace(c->u, STEP_INFO, "state", "%s, was %s", chord_state_name(s),
+               chord_state_name(c->state));
+    c->state = s;
+    c->changed = c->state_news = true;
+    coordinator_update(c);
+}
+
+/* ---- messages ---- */
+
+static void dispatch_data(struct chord *c, const struct source *src, uint16_t type,
+                          union wire_any *m)
+{
+    switch (type) {
+    case WIRE_n_reg_prepare:
+        on_reg_prepare(c, src, &m->n_reg_prepare);
+        break;
+    case WIRE_n_reg_promise:
+        on_reg_promise(c, src, &m->n_reg_promise);
+        break;
+    case WIRE_n_reg_accept:
+        on_reg_accept(c, src, &m->n_reg_accept);
+        break;
+    case WIRE_n_reg_accepted:
+        on_reg_accepted(c, src, &m->n_reg_accepted);
+        break;
+    case WIRE_n_set_put:
+        on_set_put(c, src, &m->n_set_put);
+        break;
+    case WIRE_n_set_ok:
+        on_set_ok(c, src, &m->n_set_ok);
+        break;
+    case WIRE_n_set_del:
+        on_set_del(c, src, &m->n_set_del);
+        break;
+    case WIRE_n_set_list:
+        on_set_list(c, src, &m->n_set_list);
+        break;
+    case WIRE_n_set_get:
+        on_set_get(c, src, &m->n_set_get);
+        break;
+    case WIRE_n_set_page:
+        on_set_page(c, src, &m->n_set_page);
+        break;
+    default:
+        break;
+    }
+}
+
+static void dispatch_repair(struct chord *c, const struct source *src, uint16_t type,
+                            union wire_any *m)
+{
+    switch (type) {
+    case WIRE_n_arc_digest:
+        on_arc_digest(c, src, &m->n_arc_digest);
+        break;
+    case WIRE_n_arc_items:
+        on_arc_items(c, src, &m->n_arc_items);
+        break;
+    case WIRE_n_pull:
+        on_pull(c, src, &m->n_pull);
+        break;
+    case WIRE_n_records:
+        on_records(c, src, &m->n_records);
+        break;
+    case WIRE_n_copy:
+        on_copy(c, src, &m->n_copy);
+        break;
+    case WIRE_n_copy_page:
+        on_copy_page(c, src, &m->n_copy_page);
+        break;
+    default:
+        break;
+    }
+}
+
+void dispatch(struct chord *c, const struct source *src, uint16_t type, union wire_any *m)
+{
+    switch (type) {
+    case WIRE_n_ping:
+        on_ping(c, src, &m->n_ping);
+        break;
+    case WIRE_n_pong:
+        on_pong(c, src, &m->n_pong);
+        break;
+    case WIRE_n_contacts:
+        on_contacts(c, src, &m->n_contacts);
+        break;
+    case WIRE_n_admit:
+        on_admit(c, src, &m->n_admit);
+        break;
+    case WIRE_n_roster:
+        roster_learn(c, src, &m->n_roster.roster);
+        break;
+    case WIRE_n_roster_prepare:
+        on_roster_prepare(c, src, &m->n_roster_prepare);
+        break;
+    case WIRE_n_roster_promise:
+        on_roster_promise(c, src, &m->n_roster_promise);
+        break;
+    case WIRE_n_roster_accept:
+        on_roster_accept(c, src, &m->n_roster_accept);
+        break;
+    case WIRE_n_roster_accepted:
+        on_roster_accepted(c, src, &m->n_roster_accepted);
+        break;
+    default:
+        if (type >= WIRE_n_arc_digest)
+            dispatch_repair(c, src, type, m);
+        else
+            dispatch_data(c, src, type, m);
+        break;
+    }
+}
+
+static bool from_nobody(const struct source *src, uint16_t type)
+{
+    return src->link == STEP_SELF &&
+           (type == WIRE_n_ping || type == WIRE_n_pong || type == WIRE_n_contacts ||
+            type == WIRE_n_copy || type == WIRE_n_copy_page || type == WIRE_n_hello);
+}
+
+static void on_message(struct chord *c, const struct source *src, uint16_t type, union wire_any *m)
+{
+    CHECK(!from_nobody(src, type));
+    if (type < WIRE_FIRST_SERVICE) {
+        dispatch(c, src, type, m);
+        return;
+    }
+    if (is_self(c, &src->id) || chord_is_up(c, &src->id))
+        c->cfg.app.message(c->cfg.app.ctx, c->u, &src->id, type, m);
+}
+
+static void on_received(struct chord *c, const struct step_event *ev)
+{
+    union wire_any m;
+    uint16_t type = 0;
+    struct source src = {.id = c->cfg.self, .link = ev->link};
+    int err = wire_decode(ev->bytes.p, ev->bytes.n, &type, &m, sizeof m, &c->scratch);
+    if (ev->link == STEP_SELF) {
+        CHECK(err == 0);
+        on_message(c, &src, type, &m);
+        return;
+    }
+    struct node_link *l = link_of(c, ev->link);
+    if (l == NULL)
+        return; /* it was closed meanwhile */
+    if (err < 0 || type >= WIRE_FIRST_CLIENT) {
+        drop_link(c, l, PEAL_E_MALFORMED,
+                  err < 0 ? err_prose(err) : "not a message between servers");
+        return;
+    }
+    struct header h;
+    memcpy(&h, &m, sizeof h);
+    if (!id_is_zero(&h.to) && !is_self(c, &h.to)) {
+        drop_link(c, l, PEAL_E_REFUSED, "a message for another node");
+        return;
+    }
+    l->heard_us = c->now;
+    if (clk_seen(&c->clk, h.stamp, c->wall) < 0 && !l->hello)
+        step_trace(c->u, STEP_WARN, "clock", "a node's clock is far ahead of this one's");
+    if (type == WIRE_n_hello) {
+        on_hello(c, l, &m.n_hello);
+        return;
+    }
+    if (!l->hello) {
+        drop_link(c, l, PEAL_E_MALFORMED, "hello must come first");
+        return;
+    }
+    src.id = l->peer;
+    on_message(c, &src, type, &m);
+}
+
+int chord_send(struct chord *c, struct step_update *u, const struct peal_id *to, uint16_t type,
+               void *msg, bool eager)
+{
+    CHECK(type >= WIRE_FIRST_SERVICE && type < WIRE_FIRST_CLIENT);
+    c->u = u;
+    if (is_self(c, to)) {
+        send_on(c, STEP_SELF, to, type, msg, eager);
+        return 0;
+    }
+    const struct peer *p = peer_of(c, to);
+    if (p == NULL || !p->up || p->link == STEP_NO_LINK)
+        return PEAL_E_UNAVAILABLE;
+    send_on(c, p->link, to, type, msg, eager);
+    return 0;
+}
+
+/* ---- events ---- */
+
+static void on_start(struct chord *c)
+{
+    contacts_load(c);
+    roster_load(c);
+    found_start(c);
+    c->repair_us = c->now + jitter(c, REPAIR_EVERY_US);
+    c->sweep.due_us = c->now + jitter(c, SECOND);
+    c->sweep.again = true;
+    if (c->roster.epoch == 0)
+        return;
+    if (!roster_has(&c->roster,
+                    &c->cfg.self)) { /* another identity's disk: it cannot speak for this node */
+        step_trace(c->u, STEP_WARN, "refused", "the stored roster does not name this node");
+        memset(&c->roster, 0, sizeof c->roster);
+        return;
+    }
+    arcs_rebuild(c);
+    set_state(c, c->ready_epoch == c->roster.epoch ? CHORD_MEMBER : CHORD_COPYING);
+    if (c->state == CHORD_COPYING)
+        copy_begin(c);
+    coordinator_update(c);
+}
+
+/* The host's word on this node's own address. */
+static void on_contact(struct chord *c, struct peal_bytes bytes)
+{
+    union wire_any m;
+    uint16_t type = 0;
+    int err = wire_decode(bytes.p, bytes.n, &type, &m, sizeof m, &c->scratch);
+    CHECK(err == 0 && type == WIRE_n_contacts && m.n_contacts.contacts.n == 1);
+    struct contact k;
+    err = contact_take(&k, &m.n_contacts.contacts.v[0]);
+    CHECK(err == 0 && is_self(c, &k.id));
+    c->self = k;
+    c->changed = true;
+    step_trace(c->u, STEP_INFO, "address", "this node is at %.*s", (int)k.address_n,
+               (const char *)k.address);
+    struct wire_contact v = contact_view(&c->self);
+    for (size_t i = 0; i < c->peers_n; i++) {
+        struct wire_n_contacts n = {.contacts = {.v = &v, .n = 1}};
+        if (c->peers[i].used)
+            (void)send_to(c, &c->peers[i].contact.id, WIRE_n_contacts, &n);
+    }
+}
+
+static void on_timer(struct chord *c)
+{
+    members_timer(c);
+    found_timer(c);
+    admit_timer(c);
+    copy_timer(c);
+    repair_timer(c);
+    sweep_timer(c);
+    c->tick_us = c->now + TICK_US;
+}
+
+static void ops_timer(struct chord *c)
+{
+    c->ops_us = UINT64_MAX; /* each timer below puts its operations' wake-ups back */
+    regs_timer(c);
+    puts_timer(c);
+    reads_timer(c);
+}
+
+static void on_event(struct chord *c, const struct step_event *ev)
+{
+    union wire_any m;
+    uint16_t type = 0;
+    switch (ev->kind) {
+    case STEP_START:
+        on_start(c);
+        break;
+    case STEP_RECEIVED:
+        on_received(c, ev);
+        break;
+    case STEP_LINK_UP:
+        on_link_up(c, ev);
+        break;
+    case STEP_LINK_DOWN:
+        on_link_down(c, ev);
+        break;
+    case STEP_TIMER:
+        break;
+    case STEP_BEACON:
+        if (wire_decode(ev->bytes.p, ev->bytes.n, &type, &m, sizeof m, &c->scratch) == 0 &&
+            type == WIRE_m_beacon)
+            on_beacon(c, &m.m_beacon);
+        break;
+    case STEP_WORKED:
+        break; /* this core asks for no work */
+    case STEP_STORE_STATE:
+        c->store_err = ev->err;
+        if (ev->err < 0)
+            step_trace(c->u, STEP_WARN, "store", "no longer answers for its copies: %s",
+                       err_prose(ev->err));
+        else
+            step_trace(c->u, STEP_INFO, "store", "answers for its copies again");
+        break;
+    case STEP_CONTACT:
+        on_contact(c, ev->bytes);
+        break;
+    case STEP_LEAVE:
+        set_state(c, CHORD_LEFT);
+        break;
+    }
+}
+
+void chord_step(struct chord *c, const struct step_event *ev, struct step_update *u)
+{
+    note_call(c, ev, u);
+    CHECK(ev->kind == STEP_START || c->rd != NULL);
+    size_t mark = c->scratch.used;
+    if (c->state != CHORD_LEFT || ev->kind == STEP_LINK_DOWN)
+        on_event(c, ev);
+    if (c->state != CHORD_LEFT) {
+        if (c->now >= c->tick_us)
+            on_timer(c);
+        if (c->scan.active && c->now >= c->scan_us)
+            repair_timer(c);
+    }
+    if (c->now >= c->ops_us)
+        ops_timer(c);
+    if (c->state_news)
+        say_state(c);
+    if (c->changed) {
+        c->changed = false;
+        c->cfg.app.changed(c->cfg.app.ctx, u);
+    }
+    c->scratch.used = mark;
+}
+
+uint64_t chord_deadline(const struct chord *c)
+{
+    uint64_t at = c->state == CHORD_LEFT ? UINT64_MAX : c->tick_us;
+    if (c->scan.active && c->scan_us < at && c->state != CHORD_LEFT)
+        at = c->scan_us;
+    return c->ops_us < at ? c->ops_us : at;
+}

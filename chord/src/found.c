@@ -1,0 +1,303 @@
+/* found: how a node that is in no ring finds one or founds it, and how two rings founded at once
+ * become one.
+ *
+ * A node without a roster says beacons and listens. When anyone it hears has a ring it asks to be
+ * admitted there. When nobody has, after a while, the lowest id of those present founds a ring of
+ * itself. Two may do so at once (a lost packet): a ring of one that holds nothing yet dissolves
+ * itself on meeting another. Rings that hold something do not merge in this form. */
+#include "inner.h"
+
+#include <string.h>
+
+bool same_ring(const struct chord *c, const struct peer *p)
+{
+    return c->roster.epoch != 0 && id_eq(&p->ring.id, &c->roster.ring);
+}
+
+/* ---- beacons ---- */
+
+void say_beacon(struct chord *c)
+{
+    struct wire_m_beacon b = {.contact = contact_view(&c->self),
+                              .ring = c->roster.ring,
+                              .epoch = c->roster.epoch,
+                              .size = (uint32_t)c->roster.n};
+    step_beacon(c->u, &b);
+}
+
+static bool beacon_mine(const struct chord *c)
+{
+    if (!c->cfg.discovery)
+        return false;
+    if (c->state == CHORD_DISCOVERING || c->state == CHORD_ASKING)
+        return true;
+    return c->state == CHORD_MEMBER && id_eq(&c->coordinator, &c->cfg.self);
+}
+
+void on_beacon(struct chord *c, const struct wire_m_beacon *b)
+{
+    struct peer *p = contact_learn(c, &b->contact);
+    if (p == NULL || b->contact.incarnation < p->contact.incarnation)
+        return;
+    p->heard_us = c->now;
+    p->ring = (struct ring_mark){.id = b->ring, .epoch = b->epoch, .size = b->size};
+    if (b->epoch == 0)
+        p->ring = (struct ring_mark){0};
+    bool fine = ring_met(c, p);
+    if (fine && c->roster.epoch != 0 && b->epoch == 0 && id_eq(&c->coordinator, &c->cfg.self) &&
+        p->link == STEP_NO_LINK && !p->dial.under_way && c->now >= p->dial.at_us) {
+        /* it is looking for a ring: this one shows itself at once */
+        p->dial.under_way = true;
+        p->dial.at_us = c->now + DIAL_GIVE_UP_US;
+        step_dial(c->u, peal_bytes_of(p->contact.address, p->contact.address_n));
+    }
+}
+
+/* ---- two rings ---- */
+
+static bool any_key(void *ctx, struct peal_bytes key, struct peal_bytes value)
+{
+    (void)key;
+    (void)value;
+    *(bool *)ctx = true;
+    return false;
+}
+
+static bool holds_nothing(const struct chord *c)
+{
+    bool any = false;
+    int err = c->rd->scan(c->rd->ctx, STEP_REGISTERS, (struct peal_bytes){0},
+                          (struct peal_bytes){0}, 1, any_key, &any);
+    if (err == 0 && !any)
+        err = c->rd->scan(c->rd->ctx, STEP_ROWS, (struct peal_bytes){0}, (struct peal_bytes){0}, 1,
+                          any_key, &any);
+    return err == 0 && !any;
+}
+
+static bool dissolvable(const struct chord *c)
+{
+    return c->state == CHORD_MEMBER && c->roster.n == 1 && c->accepted.round == 0 &&
+           c->prop.phase == PROPOSE_IDLE && c->regs.used == 0 && c->puts.used == 0 &&
+           holds_nothing(c);
+}
+
+static void dissolve(struct chord *c, const struct peer *p)
+{
+    char mine[9], theirs[9];
+    step_trace(c->u, STEP_INFO, "dissolved", "the empty ring %s gives way to %s",
+               short_id(&c->roster.ring, mine), short_id(&p->ring.id, theirs));
+    memset(&c->roster, 0, sizeof c->roster);
+    memset(&c->promised, 0, sizeof c->promised);
+    c->ready_epoch = 0;
+    c->proposal = c->roster;
+    memset(c->admits, 0, sizeof c->admits);
+    arcs_rebuild(c);
+    roster_save(c);
+    for (size_t i = 0; i < c->peers_n; i++)
+        c->peers[i].up = false;
+    coordinator_update(c);
+    c->ask_us = c->now;
+    c->asks = 0;
+    set_state(c, CHORD_ASKING);
+}
+
+bool ring_met(struct chord *c, struct peer *p)
+{
+    if (p->ring.epoch == 0 || c->roster.epoch == 0 || same_ring(c, p)) {
+        p->met_us = 0;
+        if (p->ring.epoch != 0 && c->state == CHORD_DISCOVERING) {
+            set_state(c, CHORD_ASKING);
+            c->ask_us = c->now;
+            dial_soon(c, p);
+        }
+        return true;
+    }
+    if (p->met_us == 0)
+        p->met_us = c->now;
+    bool larger = p->ring.size > c->roster.n;
+    bool equal_first = p->ring.size == c->roster.n && id_cmp(&p->ring.id, &c->roster.ring) < 0;
+    bool waited = c->now - p->met_us >= YIELD_US;
+    if ((larger || equal_first || waited) && dissolvable(c)) {
+        dissolve(c, p);
+        dial_soon(c, p);
+        return true;
+    }
+    if (p->ring.size <= 1 && c->now - p->met_us < FOREIGN_GRACE_US)
+        return true; /* it may yet give way */
+    if (c->now >= c->waiting_us) {
+        char theirs[9], mine[9];
+        c->waiting_us = c->now + WAITING_SAY_US;
+        step_trace(c->u, STEP_WARN, "refused",
+                   "%.*s belongs to ring %s, this node to %s, and both hold something: they are "
+                   "not merged",
+                   (int)p->contact.address_n, (const char *)p->contact.address,
+                   short_id(&p->ring.id, theirs), short_id(&c->roster.ring, mine));
+    }
+    return false;
+}
+
+/* ---- asking and founding ---- */
+
+static bool present(const struct chord *c, const struct peer *p)
+{
+    return p->used &&
+           (p->link != STEP_NO_LINK || (p->heard_us != 0 && c->now - p->heard_us < HEARD_US));
+}
+
+static size_t joins_elsewhere(const struct chord *c)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->cfg.joins_n; i++)
+        n += !c->joins[i].self;
+    return n;
+}
+
+static bool join_answers(struct chord *c)
+{
+    for (size_t i = 0; i < c->cfg.joins_n; i++) {
+        const struct join *j = &c->joins[i];
+        const struct peer *p = j->known && !j->self ? peer_of(c, &j->peer) : NULL;
+        if (p != NULL && present(c, p))
+            return true;
+    }
+    return false;
+}
+
+/* A ring was heard of that cannot be reached now: to found another would be to live beside it for
+ * ever. One who was told whom to join waits for it as long as it runs. */
+static bool ring_remembered(const struct chord *c, bool joining)
+{
+    for (size_t i = 0; i < c->peers_n; i++) {
+        const struct peer *p = &c->peers[i];
+        if (p->used && p->ring.epoch != 0 && (joining || c->now - p->heard_us < RING_MEMORY_US))
+            return true;
+    }
+    return false;
+}
+
+static void found(struct chord *c)
+{
+    struct roster r = {.ring = c->cfg.self, .epoch = 1, .replicas = c->cfg.replicas, .n = 1};
+    r.members[0] = c->cfg.self;
+    c->ready_epoch = 1;
+    roster_adopt(c, &r);
+    CHECK(c->state == CHORD_MEMBER);
+    char id[9];
+    step_trace(c->u, STEP_INFO, "founded", "a ring of one, %s", short_id(&r.ring, id));
+    roster_tell_all(c);
+    if (c->cfg.discovery)
+        say_beacon(c);
+}
+
+static void say_waiting(struct chord *c)
+{
+    if (c->now < c->waiting_us)
+        return;
+    c->waiting_us = c->now + WAITING_SAY_US;
+    if (joins_elsewhere(c) == 0)
+        step_trace(c->u, STEP_WARN, "waiting",
+                   "waiting for the ring that was here, which does not answer");
+    for (size_t i = 0; i < c->cfg.joins_n; i++)
+        if (!c->joins[i].self)
+            step_trace(c->u, STEP_WARN, "waiting", "waiting for %.*s, which does not answer",
+                       (int)c->joins[i].n, (const char *)c->joins[i].address);
+}
+
+static void discover(struct chord *c)
+{
+    bool lowest = true;
+    for (size_t i = 0; i < c->peers_n; i++) {
+        const struct peer *p = &c->peers[i];
+        if (!present(c, p))
+            continue;
+        if (p->ring.epoch != 0) {
+            set_state(c, CHORD_ASKING);
+            c->ask_us = c->now;
+            return;
+        }
+        if (id_cmp(&p->contact.id, &c->cfg.self) < 0)
+            lowest = false;
+    }
+    bool joining = joins_elsewhere(c) > 0;
+    uint64_t window = joining ? JOIN_WINDOW_US : c->cfg.discovery ? DISCOVERY_US : 0;
+    if (c->now - c->start_us < window)
+        return;
+    if ((joining && !join_answers(c)) || ring_remembered(c, joining)) {
+        say_waiting(c);
+        return;
+    }
+    bool promised = c->accepted.round != 0 && c->now - c->proposal_us < PROPOSAL_HOLD_US;
+    if (lowest &&
+        !promised) /* a node that another ring may have admitted waits for that ring first */
+        found(c);
+}
+
+/* Asks one node that has a ring, another one each time. */
+static void ask(struct chord *c)
+{
+    size_t n = 0;
+    struct peer *chosen = NULL;
+    bool known = false;
+    for (size_t i = 0; i < c->peers_n; i++) {
+        struct peer *p = &c->peers[i];
+        if (!p->used || p->ring.epoch == 0)
+            continue;
+        known = known || present(c, p);
+        if (p->link == STEP_NO_LINK)
+            continue;
+        n++;
+        if (rng_below(&c->rng, n) == 0)
+            chosen = p;
+    }
+    if (chosen != NULL) {
+        struct wire_n_admit m = {.contact = contact_view(&c->self)};
+        (void)send_to(c, &chosen->contact.id, WIRE_n_admit, &m);
+    } else if (!known && c->now - c->ask_us > 2 * HEARD_US) {
+        set_state(c, CHORD_DISCOVERING);
+        c->start_us = c->now;
+        return;
+    } else {
+        return; /* ask_us stands still: it says since when nobody is there */
+    }
+    uint64_t wait = ASK_FIRST_US;
+    for (uint32_t i = 0; i < c->asks && wait < ASK_MOST_US; i++)
+        wait *= 2;
+    c->asks++;
+    c->ask_us = c->now + jitter(c, wait < ASK_MOST_US ? wait : ASK_MOST_US);
+}
+
+void found_start(struct chord *c)
+{
+    c->start_us = c->beacon_us = c->now;
+    c->waiting_us = c->now + WAITING_SAY_US;
+    for (size_t i = 0; i < c->cfg.joins_n; i++) {
+        struct join *j = &c->joins[i];
+        j->dial.at_us = c->now;
+        j->self = peal_bytes_eq(peal_bytes_of(j->address, j->n),
+                                peal_bytes_of(c->self.address, c->self.address_n));
+    }
+}
+
+void found_timer(struct chord *c)
+{
+    if (c->state == CHORD_DISCOVERING)
+        discover(c);
+    if (c->state == CHORD_ASKING && c->now >= c->ask_us)
+        ask(c);
+    if (c->now >= c->beacon_us && beacon_mine(c)) {
+        say_beacon(c);
+        bool seek = c->roster.epoch == 0;
+        c->beacon_us = c->now + jitter(c, seek ? BEACON_SEEK_US : BEACON_RING_US);
+    }
+    if (c->roster.n != 1)
+        return;
+    for (size_t i = 0; i < c->peers_n && c->roster.epoch != 0; i++) {
+        struct peer *p = &c->peers[i];
+        if (p->used && p->met_us != 0 && present(c, p) && !ring_met(c, p) &&
+            p->link != STEP_NO_LINK) {
+            struct node_link *l = link_of(c, p->link);
+            CHECK(l != NULL);
+            drop_link(c, l, PEAL_E_FOREIGN, "it belongs to another ring");
+        }
+    }
+}

@@ -1,0 +1,577 @@
+/* The node's state and what its parts offer each other. Not for anyone outside this folder.
+ *
+ * | file       | part                                                                     |
+ * |------------|--------------------------------------------------------------------------|
+ * | chord.c    | memory, dispatch of events and messages, timers                           |
+ * | contact.c  | contacts: signatures, the table of known nodes, what is kept on disk      |
+ * | members.c  | links, hello, pings, round trips, who is up                               |
+ * | found.c    | discovery, founding, dissolving, asking for admission, beacons            |
+ * | roster.c   | the sorted list, homes and arcs, Paxos for each epoch                     |
+ * | admit.c    | the proposer of epochs, the queue of those who ask                        |
+ * | copy.c     | a new server's copying, and who answers it                                |
+ * | acceptor.c | a register's acceptor, merging of copies                                  |
+ * | register.c | a register's proposer                                                     |
+ * | rows.c     | rows on this node's disk: storing, deleting, listing                      |
+ * | put.c      | writing a row to its homes                                                |
+ * | read.c     | reading the union of a box's rows                                         |
+ * | repair.c   | digests, inventories, pulls and pushes between homes                      |
+ * | sweep.c    | expiry, and handing over what this node is not home of                    |
+ * | view.c     | what is shown to others                                                   |
+ *
+ * Every public call notes its event and update in the struct (now, wall, rd, u), so that the parts
+ * need not pass them on. */
+#ifndef PEAL_CHORD_INNER_H
+#define PEAL_CHORD_INNER_H
+
+#include "peal/chord.h"
+
+#include "peal/crypto.h"
+
+enum {
+    MS = 1000,
+    SECOND = 1000 * 1000,
+
+    LINKS_MAX = 256, /* node links at a time, those that have not yet said hello included */
+    HELLO_WAIT_US = 3 * SECOND,
+    PING_EVERY_US = 300 * MS,
+    SILENCE_MIN_US = 1 * SECOND,
+    RTO_MULTIPLE = 4,
+    DIAL_FIRST_US = 50 * MS, /* the first retry; doubles with jitter up to the next */
+    DIAL_MOST_US = 2 * SECOND,
+    DIAL_GIVE_UP_US = 8 * SECOND, /* without word from the host a dial counts as failed */
+
+    DISCOVERY_US = 700 * MS,
+    JOIN_WINDOW_US = 1500 * MS,
+    HEARD_US = 1 * SECOND, /* a rosterless node counts as present for so long after it was heard */
+    BEACON_SEEK_US = 150 * MS,
+    BEACON_RING_US = 1 * SECOND,
+    ASK_FIRST_US = 300 * MS,
+    ASK_MOST_US = 2 * SECOND,
+    RING_MEMORY_US = 30 * SECOND,
+    WAITING_SAY_US = 5 * SECOND,
+    FOREIGN_GRACE_US = 5 * SECOND,
+    YIELD_US = 3 * SECOND, /* an empty ring of one gives way to any other ring after so long */
+
+    ADMITS_MAX = 32,
+    ADMIT_WAIT_US = 10 * SECOND,
+    PROPOSE_WAIT_US = 2 * SECOND,
+    PROPOSAL_HOLD_US = 10 * SECOND,
+    EPOCH_BITS = 23, /* a register's round is epoch << ROUND_BITS | count: a new epoch outdoes every
+                        older ballot */
+    ROUND_BITS = 40,
+
+    COPY_WAIT_US = 2 * SECOND,
+    COPY_SCAN_MAX = 4096, /* records looked at for one page */
+
+    REG_PHASE_US = 1 * SECOND, /* a phase that is not complete by then is begun again */
+    REG_BACKOFF_US = 10 * MS,
+    RETRY_US = 100 * MS,
+    ROOM_BYTES = 2 << 20, /* more than any one operation puts into an update */
+    ROOM_EFFECTS = 256,
+    ROOM_WAIT_US = 1 * MS,
+
+    TARGETS_MAX = 16, /* nodes that one put has tried */
+    POOL_BLOCK = 1024,
+    WINDOW_IDS = 256,
+    READ_PHASE_US = 1 * SECOND,
+
+    ARCS_MAX = CHORD_REPLICAS_MAX + 1, /* arcs that this node is home of */
+    ITEM_MAX = WIRE_PAGE_ITEMS,
+    REPAIR_EVERY_US = 2 * SECOND,
+    SCAN_EVERY_US = 10 * MS,
+    TICK_US = 50 * MS,
+    PUSHES_MAX = 4,   /* pages pushed in answer to one page of an inventory */
+    SCAN_STEP = 1024, /* records that one step digests */
+    SETTLE_MS = 3000, /* younger rows are not compared: they are still on their way */
+    SETTLE_GRAIN_MS = 2048,
+    SWEEP_STEP = 512,
+    SWEEP_REST_US = 30 * SECOND,
+    HANDOVER_WAIT_US = 5 * SECOND,
+
+    SCRATCH_BYTES = 1 << 20,
+    ROW_KEY_BYTES = ID_BYTES + MSG_ID_BYTES,
+    VOTERS_MAX = WIRE_ROSTER_MAX,
+};
+
+struct header { /* how every message between nodes begins */
+    struct peal_id to;
+    uint64_t stamp;
+};
+
+/* Who said it, and where the answer goes. */
+struct source {
+    struct peal_id id;
+    uint32_t link;
+};
+
+struct contact {
+    struct peal_id id;
+    uint64_t incarnation;
+    uint8_t address[WIRE_ADDRESS_MAX];
+    size_t address_n;
+    uint8_t key[CRY_PUB_BYTES];
+    uint8_t signature[CRY_SIG_BYTES];
+};
+
+/* Dialling of one address. */
+struct dial {
+    bool under_way;
+    uint32_t tries;
+    uint64_t at_us; /* when the next try is due; under way: when it counts as failed */
+};
+
+struct ring_mark { /* what a node says its ring is; id zero: it is in none */
+    struct peal_id id;
+    uint64_t epoch;
+    uint32_t size;
+};
+
+struct peer { /* a node that is known */
+    bool used;
+    bool up; /* its link is good, hello was said, and it is not leaving */
+    bool leaving;
+    bool state_known;
+    bool copied; /* copying: it gave everything */
+    struct contact contact;
+    uint32_t link; /* the one in use, or STEP_NO_LINK */
+    uint64_t heard_us;
+    struct ring_mark ring;
+    uint64_t met_us; /* since when its ring is known to be another one; 0: it is not */
+    struct wire_node_state state;
+    struct dial dial;
+    uint64_t copy_due_us;
+    uint64_t copy_op;
+    uint8_t cursor[WIRE_KEY_MAX];
+    size_t cursor_n;
+};
+
+struct node_link {
+    uint32_t link;
+    bool dialled;
+    bool hello;
+    uint64_t said_epoch; /* of the roster in this node's own hello */
+    struct peal_id peer;
+    uint64_t incarnation;
+    uint64_t opened_us, heard_us, ping_us;
+    uint64_t nonce, nonce_us;
+    uint64_t srtt_us, rttvar_us;
+};
+
+struct join {
+    uint8_t address[WIRE_ADDRESS_MAX];
+    size_t n;
+    bool self;  /* it leads back to this node */
+    bool known; /* peer is who answered last */
+    struct peal_id peer;
+    struct dial dial;
+};
+
+struct roster {
+    struct peal_id ring;
+    uint64_t epoch; /* 0: none */
+    uint8_t replicas;
+    size_t n;
+    struct peal_id members[WIRE_ROSTER_MAX];
+};
+
+enum propose_phase { PROPOSE_IDLE, PROPOSE_PREPARE, PROPOSE_NEWCOMER, PROPOSE_ACCEPT };
+
+struct propose {
+    enum propose_phase phase;
+    struct wire_ballot ballot;
+    struct roster value;
+    struct wire_ballot best; /* the highest accepted ballot among the promises */
+    struct peal_id newcomer;
+    bool yes[VOTERS_MAX]; /* by place in value.members (PREPARE: in the decided roster) */
+    uint64_t until_us;
+};
+
+struct admit {
+    struct peal_id id;
+    uint64_t until_us;
+};
+
+/* ---- operations ---- */
+
+enum reg_phase { REG_WAIT, REG_PREPARE, REG_ACCEPT };
+
+struct reg_op {
+    uint64_t token;
+    struct peal_id key;
+    uint64_t deadline_us, wake_us;
+    enum reg_phase phase;
+    uint32_t handle;
+    uint32_t tries;
+    uint64_t epoch;
+    struct wire_ballot ballot, best;
+    uint64_t above; /* the next round must exceed it */
+    struct peal_id home[CHORD_REPLICAS_MAX + 1];
+    uint8_t homes, need, oks, nos;
+    uint8_t answered; /* a bit per home */
+    bool same;        /* every promise so far reported the same accepted ballot */
+    bool accept_sent;
+    int result; /* what the change function said, to be told when the read is settled */
+    size_t value_n;
+    uint8_t value[WIRE_REGISTER_MAX];
+};
+
+enum target_state { TARGET_SENT, TARGET_OK, TARGET_FAILED };
+
+struct target {
+    struct peal_id id;
+    struct peal_id hint;
+    enum target_state state;
+};
+
+struct put_op {
+    uint64_t token;
+    uint64_t deadline_us, wake_us;
+    uint32_t handle;
+    uint64_t epoch;
+    struct peal_id box;
+    struct peal_msg_id id;
+    uint8_t kind, from_n;
+    uint8_t from[WIRE_NAME_MAX];
+    uint64_t stamp, expires;
+    uint32_t body_n, blocks; /* the body's first block; NO_BLOCK: the row is read back from this
+                                node's own disk */
+    bool push, pushed;
+    struct peal_id push_to;
+    uint8_t need;
+    bool sent;
+    int refused; /* the last refusal's code */
+    struct target targets[TARGETS_MAX];
+    size_t targets_n;
+};
+
+enum read_phase { READ_LIST, READ_GET };
+
+struct read_target {
+    struct peal_id id;
+    bool home, waiting, answered, failed;
+    bool more;
+    struct peal_msg_id upto; /* more: its list ends here */
+};
+
+struct read_op {
+    uint64_t token;
+    uint64_t deadline_us, wake_us, phase_us;
+    uint32_t handle;
+    uint32_t attempt;
+    struct peal_id box;
+    struct peal_msg_id after;
+    enum read_phase phase;
+    struct read_target targets[CHORD_REPLICAS_MAX + 1];
+    size_t targets_n;
+    uint8_t need; /* homes that must have answered for the union to be complete */
+    bool truncated, incomplete;
+    size_t n, at, asked;
+    size_t holder;
+    struct peal_msg_id ids[WINDOW_IDS];
+    uint8_t mask[WINDOW_IDS];
+};
+
+#define NO_BLOCK UINT32_MAX /* in place of a block: none */
+
+struct pool { /* blocks for the bodies of rows that are being put elsewhere */
+    uint8_t *data;
+    uint32_t *next;
+    uint32_t cap, free, used;
+};
+
+/* ---- repair ---- */
+
+struct arc {
+    struct peal_id from, upto;
+    size_t index; /* of upto in the roster: its home begins there */
+    bool dirty;
+    bool have;  /* digest was computed */
+    bool asked; /* by a peer, whose digest is to be compared as soon as ours is fresh */
+    struct peal_id by;
+    uint8_t digest[MSG_ID_BYTES], theirs[MSG_ID_BYTES];
+};
+
+/* A place in an arc's inventory, which goes by space and then clockwise: everything up to and with
+ * this key is behind it. An arc that crosses zero is two ranges of keys. */
+struct place {
+    uint8_t space;
+    uint8_t part;
+    uint8_t key[WIRE_KEY_MAX];
+    size_t n; /* 0: the part's beginning */
+};
+
+struct scan {
+    bool active;
+    size_t arc;
+    bool skipped; /* rows too young to count were met: the arc stays dirty */
+    struct place at;
+    uint8_t digest[MSG_ID_BYTES];
+};
+
+struct stray {
+    uint8_t space;
+    uint8_t key[ROW_KEY_BYTES];
+    uint8_t key_n;
+    uint8_t kind;                /* a row's */
+    struct wire_ballot accepted; /* a register's */
+};
+
+struct handover { /* what is being given to its proper homes */
+    bool active;
+    uint64_t op, until_us;
+    struct peal_id home[CHORD_REPLICAS_MAX + 1];
+    size_t homes;
+    bool asked[CHORD_REPLICAS_MAX + 1], ok[CHORD_REPLICAS_MAX + 1];
+    struct stray items[WIRE_PAGE_ROWS];
+    size_t n;
+};
+
+struct sweep {
+    uint8_t space;
+    uint8_t after[WIRE_KEY_MAX];
+    size_t after_n;
+    uint64_t rows;
+    uint64_t due_us;
+    bool again; /* begin anew at once when the pass is over */
+    struct handover over;
+};
+
+struct chord {
+    struct chord_config cfg;
+    struct contact self;
+    enum chord_state state;
+    struct rng rng;
+    struct clk_hlc clk;
+    uint64_t salt;
+
+    /* of the call under way */
+    uint64_t now, wall;
+    const struct step_reader *rd;
+    struct step_update *u;
+    struct arena scratch;
+
+    struct peer peers[CHORD_CONTACTS_MAX];
+    size_t peers_n; /* places that were ever used */
+    struct node_link links[LINKS_MAX];
+    size_t links_n;
+    struct join joins[CHORD_JOINS_MAX];
+    uint64_t tick_us;
+
+    uint64_t start_us, beacon_us, ask_us, waiting_us;
+    uint32_t asks;
+
+    struct roster roster;
+    uint64_t ready_epoch;
+    struct wire_ballot promised, accepted;
+    struct roster proposal;
+    uint64_t proposal_us;
+    struct propose prop;
+    uint64_t round; /* of this node's last roster ballot */
+    struct admit admits[ADMITS_MAX];
+    struct peal_id coordinator;
+    bool copy_first; /* this node was admitted in the present epoch: copies come from the roster
+                        before it */
+
+    int store_err;
+    uint64_t rows;
+    uint32_t clients;
+    bool changed;    /* app.changed is due */
+    bool state_news; /* pings are due at once */
+
+    struct slab regs, puts, reads;
+    struct pool pool;
+    uint64_t reg_round;
+    uint64_t ops_us; /* the earliest wake-up among the operations */
+
+    struct arc arcs[ARCS_MAX];
+    size_t arcs_n;
+    struct scan scan;
+    uint64_t repair_us, scan_us;
+    struct sweep sweep;
+};
+
+/* chord.c */
+void note_call(struct chord *c, const struct step_event *ev, struct step_update *u);
+void dispatch(struct chord *c, const struct source *src, uint16_t type, union wire_any *m);
+/* A moment in the future, at random between half of us and one and a half. */
+uint64_t jitter(struct chord *c, uint64_t us);
+void set_state(struct chord *c, enum chord_state s);
+/* Has this update wait until everything written so far is durable, although it need not write
+ * anything itself. */
+void hold_answer(struct chord *c);
+const char *short_id(const struct peal_id *id, char out[static 9]);
+static inline struct peal_bytes id_bytes(const struct peal_id *id)
+{
+    return peal_bytes_of(id->b, ID_BYTES);
+}
+
+/* contact.c */
+struct wire_contact contact_view(const struct contact *k);
+int contact_take(struct contact *out, const struct wire_contact *w);
+/* Takes note of a contact: NULL when it is this node's own, badly signed, or the table is full of
+ * better ones. */
+struct peer *contact_learn(struct chord *c, const struct wire_contact *w);
+struct peer *peer_of(struct chord *c, const struct peal_id *id);
+const struct peer *peer_of_const(const struct chord *c, const struct peal_id *id);
+void contacts_save(struct chord *c);
+void contacts_load(struct chord *c);
+void contacts_tell(struct chord *c, struct peer *p, const struct peal_id *except);
+void on_contacts(struct chord *c, const struct source *src, const struct wire_n_contacts *m);
+
+/* members.c */
+struct node_link *link_of(struct chord *c, uint32_t link);
+void on_link_up(struct chord *c, const struct step_event *ev);
+void on_link_down(struct chord *c, const struct step_event *ev);
+void on_hello(struct chord *c, struct node_link *l, const struct wire_n_hello *m);
+void on_ping(struct chord *c, const struct source *src, const struct wire_n_ping *m);
+void on_pong(struct chord *c, const struct source *src, const struct wire_n_pong *m);
+void members_timer(struct chord *c);
+void say_state(struct chord *c);
+void dial_soon(struct chord *c, struct peer *p);
+void drop_link(struct chord *c, struct node_link *l, int err, const char *why);
+void send_on(struct chord *c, uint32_t link, const struct peal_id *to, uint16_t type, void *msg,
+             bool eager);
+/* False when there is no link; to this node itself it goes through STEP_SELF. */
+bool send_to(struct chord *c, const struct peal_id *to, uint16_t type, void *msg);
+void answer(struct chord *c, const struct source *src, uint16_t type, void *msg);
+/* As send_to, but this node's own share is done at once, in the same update. */
+bool request(struct chord *c, const struct peal_id *to, uint16_t type, union wire_any *m);
+bool is_self(const struct chord *c, const struct peal_id *id);
+/* A member that can be asked now: this node, or one whose link is good. */
+bool is_up(const struct chord *c, const struct peal_id *id);
+
+/* found.c */
+void found_start(struct chord *c);
+void found_timer(struct chord *c);
+void on_beacon(struct chord *c, const struct wire_m_beacon *b);
+/* p's ring became known. Returns false when the link to it must be closed as foreign. */
+bool ring_met(struct chord *c, struct peer *p);
+bool same_ring(const struct chord *c, const struct peer *p);
+void say_beacon(struct chord *c);
+
+/* roster.c */
+struct wire_roster roster_view(const struct roster *r, struct peal_id buf[static WIRE_ROSTER_MAX]);
+int roster_take(struct roster *out, const struct wire_roster *w);
+bool roster_has(const struct roster *r, const struct peal_id *id);
+size_t roster_index(const struct roster *r, const struct peal_id *id);
+size_t roster_copies(const struct roster *r);
+size_t roster_home(const struct roster *r, const struct peal_id *key,
+                   struct peal_id out[static CHORD_REPLICAS_MAX + 1]);
+bool roster_is_home(const struct roster *r, const struct peal_id *key, const struct peal_id *id);
+static inline size_t majority(size_t n)
+{
+    return n / 2 + 1;
+}
+int ballot_cmp(const struct wire_ballot *a, const struct wire_ballot *b);
+void roster_save(struct chord *c);
+void roster_load(struct chord *c);
+void roster_adopt(struct chord *c, const struct roster *r);
+void roster_learn(struct chord *c, const struct source *src, const struct wire_roster *w);
+void roster_tell(struct chord *c, const struct source *src);
+void roster_tell_all(struct chord *c);
+void on_roster_prepare(struct chord *c, const struct source *src,
+                       const struct wire_n_roster_prepare *m);
+void on_roster_accept(struct chord *c, const struct source *src,
+                      const struct wire_n_roster_accept *m);
+void arcs_rebuild(struct chord *c);
+
+/* admit.c */
+void on_admit(struct chord *c, const struct source *src, const struct wire_n_admit *m);
+void on_roster_promise(struct chord *c, const struct source *src,
+                       const struct wire_n_roster_promise *m);
+void on_roster_accepted(struct chord *c, const struct source *src,
+                        const struct wire_n_roster_accepted *m);
+void admit_timer(struct chord *c);
+void coordinator_update(struct chord *c);
+
+/* copy.c */
+void copy_begin(struct chord *c);
+void copy_timer(struct chord *c);
+void on_copy(struct chord *c, const struct source *src, const struct wire_n_copy *m);
+void on_copy_page(struct chord *c, const struct source *src, const struct wire_n_copy_page *m);
+
+/* acceptor.c */
+struct reg_state {
+    struct wire_ballot promised, accepted;
+    struct peal_bytes value; /* in the scratch arena */
+};
+int reg_load(struct chord *c, const struct peal_id *key, struct reg_state *out);
+void reg_merge(struct chord *c, const struct wire_record *r);
+int reg_decode(struct peal_bytes stored, struct reg_state *out);
+void on_reg_prepare(struct chord *c, const struct source *src, const struct wire_n_reg_prepare *m);
+void on_reg_accept(struct chord *c, const struct source *src, const struct wire_n_reg_accept *m);
+
+/* register.c */
+void on_reg_promise(struct chord *c, const struct source *src, const struct wire_n_reg_promise *m);
+void on_reg_accepted(struct chord *c, const struct source *src,
+                     const struct wire_n_reg_accepted *m);
+void regs_timer(struct chord *c);
+void regs_lost(struct chord *c, const struct peal_id *peer);
+void ops_wake(struct chord *c, uint64_t at_us);
+/* Whether the update has room for another operation's messages, however large. What has none goes
+ * on a moment later. */
+bool ops_room(struct chord *c);
+
+/* rows.c */
+void row_key(const struct peal_id *box, const struct peal_msg_id *id,
+             uint8_t out[static ROW_KEY_BYTES]);
+int row_decode(struct peal_bytes stored, struct wire_s_row *out);
+void row_store(struct chord *c, const struct wire_row *row, const struct peal_id *hint, bool lazy);
+void row_delete(struct chord *c, const struct peal_id *box, const struct peal_msg_id *id);
+/* The row, in the scratch arena. */
+int row_load(struct chord *c, const struct peal_id *box, const struct peal_msg_id *id,
+             struct wire_s_row *out);
+bool row_over(const struct chord *c, const struct wire_row *row);
+size_t row_bytes(const struct wire_row *row);
+void on_set_put(struct chord *c, const struct source *src, const struct wire_n_set_put *m);
+void on_set_del(struct chord *c, const struct source *src, const struct wire_n_set_del *m);
+void on_set_list(struct chord *c, const struct source *src, const struct wire_n_set_list *m);
+void on_set_get(struct chord *c, const struct source *src, const struct wire_n_set_get *m);
+void mark_dirty(struct chord *c, const struct peal_id *key);
+
+/* put.c */
+size_t pool_size(uint32_t blocks);
+void pool_init(struct pool *p, void *mem, uint32_t blocks);
+void on_set_ok(struct chord *c, const struct source *src, const struct wire_n_set_ok *m);
+void puts_timer(struct chord *c);
+void puts_lost(struct chord *c, const struct peal_id *peer);
+
+/* read.c */
+void on_set_page(struct chord *c, const struct source *src, const struct wire_n_set_page *m);
+void reads_timer(struct chord *c);
+void reads_lost(struct chord *c, const struct peal_id *peer);
+
+/* repair.c */
+void repair_soon(struct chord *c);
+void repair_timer(struct chord *c);
+void on_arc_digest(struct chord *c, const struct source *src, const struct wire_n_arc_digest *m);
+void on_arc_items(struct chord *c, const struct source *src, const struct wire_n_arc_items *m);
+void on_pull(struct chord *c, const struct source *src, const struct wire_n_pull *m);
+void on_records(struct chord *c, const struct source *src, const struct wire_n_records *m);
+
+/* A page of registers and rows being gathered, bounded in number and bytes; what it shows lies in
+ * the scratch arena. */
+struct batch {
+    struct wire_record records[WIRE_PAGE_ROWS];
+    struct wire_row rows[WIRE_PAGE_ROWS];
+    size_t records_n, rows_n, bytes;
+};
+/* False when it is full. value: as stored. */
+bool batch_add(struct chord *c, struct batch *b, enum step_space space, struct peal_bytes key,
+               struct peal_bytes value);
+void batch_apply(struct chord *c, const struct wire_record_list *records,
+                 const struct wire_row_list *rows);
+
+/* sweep.c */
+void sweep_soon(struct chord *c);
+/* A record was stored that belongs elsewhere. */
+void sweep_stray(struct chord *c);
+void sweep_timer(struct chord *c);
+void sweep_ok(struct chord *c, const struct source *src, const struct wire_n_set_ok *m);
+
+/* view.c */
+void my_state(const struct chord *c, struct wire_node_state *out);
+/* The live members with this node among them, sorted; returns how many. */
+size_t live_members(const struct chord *c, struct peal_id out[static WIRE_ROSTER_MAX]);
+
+#endif

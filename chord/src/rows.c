@@ -1,0 +1,257 @@
+/* rows: the rows on this node's own disk, under box and id. A row is written only where nothing is:
+ * neither the row itself nor the tombstone that stands for its having been acknowledged. A
+ * tombstone replaces anything. */
+#include "inner.h"
+
+#include <string.h>
+
+void row_key(const struct peal_id *box, const struct peal_msg_id *id,
+             uint8_t out[static ROW_KEY_BYTES])
+{
+    memcpy(out, box->b, ID_BYTES);
+    memcpy(out + ID_BYTES, id->b, MSG_ID_BYTES);
+}
+
+int row_decode(struct peal_bytes stored, struct wire_s_row *out)
+{
+    union wire_any m;
+    uint16_t type = 0;
+    struct arena none;
+    arena_init(&none, NULL, 0);
+    int err = wire_decode(stored.p, stored.n, &type, &m, sizeof m, &none);
+    if (err < 0 || type != WIRE_s_row)
+        return PEAL_E_CORRUPT;
+    *out = m.s_row;
+    return 0;
+}
+
+bool row_over(const struct chord *c, const struct wire_row *row)
+{
+    return row->expires != 0 && row->expires <= c->wall;
+}
+
+/* A row's share of a page. */
+size_t row_bytes(const struct wire_row *row)
+{
+    return row->body.n + row->from.n + 96;
+}
+
+void row_store(struct chord *c, const struct wire_row *row, const struct peal_id *hint, bool lazy)
+{
+    uint8_t key[ROW_KEY_BYTES];
+    row_key(&row->box, &row->id, key);
+    struct wire_s_row s = {.row = *row};
+    if (hint != NULL)
+        s.hint = *hint;
+    /* encoded in what is left of the scratch arena, without its zeroing: this is the hot path */
+    size_t mark = c->scratch.used;
+    struct wr w;
+    wr_init(&w, c->scratch.p + mark, c->scratch.cap - mark);
+    int err = wire_encode(WIRE_s_row, &s, &w);
+    CHECK(err == 0);
+    bool tomb = row->kind == WIRE_ROW_TOMBSTONE;
+    enum step_op op = tomb ? STEP_PUT : STEP_PUT_IF_ABSENT;
+    /* In a ring that keeps one copy a row that is acknowledged in time need never touch the disk.
+     * Should it be a second attempt at a row that is on disk already, that one stays, is delivered
+     * once more, and is deleted then: at least once, as promised. */
+    if (lazy)
+        step_write_lazy(c->u, STEP_ROWS, op, peal_bytes_of(key, sizeof key),
+                        peal_bytes_of(w.p, w.n), roster_copies(&c->roster) == 1);
+    else
+        step_write(c->u, STEP_ROWS, op, peal_bytes_of(key, sizeof key), peal_bytes_of(w.p, w.n));
+    c->rows += !tomb;
+    mark_dirty(c, &row->box);
+}
+
+void row_delete(struct chord *c, const struct peal_id *box, const struct peal_msg_id *id)
+{
+    uint8_t key[ROW_KEY_BYTES];
+    row_key(box, id, key);
+    if (c->rows > 0)
+        c->rows--;
+    if (roster_copies(&c->roster) == 1) {
+        step_write_lazy(c->u, STEP_ROWS, STEP_DEL, peal_bytes_of(key, sizeof key),
+                        (struct peal_bytes){0}, false);
+        return;
+    }
+    struct wire_row tomb = {.box = *box,
+                            .id = *id,
+                            .kind = WIRE_ROW_TOMBSTONE,
+                            .stamp = clk_now(&c->clk, c->wall),
+                            .expires =
+                                c->wall + (uint64_t)CHORD_TOMBSTONE_MS_DAYS * 24 * 3600 * 1000};
+    row_store(c, &tomb, NULL, true);
+}
+
+int row_load(struct chord *c, const struct peal_id *box, const struct peal_msg_id *id,
+             struct wire_s_row *out)
+{
+    uint8_t key[ROW_KEY_BYTES];
+    struct peal_bytes v;
+    row_key(box, id, key);
+    int err = c->rd->get(c->rd->ctx, STEP_ROWS, peal_bytes_of(key, sizeof key), &c->scratch, &v);
+    return err < 0 ? err : row_decode(v, out);
+}
+
+/* ---- what peers ask ---- */
+
+static int may_keep(struct chord *c, const struct source *src, uint64_t epoch)
+{
+    if (c->store_err < 0)
+        return c->store_err;
+    if (c->state != CHORD_MEMBER && c->state != CHORD_COPYING)
+        return PEAL_E_BUSY;
+    if (epoch >= c->roster.epoch)
+        return 0; /* a row is safe wherever it lies; one of a later epoch finds its home through
+                     repair */
+    roster_tell(c, src);
+    return PEAL_E_STALE;
+}
+
+void on_set_put(struct chord *c, const struct source *src, const struct wire_n_set_put *m)
+{
+    struct wire_n_set_ok a = {.epoch = c->roster.epoch, .op = m->op};
+    int code = may_keep(c, src, m->epoch);
+    if (code == 0) {
+        bool home = roster_is_home(&c->roster, &m->row.box, &c->cfg.self);
+        row_store(c, &m->row, id_is_zero(&m->hint) ? NULL : &m->hint, m->push);
+        if (home || m->push)
+            c->cfg.app.row_stored(c->cfg.app.ctx, c->u, &m->row, m->push);
+        if (!home)
+            sweep_stray(c);
+    }
+    a.code = (uint16_t)-code;
+    answer(c, src, WIRE_n_set_ok, &a);
+}
+
+void on_set_del(struct chord *c, const struct source *src, const struct wire_n_set_del *m)
+{
+    (void)src;
+    if (c->store_err < 0 || (c->state != CHORD_MEMBER && c->state != CHORD_COPYING))
+        return;
+    for (size_t i = 0; i < m->ids.n; i++)
+        row_delete(c, &m->box, &m->ids.v[i]);
+}
+
+void chord_set_del(struct chord *c, const struct step_event *ev, struct step_update *u,
+                   const struct peal_id *box, const struct peal_msg_id *ids, size_t n)
+{
+    note_call(c, ev, u);
+    CHECK(n <= WIRE_ACK_MAX);
+    struct peal_id home[CHORD_REPLICAS_MAX + 1];
+    size_t homes = roster_home(&c->roster, box, home);
+    struct peal_msg_id copy[WIRE_ACK_MAX];
+    memcpy(copy, ids, n * sizeof copy[0]);
+    for (size_t i = 0; i < homes; i++) {
+        union wire_any m;
+        memset(&m, 0, sizeof m);
+        m.n_set_del = (struct wire_n_set_del){
+            .epoch = c->roster.epoch, .box = *box, .ids = {.v = copy, .n = n}};
+        if (is_up(c, &home[i]))
+            (void)request(c, &home[i], WIRE_n_set_del, &m);
+    }
+}
+
+struct listing {
+    const struct chord *c;
+    struct peal_msg_id *ids;
+    size_t n, max;
+    bool more;
+};
+
+static bool list_one(void *ctx, struct peal_bytes key, struct peal_bytes value)
+{
+    struct listing *l = ctx;
+    struct wire_s_row s;
+    if (key.n != ROW_KEY_BYTES || row_decode(value, &s) < 0 || s.row.kind == WIRE_ROW_TOMBSTONE ||
+        row_over(l->c, &s.row))
+        return true;
+    if (l->n == l->max) {
+        l->more = true;
+        return false;
+    }
+    memcpy(l->ids[l->n++].b, key.p + ID_BYTES, MSG_ID_BYTES);
+    return true;
+}
+
+static int may_read(struct chord *c, const struct source *src, uint64_t epoch)
+{
+    if (c->state != CHORD_MEMBER)
+        return PEAL_E_BUSY;
+    if (epoch >= c->roster.epoch)
+        return 0;
+    roster_tell(c, src);
+    return PEAL_E_STALE;
+}
+
+static void load_page(struct chord *c, const struct peal_id *box, const struct peal_msg_id *ids,
+                      size_t n, struct wire_row rows[static WIRE_PAGE_ROWS],
+                      struct wire_n_set_page *page)
+{
+    size_t bytes = 0;
+    page->rows.v = rows;
+    for (size_t i = 0; i < n; i++) {
+        struct wire_s_row s;
+        size_t mark = c->scratch.used;
+        int err = row_load(c, box, &ids[i], &s);
+        if (err < 0 && err != PEAL_E_NOT_FOUND)
+            step_trace(c->u, STEP_WARN, "store", "a row cannot be read: %s", err_prose(err));
+        if (err < 0 || s.row.kind == WIRE_ROW_TOMBSTONE || row_over(c, &s.row)) {
+            c->scratch.used = mark;
+            continue;
+        }
+        if (page->rows.n == WIRE_PAGE_ROWS ||
+            (page->rows.n > 0 && bytes + row_bytes(&s.row) > WIRE_PAGE_BYTES)) {
+            page->more = true;
+            return;
+        }
+        bytes += row_bytes(&s.row);
+        rows[page->rows.n++] = s.row;
+    }
+}
+
+void on_set_list(struct chord *c, const struct source *src, const struct wire_n_set_list *m)
+{
+    struct peal_msg_id ids[WIRE_PAGE_IDS];
+    struct wire_row rows[WIRE_PAGE_ROWS];
+    struct wire_n_set_page a = {.epoch = c->roster.epoch, .op = m->op};
+    size_t mark = c->scratch.used;
+    int code = may_read(c, src, m->epoch);
+    if (code == 0) {
+        uint8_t from[ROW_KEY_BYTES + 1] = {0}, to[ROW_KEY_BYTES + 1];
+        row_key(&m->box, &m->after, from);
+        struct peal_msg_id zero = {{0}};
+        bool all = msg_id_eq(&m->after, &zero);
+        memcpy(to, m->box.b, ID_BYTES);
+        memset(to + ID_BYTES, 0xff, sizeof to - ID_BYTES);
+        struct listing l = {
+            .c = c, .ids = ids, .max = m->ids_only ? WIRE_PAGE_IDS : WIRE_PAGE_ROWS};
+        /* with the zero byte behind it, the first key after that of `after` */
+        code = c->rd->scan(c->rd->ctx, STEP_ROWS, peal_bytes_of(from, all ? ID_BYTES : sizeof from),
+                           peal_bytes_of(to, sizeof to), SIZE_MAX, list_one, &l);
+        a.more = l.more;
+        if (m->ids_only) {
+            a.ids.v = ids;
+            a.ids.n = l.n;
+        } else if (code == 0) {
+            load_page(c, &m->box, ids, l.n, rows, &a);
+            a.more = a.more || l.more;
+        }
+    }
+    a.code = (uint16_t)-code;
+    answer(c, src, WIRE_n_set_page, &a);
+    c->scratch.used = mark;
+}
+
+void on_set_get(struct chord *c, const struct source *src, const struct wire_n_set_get *m)
+{
+    struct wire_row rows[WIRE_PAGE_ROWS];
+    struct wire_n_set_page a = {.epoch = c->roster.epoch, .op = m->op};
+    size_t mark = c->scratch.used;
+    int code = may_read(c, src, m->epoch);
+    if (code == 0)
+        load_page(c, &m->box, m->ids.v, m->ids.n, rows, &a);
+    a.code = (uint16_t)-code;
+    answer(c, src, WIRE_n_set_page, &a);
+    c->scratch.used = mark;
+}

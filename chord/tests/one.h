@@ -1,0 +1,70 @@
+/* one: a single chord core with a store and a peer that the test plays itself, one event at a time.
+ */
+#ifndef PEAL_CHORD_TEST_ONE_H
+#define PEAL_CHORD_TEST_ONE_H
+
+#include "peal/chord.h"
+#include "peal/crypto.h"
+#include "peal/store.h"
+
+enum { ONE_SAID_MAX = 512, ONE_FRAME_MAX = 96 * 1024 };
+
+struct one_peer {
+    struct cry_sign_key key;
+    struct peal_id id;
+    char address[WIRE_ADDRESS_MAX];
+    uint64_t incarnation;
+    uint8_t sig[CRY_SIG_BYTES];
+};
+
+struct one_said { /* an effect that was not for this node itself */
+    enum step_effect_kind kind;
+    uint32_t link;
+    int err;
+    uint16_t type;
+    uint8_t *bytes;
+    size_t n;
+};
+
+struct one {
+    struct chord *chord;
+    void *mem, *update_mem;
+    struct step_update u;
+    struct store *store;
+    struct step_reader reader;
+    uint64_t now_us;
+    struct one_peer self;
+    struct one_said said[ONE_SAID_MAX];
+    size_t said_n;
+    /* of the app */
+    int done_err;
+    size_t done_n, changes;
+    uint8_t value[WIRE_REGISTER_MAX];
+    size_t value_n;
+    uint8_t want; /* the byte that the change function appends; 0: it only reads */
+};
+
+struct one_peer one_peer(uint8_t n);
+struct wire_contact one_contact(struct one_peer *p);
+
+/* joins: NULL or an address. Not started. */
+struct one *one_new(uint8_t n, bool discovery, const char *join);
+void one_free(struct one *o);
+void one_event(struct one *o, struct step_event ev);
+/* Lets time go on by us, with TIMER events where they are due. */
+void one_wait(struct one *o, uint64_t us);
+void one_link(struct one *o, uint32_t link, const struct one_peer *p, bool dialled);
+/* Gives it a message over a link; the header's `to` is this node. */
+void one_hear(struct one *o, uint32_t link, uint16_t type, void *msg);
+/* hello of p, whose roster is r (NULL: none). */
+void one_hello(struct one *o, uint32_t link, struct one_peer *p, const struct wire_roster *r);
+/* The last such effect, or NULL; of sends, the last of the type. m: decoded; valid until the next
+ * call. */
+const struct one_said *one_find(const struct one *o, enum step_effect_kind kind, uint16_t type,
+                                union wire_any *m);
+void one_forget(struct one *o);
+/* Changes (or reads: append 0) a register and waits 200 ms at most; 1 when it has not ended by
+ * then. */
+int one_change(struct one *o, const struct peal_id *key, uint8_t append);
+
+#endif

@@ -1,0 +1,401 @@
+#include "ring.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { BODY_MAX = 4096, VIEW_BYTES = 64 * 1024 };
+
+/* ---- the app ---- */
+
+static int reg_change(void *ctx, uint64_t token, struct peal_bytes old, struct peal_bytes *value)
+{
+    struct ring_node *n = ctx;
+    const struct ring_op *o = &n->ring->ops[token];
+    uint8_t mine[4];
+    struct wr w;
+    wr_init(&w, mine, sizeof mine);
+    wr_u32(&w, (uint32_t)token + 1);
+    if (o->kind == RING_GET)
+        return 0;
+    if (o->kind == RING_CLAIM) {
+        if (old.n == sizeof mine && memcmp(old.p, mine, sizeof mine) == 0)
+            return 0;
+        if (old.n > 0)
+            return PEAL_E_EXISTS;
+        memcpy(n->scratch, mine, sizeof mine);
+        *value = peal_bytes_of(n->scratch, sizeof mine);
+        return 1;
+    }
+    for (size_t i = 0; i + 4 <= old.n; i += 4)
+        if (memcmp(old.p + i, mine, 4) == 0)
+            return 0;
+    if (old.n + 4 > sizeof n->scratch)
+        return PEAL_E_FULL;
+    if (old.n > 0)
+        memcpy(n->scratch, old.p, old.n);
+    memcpy(n->scratch + old.n, mine, 4);
+    *value = peal_bytes_of(n->scratch, old.n + 4);
+    return 1;
+}
+
+static void end_op(struct ring *r, uint64_t token, int err)
+{
+    struct ring_op *o = &r->ops[token];
+    CHECK(token < r->ops_n && o->err == RING_RUNNING);
+    o->err = err;
+    o->ended_us = sim_now(r->sim);
+}
+
+static void reg_done(void *ctx, struct step_update *u, uint64_t token, int err,
+                     struct peal_bytes value)
+{
+    struct ring_node *n = ctx;
+    struct ring_op *o = &n->ring->ops[token];
+    (void)u;
+    end_op(n->ring, token, err);
+    o->value = malloc(value.n + 1);
+    CHECK(o->value != NULL);
+    if (value.n > 0)
+        memcpy(o->value, value.p, value.n);
+    o->value_n = value.n;
+}
+
+static void set_done(void *ctx, struct step_update *u, uint64_t token, int err)
+{
+    struct ring_node *n = ctx;
+    (void)u;
+    end_op(n->ring, token, err);
+}
+
+static void set_rows(void *ctx, struct step_update *u, uint64_t token, int err,
+                     const struct wire_row *rows, size_t count, bool last)
+{
+    struct ring_node *n = ctx;
+    struct ring_op *o = &n->ring->ops[token];
+    (void)u;
+    if (o->value == NULL)
+        o->value = malloc((size_t)RING_READ_MAX * MSG_ID_BYTES);
+    CHECK(o->value != NULL && o->value_n + count <= RING_READ_MAX);
+    for (size_t i = 0; i < count; i++)
+        memcpy(o->value + MSG_ID_BYTES * o->value_n++, rows[i].id.b, MSG_ID_BYTES);
+    if (last)
+        end_op(n->ring, token, err);
+}
+
+static void row_stored(void *ctx, struct step_update *u, const struct wire_row *row, bool push)
+{
+    struct ring_node *n = ctx;
+    (void)u;
+    (void)row;
+    n->stored++;
+    n->pushed += push;
+}
+
+static void message(void *ctx, struct step_update *u, const struct peal_id *from, uint16_t type,
+                    const void *msg)
+{
+    struct ring_node *n = ctx;
+    (void)u;
+    (void)from;
+    (void)type;
+    (void)msg;
+    n->messages++;
+}
+
+static void changed(void *ctx, struct step_update *u)
+{
+    (void)ctx;
+    (void)u;
+}
+
+/* ---- the core under test ---- */
+
+static struct chord_config with_app(struct ring *r, size_t node, const struct chord_config *base)
+{
+    struct chord_config cfg = *base;
+    cfg.app = (struct chord_app){.ctx = &r->nodes[node],
+                                 .reg_change = reg_change,
+                                 .reg_done = reg_done,
+                                 .set_done = set_done,
+                                 .set_rows = set_rows,
+                                 .row_stored = row_stored,
+                                 .message = message,
+                                 .changed = changed};
+    return cfg;
+}
+
+static size_t core_size(void *ctx, size_t node, const struct chord_config *base)
+{
+    struct chord_config cfg = with_app(ctx, node, base);
+    return chord_size(&cfg);
+}
+
+static int core_init(void *ctx, size_t node, void *mem, const struct chord_config *base,
+                     void **core)
+{
+    struct chord_config cfg = with_app(ctx, node, base);
+    struct chord *c = NULL;
+    int err = chord_init(mem, &cfg, &c);
+    *core = c;
+    return err;
+}
+
+static void core_step(void *core, const struct step_event *ev, struct step_update *u)
+{
+    chord_step(core, ev, u);
+}
+
+static uint64_t core_deadline(const void *core)
+{
+    return chord_deadline(core);
+}
+
+static const struct sim_core ring_core = {
+    .size = core_size, .init = core_init, .step = core_step, .deadline = core_deadline};
+
+static void traced(void *ctx, size_t node, const struct step_effect *e)
+{
+    struct ring *r = ctx;
+    (void)node;
+    r->founded += strcmp(e->name, "founded") == 0;
+    r->dissolved += strcmp(e->name, "dissolved") == 0;
+    r->warned += e->level == STEP_WARN;
+}
+
+/* ---- the fixture ---- */
+
+struct ring *ring_new(const struct sim_config *cfg)
+{
+    struct ring *r = calloc(1, sizeof *r);
+    CHECK(r != NULL);
+    r->cfg = *cfg;
+    r->cfg.core = &ring_core;
+    r->cfg.ctx = r;
+    r->cfg.trace = traced;
+    r->sim = sim_new(&r->cfg);
+    for (size_t i = 0; i < SIM_NODES_MAX; i++)
+        r->nodes[i] = (struct ring_node){.ring = r, .at = i};
+    return r;
+}
+
+void ring_free(struct ring *r)
+{
+    if (r == NULL)
+        return;
+    sim_free(r->sim);
+    for (size_t i = 0; i < r->ops_n; i++)
+        free(r->ops[i].value);
+    free(r);
+}
+
+void ring_start_all(struct ring *r)
+{
+    for (size_t i = 0; i < r->cfg.nodes; i++)
+        if (!sim_running(r->sim, i))
+            sim_start(r->sim, i);
+}
+
+const struct chord *ring_chord(const struct ring *r, size_t node)
+{
+    return sim_core_of(r->sim, node);
+}
+
+size_t ring_index(const struct ring *r, const struct peal_id *id)
+{
+    for (size_t i = 0; i < r->cfg.nodes; i++) {
+        struct peal_id mine = sim_id(r->sim, i);
+        if (id_eq(&mine, id))
+            return i;
+    }
+    return SIZE_MAX;
+}
+
+bool ring_whole(struct ring *r, size_t size, size_t live)
+{
+    static uint8_t mem[VIEW_BYTES];
+    uint64_t epoch = 0;
+    size_t running = 0;
+    for (size_t i = 0; i < r->cfg.nodes; i++) {
+        if (!sim_running(r->sim, i))
+            continue;
+        struct arena a;
+        struct wire_c_ring v;
+        arena_init(&a, mem, sizeof mem);
+        chord_ring(ring_chord(r, i), &a, &v);
+        size_t up = 0;
+        for (size_t k = 0; k < v.nodes.n; k++)
+            up += v.nodes.v[k].state == WIRE_NODE_UP;
+        running++;
+        if (chord_state(ring_chord(r, i)) != CHORD_MEMBER || !v.whole || v.nodes.n != size ||
+            up != live || (epoch != 0 && v.epoch != epoch))
+            return false;
+        epoch = v.epoch;
+    }
+    return running == live;
+}
+
+struct waiting {
+    struct ring *r;
+    size_t size, live, op;
+    uint64_t next_us;
+};
+
+static bool whole_now(void *arg)
+{
+    struct waiting *w = arg;
+    if (sim_now(w->r->sim) < w->next_us)
+        return false;
+    w->next_us = sim_now(w->r->sim) + 10000; /* looking costs more than most events do */
+    return ring_whole(w->r, w->size, w->live);
+}
+
+bool ring_wait_whole(struct ring *r, size_t size, size_t live, uint64_t us)
+{
+    struct waiting w = {.r = r, .size = size, .live = live};
+    return sim_until(r->sim, whole_now, &w, us) || ring_whole(r, size, live);
+}
+
+/* ---- operations ---- */
+
+struct beginning {
+    struct ring *r;
+    size_t op;
+    uint64_t timeout_us;
+    struct wire_row row;
+    const struct peal_msg_id *del;
+    int err;
+};
+
+static void begin_it(void *core, const struct step_event *ev, struct step_update *u, void *arg)
+{
+    struct beginning *b = arg;
+    struct ring_op *o = &b->r->ops[b->op];
+    switch (o->kind) {
+    case RING_CLAIM:
+    case RING_APPEND:
+    case RING_GET:
+        b->err = chord_reg_change(core, ev, u, b->op, &o->key, b->timeout_us);
+        break;
+    case RING_PUT:
+        b->row.stamp = chord_stamp(core, ev);
+        b->row.expires = ev->wall_ms + 3600 * 1000;
+        b->err = chord_set_put(core, ev, u, b->op, &b->row, (o->id.b[15] & 1) != 0, b->timeout_us);
+        break;
+    case RING_READ:
+        b->err = chord_set_read(core, ev, u, b->op, &o->key, NULL, b->timeout_us);
+        break;
+    }
+}
+
+static size_t begin_op(struct ring *r, size_t node, enum ring_op_kind kind,
+                       const struct peal_id *key, struct beginning *b)
+{
+    CHECK(r->ops_n < RING_OPS_MAX);
+    size_t op = r->ops_n++;
+    r->ops[op] = (struct ring_op){
+        .kind = kind, .node = node, .key = *key, .began_us = sim_now(r->sim), .err = RING_RUNNING};
+    if (kind == RING_PUT)
+        rng_fill(sim_rng(r->sim), r->ops[op].id.b, MSG_ID_BYTES);
+    b->r = r;
+    b->op = op;
+    b->row.box = *key;
+    b->row.id = r->ops[op].id;
+    b->row.kind = WIRE_ROW_MESSAGE;
+    b->row.from = peal_bytes_str("alice");
+    sim_call(r->sim, node, begin_it, b);
+    if (b->err == 0)
+        return op;
+    CHECK(b->err == PEAL_E_BUSY && r->ops[op].err == RING_RUNNING);
+    r->ops_n--;
+    return SIZE_MAX;
+}
+
+size_t ring_begin(struct ring *r, size_t node, enum ring_op_kind kind, const struct peal_id *key,
+                  uint64_t timeout_us)
+{
+    CHECK(kind != RING_PUT);
+    struct beginning b = {.timeout_us = timeout_us};
+    return begin_op(r, node, kind, key, &b);
+}
+
+size_t ring_put(struct ring *r, size_t node, const struct peal_id *box, size_t body_n,
+                uint64_t timeout_us)
+{
+    uint8_t *body = malloc(body_n + 1);
+    CHECK(body != NULL);
+    memset(body, 'x', body_n);
+    struct beginning b = {.timeout_us = timeout_us, .row = {.body = peal_bytes_of(body, body_n)}};
+    size_t op = begin_op(r, node, RING_PUT, box, &b);
+    free(body);
+    return op;
+}
+
+struct deletion {
+    const struct peal_id *box;
+    const struct peal_msg_id *id;
+};
+
+static void delete_it(void *core, const struct step_event *ev, struct step_update *u, void *arg)
+{
+    const struct deletion *d = arg;
+    chord_set_del(core, ev, u, d->box, d->id, 1);
+}
+
+void ring_del(struct ring *r, size_t node, const struct peal_id *box, const struct peal_msg_id *id)
+{
+    struct deletion d = {.box = box, .id = id};
+    sim_call(r->sim, node, delete_it, &d);
+}
+
+static bool op_ended(void *arg)
+{
+    const struct waiting *w = arg;
+    return w->r->ops[w->op].err != RING_RUNNING;
+}
+
+int ring_wait(struct ring *r, size_t op, uint64_t us)
+{
+    struct waiting w = {.r = r, .op = op};
+    CHECK(op < r->ops_n);
+    (void)sim_until(r->sim, op_ended, &w, us);
+    return r->ops[op].err;
+}
+
+/* ---- disks ---- */
+
+int ring_disk_row(struct ring *r, size_t node, const struct peal_id *box,
+                  const struct peal_msg_id *id)
+{
+    static uint8_t mem[BODY_MAX + WIRE_BODY_MAX];
+    uint8_t key[ID_BYTES + MSG_ID_BYTES];
+    struct arena a;
+    struct peal_bytes v;
+    arena_init(&a, mem, sizeof mem);
+    memcpy(key, box->b, ID_BYTES);
+    memcpy(key + ID_BYTES, id->b, MSG_ID_BYTES);
+    if (store_get(sim_store(r->sim, node), STORE_ROWS, peal_bytes_of(key, sizeof key), &a, &v) < 0)
+        return -1;
+    union wire_any m;
+    uint16_t type = 0;
+    int err = wire_decode(v.p, v.n, &type, &m, sizeof m, &a);
+    CHECK(err == 0 && type == WIRE_s_row);
+    return m.s_row.row.kind;
+}
+
+uint64_t ring_disk_count(struct ring *r, size_t node, enum store_space space)
+{
+    uint64_t n = 0;
+    int err = store_count(sim_store(r->sim, node), space, (struct peal_bytes){0},
+                          (struct peal_bytes){0}, &n);
+    CHECK(err == 0);
+    return n;
+}
+
+struct peal_id ring_key(struct ring *r, uint32_t n)
+{
+    struct rng g;
+    struct peal_id id;
+    rng_init(&g, r->cfg.seed ^ ((uint64_t)n << 32));
+    rng_fill(&g, id.b, ID_BYTES);
+    return id;
+}

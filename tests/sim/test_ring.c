@@ -1,0 +1,467 @@
+/* Rings under chaos: many seeds, each with crashes between any two effects, partitions, broken
+ * links and pauses, while clients change registers and sets. What must hold at the end: registers
+ * one order of all changes that agrees with real time, seen alike by every read; a name has one
+ * owner sets        what was acknowledged and not deleted is on every home; what was gone stays
+ * gone ring        whole, in one epoch, every node the one it was */
+#include <criterion/criterion.h>
+
+#include "ring.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    NODES = 5,
+    GROWN = 7,  /* in the seeds in which servers join amid the chaos */
+    SEEDS = 60, /* of each of the two kinds */
+    NAMES = 24,
+    LISTS = 3,
+    BOXES = 5,
+    OP_TIMEOUT_US = 3 * 1000 * 1000,
+    CHAOS_US = 15 * 1000 * 1000,
+    FORM_US = 10 * 1000 * 1000,
+    HEAL_US = 30 * 1000 * 1000,
+    SETTLE_US = 60 * 1000 * 1000,
+};
+
+/* Seeds that once failed. */
+static const uint64_t kept[] = {
+    2932, /* a server that had heard of a ring founded another one while it was cut off */
+    392,  /* a proposer used a ballot again that it had used before its restart */
+    2155, /* a peer that joined between the two hellos was never taken for a member */
+};
+
+static struct ring *make(uint64_t seed, size_t nodes, bool verbose)
+{
+    struct sim_config cfg = {.seed = seed, .nodes = nodes, .replicas = 2, .verbose = verbose};
+    /* servers that come later are told whom to join: cut off from the ring they would found
+     * another, and rings that hold something do not merge yet */
+    cfg.discovery = nodes == NODES && seed % 3 != 0;
+    cfg.join_first = !cfg.discovery;
+    cfg.beacon_loss = seed % 2 == 0 ? 20 : 0;
+    return ring_new(&cfg);
+}
+
+static struct ring *form(uint64_t seed, bool verbose)
+{
+    struct ring *r = make(seed, NODES, verbose);
+    ring_start_all(r);
+    return r;
+}
+
+/* ---- chaos ---- */
+
+struct chaos {
+    struct ring *r;
+    bool cut;
+    uint64_t heal_us;
+    uint64_t pause_us[GROWN];
+    uint64_t restart_us[GROWN];
+    bool begun[GROWN]; /* the node has run before */
+};
+
+static size_t down(const struct chaos *x)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < x->r->cfg.nodes; i++)
+        n += x->begun[i] && !sim_running(x->r->sim, i);
+    return n;
+}
+
+static void fault(struct chaos *x)
+{
+    struct sim *s = x->r->sim;
+    struct rng *g = sim_rng(s);
+    size_t nodes = x->r->cfg.nodes;
+    size_t a = rng_below(g, nodes), b = (a + 1 + rng_below(g, nodes - 1)) % nodes;
+    bool may_fall = down(x) < 2 && sim_running(s, a);
+    if (rng_below(g, 40) == 0) { /* the power goes everywhere */
+        for (size_t i = 0; i < nodes; i++)
+            sim_crash(s, i);
+        return;
+    }
+    switch (rng_below(g, 8)) {
+    case 0:
+        if (may_fall)
+            sim_crash(s, a);
+        break;
+    case 1:
+    case 2:
+        if (may_fall && down(x) < 1)
+            sim_crash_after(s, a, 1 + (uint32_t)rng_below(g, 200));
+        break;
+    case 3:
+        sim_partition(s, rng_below(g, 1u << nodes));
+        x->heal_us = sim_now(s) + rng_below(g, 3000000);
+        break;
+    case 4:
+        sim_cut(s, a, b, true);
+        x->heal_us = sim_now(s) + rng_below(g, 3000000);
+        break;
+    case 5:
+        sim_break(s, a, b);
+        break;
+    case 6:
+        sim_pause(s, a, true);
+        x->pause_us[a] = sim_now(s) + rng_below(g, 2500000);
+        break;
+    default:
+        if (may_fall && rng_below(g, 4) == 0)
+            sim_leave(s, a);
+        break;
+    }
+}
+
+static void mend(struct chaos *x)
+{
+    struct sim *s = x->r->sim;
+    if (x->heal_us != 0 && sim_now(s) >= x->heal_us) {
+        sim_partition(s, 0);
+        x->heal_us = 0;
+    }
+    for (size_t i = 0; i < x->r->cfg.nodes; i++) {
+        if (x->pause_us[i] != 0 && sim_now(s) >= x->pause_us[i]) {
+            sim_pause(s, i, false);
+            x->pause_us[i] = 0;
+        }
+        if (sim_running(s, i)) {
+            x->begun[i] = true;
+            x->restart_us[i] = 0;
+        } else if (x->restart_us[i] == 0) {
+            x->restart_us[i] = sim_now(s) + 1 + rng_below(sim_rng(s), 3000000);
+        } else if (sim_now(s) >= x->restart_us[i]) {
+            sim_start(s, i);
+        }
+    }
+}
+
+/* The same register changed at every node at the same instant. */
+static void rush(struct ring *r)
+{
+    struct rng *g = sim_rng(r->sim);
+    bool claim = rng_below(g, 2) == 0;
+    struct peal_id key =
+        ring_key(r, claim ? (uint32_t)rng_below(g, NAMES) : 100 + (uint32_t)rng_below(g, LISTS));
+    for (size_t i = 0; i < r->cfg.nodes; i++)
+        if (sim_running(r->sim, i) && r->ops_n + 1 < RING_OPS_MAX)
+            (void)ring_begin(r, i, claim ? RING_CLAIM : RING_APPEND, &key, OP_TIMEOUT_US);
+}
+
+static void some_op(struct ring *r, bool change)
+{
+    struct rng *g = sim_rng(r->sim);
+    size_t node = rng_below(g, r->cfg.nodes);
+    if (change && rng_below(g, 20) == 0)
+        rush(r);
+    if (!sim_running(r->sim, node) || r->ops_n + 1 >= RING_OPS_MAX)
+        return;
+    struct peal_id name = ring_key(r, (uint32_t)rng_below(g, NAMES));
+    struct peal_id list = ring_key(r, 100 + (uint32_t)rng_below(g, LISTS));
+    struct peal_id box = ring_key(r, 200 + (uint32_t)rng_below(g, BOXES));
+    switch (change ? rng_below(g, 7) : 5) {
+    case 0:
+        (void)ring_begin(r, node, RING_CLAIM, &name, OP_TIMEOUT_US);
+        break;
+    case 1:
+        (void)ring_begin(r, node, RING_APPEND, &list, OP_TIMEOUT_US);
+        break;
+    case 2:
+        (void)ring_begin(r, node, RING_GET, &list, OP_TIMEOUT_US);
+        break;
+    case 3:
+    case 4:
+        (void)ring_put(r, node, &box, rng_below(g, 3000), OP_TIMEOUT_US);
+        break;
+    case 5:
+        (void)ring_begin(r, node, RING_READ, &box, OP_TIMEOUT_US);
+        break;
+    default:
+        for (size_t tries = 0; tries < 10 && r->ops_n > 0; tries++) {
+            struct ring_op *o = &r->ops[rng_below(g, r->ops_n)];
+            if (o->kind != RING_PUT || o->err != 0)
+                continue;
+            o->deleted = true;
+            ring_del(r, node, &o->key, &o->id);
+            break;
+        }
+        break;
+    }
+}
+
+static void chaos(struct ring *r, uint64_t us, bool change)
+{
+    struct chaos x = {.r = r};
+    for (size_t i = 0; i < r->cfg.nodes; i++)
+        x.begun[i] = sim_running(r->sim, i);
+    struct rng *g = sim_rng(r->sim);
+    uint64_t end = sim_now(r->sim) + us, next_fault = sim_now(r->sim);
+    while (sim_now(r->sim) < end) {
+        sim_run(r->sim, 1 + rng_below(g, 40000));
+        mend(&x);
+        if (sim_now(r->sim) >= next_fault) {
+            fault(&x);
+            next_fault = sim_now(r->sim) + rng_below(g, 1500000);
+        }
+        some_op(r, change);
+    }
+    sim_partition(r->sim, 0);
+    for (size_t i = 0; i < r->cfg.nodes; i++) {
+        sim_pause(r->sim, i, false);
+        sim_crash_after(r->sim, i, 0);
+    }
+    sim_run(r->sim, 200000); /* whoever is leaving has left */
+    ring_start_all(r);
+}
+
+/* ---- oracles ---- */
+
+static int final_value(struct ring *r, const struct peal_id *key, const struct ring_op **out)
+{
+    size_t op =
+        ring_begin(r, rng_below(sim_rng(r->sim), r->cfg.nodes), RING_GET, key, OP_TIMEOUT_US);
+    int err = ring_wait(r, op, OP_TIMEOUT_US + 1);
+    *out = &r->ops[op];
+    return err;
+}
+
+static uint32_t number_at(const uint8_t *p)
+{
+    struct rd d;
+    rd_init(&d, p, 4);
+    return rd_u32(&d);
+}
+
+static void check_names(struct ring *r, uint64_t seed)
+{
+    for (uint32_t k = 0; k < NAMES; k++) {
+        struct peal_id key = ring_key(r, k);
+        const struct ring_op *last = NULL;
+        size_t ops = r->ops_n;
+        int err = final_value(r, &key, &last);
+        cr_assert_eq(err, 0, "seed %llu: name %u cannot be read: %s", (unsigned long long)seed, k,
+                     err_name(err));
+        size_t owner = last->value_n == 0 ? SIZE_MAX : number_at(last->value) - 1;
+        for (size_t i = 0; i < ops; i++) {
+            const struct ring_op *o = &r->ops[i];
+            if (o->kind != RING_CLAIM || !id_eq(&o->key, &key))
+                continue;
+            if (o->err == 0)
+                cr_assert_eq(owner, i, "seed %llu: name %u was given to %zu and belongs to %zu",
+                             (unsigned long long)seed, k, i, owner);
+            if (o->err == PEAL_E_EXISTS || o->err == PEAL_E_UNAVAILABLE)
+                cr_assert_neq(owner, i, "seed %llu: name %u belongs to %zu, which was refused: %s",
+                              (unsigned long long)seed, k, i, err_name(o->err));
+        }
+    }
+}
+
+static size_t place_in(const struct ring_op *list, size_t op)
+{
+    for (size_t i = 0; i + 4 <= list->value_n; i += 4)
+        if (number_at(list->value + i) == op + 1)
+            return i / 4 + 1;
+    return 0;
+}
+
+/* Every value that was ever reported is a beginning of the last one, and its length grows with real
+ * time. */
+static void check_list(struct ring *r, uint64_t seed, uint32_t k)
+{
+    struct peal_id key = ring_key(r, 100 + k);
+    const struct ring_op *last = NULL;
+    size_t ops = r->ops_n;
+    int err = final_value(r, &key, &last);
+    cr_assert_eq(err, 0, "seed %llu: list %u cannot be read: %s", (unsigned long long)seed, k,
+                 err_name(err));
+    for (size_t i = 0; i < ops; i++) {
+        const struct ring_op *o = &r->ops[i];
+        if ((o->kind != RING_APPEND && o->kind != RING_GET) || !id_eq(&o->key, &key))
+            continue;
+        size_t at = place_in(last, i);
+        if (o->err == PEAL_E_UNAVAILABLE)
+            cr_assert_eq(at, 0, "seed %llu: %zu was said not to have happened",
+                         (unsigned long long)seed, i);
+        if (o->err != 0)
+            continue;
+        cr_assert(o->kind == RING_GET || at > 0, "seed %llu: change %zu was lost",
+                  (unsigned long long)seed, i);
+        cr_assert(o->value_n <= last->value_n &&
+                      (o->value_n == 0 || memcmp(o->value, last->value, o->value_n) == 0),
+                  "seed %llu: %zu saw what is not the beginning of the history",
+                  (unsigned long long)seed, i);
+        for (size_t j = 0; j < ops; j++) {
+            const struct ring_op *q = &r->ops[j];
+            if ((q->kind == RING_APPEND || q->kind == RING_GET) && q->err == 0 &&
+                id_eq(&q->key, &key) && q->ended_us < o->began_us)
+                cr_assert_leq(q->value_n, o->value_n, "seed %llu: %zu came after %zu and saw less",
+                              (unsigned long long)seed, i, j);
+        }
+    }
+}
+
+static void check_copies(struct ring *r, uint64_t seed)
+{
+    for (size_t i = 0; i < r->ops_n; i++) {
+        const struct ring_op *o = &r->ops[i];
+        struct peal_id home[CHORD_REPLICAS_MAX + 1];
+        if (o->kind != RING_PUT || o->err != 0 || o->deleted)
+            continue;
+        size_t homes = chord_home(ring_chord(r, 0), &o->key, home);
+        cr_assert_eq(homes, 3, "seed %llu: %zu homes", (unsigned long long)seed, homes);
+        for (size_t k = 0; k < homes; k++)
+            cr_assert_eq(ring_disk_row(r, ring_index(r, &home[k]), &o->key, &o->id),
+                         WIRE_ROW_MESSAGE, "seed %llu: row %zu is not on home %zu",
+                         (unsigned long long)seed, i, k);
+    }
+}
+
+static bool listed(const struct ring_op *read, const struct peal_msg_id *id)
+{
+    for (size_t i = 0; i < read->value_n; i++)
+        if (memcmp(read->value + i * MSG_ID_BYTES, id->b, MSG_ID_BYTES) == 0)
+            return true;
+    return false;
+}
+
+/* Reads every box; the sum of what is in them. Each read is complete, in order and without
+ * repetition. */
+static void check_reads(struct ring *r, uint64_t seed, size_t reads[static BOXES])
+{
+    for (uint32_t b = 0; b < BOXES; b++) {
+        struct peal_id box = ring_key(r, 200 + b);
+        size_t op =
+            ring_begin(r, rng_below(sim_rng(r->sim), r->cfg.nodes), RING_READ, &box, OP_TIMEOUT_US);
+        int err = ring_wait(r, op, OP_TIMEOUT_US + 1);
+        cr_assert_eq(err, 0, "seed %llu: box %u cannot be read: %s", (unsigned long long)seed, b,
+                     err_name(err));
+        const struct ring_op *read = &r->ops[op];
+        for (size_t i = 1; i < read->value_n; i++)
+            cr_assert_lt(memcmp(read->value + (i - 1) * MSG_ID_BYTES,
+                                read->value + i * MSG_ID_BYTES, MSG_ID_BYTES),
+                         0, "seed %llu: box %u is not in order", (unsigned long long)seed, b);
+        for (size_t i = 0; i < op; i++) {
+            const struct ring_op *o = &r->ops[i];
+            if (o->kind == RING_PUT && o->err == 0 && !o->deleted && id_eq(&o->key, &box))
+                cr_assert(listed(read, &o->id),
+                          "seed %llu: row %zu was acknowledged and is not read",
+                          (unsigned long long)seed, i);
+        }
+        reads[b] = op;
+    }
+}
+
+/* grow: begins with three servers, and the other four join amid the chaos. */
+static void run_seed(uint64_t seed, bool grow, bool verbose)
+{
+    size_t nodes = grow ? GROWN : NODES, start = grow ? 3 : NODES;
+    struct ring *r = make(seed, nodes, verbose);
+    size_t first[BOXES], second[BOXES];
+    for (size_t i = 0; i < start; i++)
+        sim_start(r->sim, i);
+    cr_assert(ring_wait_whole(r, start, start, FORM_US), "seed %llu: no ring formed",
+              (unsigned long long)seed);
+    chaos(r, CHAOS_US, true);
+    cr_assert(ring_wait_whole(r, nodes, nodes, HEAL_US), "seed %llu: the ring did not heal",
+              (unsigned long long)seed);
+    sim_run(r->sim, SETTLE_US);
+    check_names(r, seed);
+    for (uint32_t k = 0; k < LISTS; k++)
+        check_list(r, seed, k);
+    check_copies(r, seed);
+    check_reads(r, seed, first);
+    chaos(r, CHAOS_US / 3, false);
+    cr_assert(ring_wait_whole(r, nodes, nodes, HEAL_US), "seed %llu: the ring did not heal again",
+              (unsigned long long)seed);
+    sim_run(r->sim, SETTLE_US);
+    check_reads(r, seed, second);
+    check_copies(r, seed);
+    for (size_t b = 0; b < BOXES; b++) {
+        const struct ring_op *x = &r->ops[first[b]], *y = &r->ops[second[b]];
+        cr_assert(
+            x->value_n == y->value_n &&
+                (x->value_n == 0 || memcmp(x->value, y->value, x->value_n * MSG_ID_BYTES) == 0),
+            "seed %llu: box %zu changed by itself, from %zu rows to %zu", (unsigned long long)seed,
+            b, x->value_n, y->value_n);
+    }
+    ring_free(r);
+}
+
+/* PEAL_SIM_SEED=n runs that one and says what happens; PEAL_SIM_SEEDS=n runs more of them. */
+static void run_seeds(bool grow, uint64_t share)
+{
+    const char *one = getenv("PEAL_SIM_SEED"), *more = getenv("PEAL_SIM_SEEDS");
+    if (one != NULL) {
+        run_seed(strtoull(one, NULL, 10), grow, true);
+        return;
+    }
+    uint64_t seeds = more == NULL ? SEEDS : strtoull(more, NULL, 10);
+    for (uint64_t seed = 1 + share; seed <= seeds; seed += 2)
+        run_seed(seed, grow, false);
+}
+
+Test(ring, chaos_odd)
+{
+    run_seeds(false, 0);
+}
+
+Test(ring, chaos_even)
+{
+    run_seeds(false, 1);
+}
+
+Test(ring, chaos_while_growing_odd)
+{
+    run_seeds(true, 0);
+}
+
+Test(ring, chaos_while_growing_even)
+{
+    run_seeds(true, 1);
+}
+
+Test(ring, kept_seeds)
+{
+    for (size_t i = 0; i < PEAL_COUNT(kept); i++) {
+        run_seed(kept[i], false, false);
+        run_seed(kept[i], true, false);
+    }
+}
+
+Test(ring, the_same_seed_gives_the_same_run)
+{
+    uint64_t digest[3];
+    for (size_t i = 0; i < PEAL_COUNT(digest); i++) {
+        struct ring *r = form(i < 2 ? 7 : 8, false);
+        cr_assert(ring_wait_whole(r, NODES, NODES, FORM_US), "no ring formed");
+        chaos(r, CHAOS_US / 3, true);
+        digest[i] = sim_digest(r->sim);
+        ring_free(r);
+    }
+    cr_assert_eq(digest[0], digest[1], "one seed, two runs");
+    cr_assert_neq(digest[0], digest[2], "two seeds, one run");
+}
+
+Test(ring, each_of_five_is_killed_and_comes_back_as_itself)
+{
+    struct ring *r = form(11, false);
+    cr_assert(ring_wait_whole(r, NODES, NODES, 5 * 1000 * 1000),
+              "five servers are whole within 5 s");
+    for (size_t i = 0; i < NODES; i++) {
+        sim_crash(r->sim, i);
+        cr_assert(ring_wait_whole(r, NODES, NODES - 1, 2 * 1000 * 1000),
+                  "the ring closes within 2 s of losing %zu", i);
+        struct peal_id key = ring_key(r, 300 + (uint32_t)i);
+        size_t other = (i + 1) % NODES;
+        size_t claim = ring_begin(r, other, RING_CLAIM, &key, OP_TIMEOUT_US);
+        cr_assert_eq(ring_wait(r, claim, 1000 * 1000), 0, "a register is written while %zu is down",
+                     i);
+        size_t put = ring_put(r, other, &key, 100, OP_TIMEOUT_US);
+        cr_assert_eq(ring_wait(r, put, 1000 * 1000), 0, "a row is stored while %zu is down", i);
+        sim_start(r->sim, i);
+        cr_assert(ring_wait_whole(r, NODES, NODES, 3 * 1000 * 1000), "%zu is back", i);
+    }
+    sim_run(r->sim, SETTLE_US);
+    check_copies(r, 11);
+    ring_free(r);
+}
