@@ -1,0 +1,215 @@
+/* Where sessions are, as the homes of their accounts know it. Soft state: it is announced again and
+ * again, lost when a home restarts, and what is stale costs a wasted push, never a message.
+ *
+ * Of two sessions of an account the higher (generation, stamp of its opening, server) counts. */
+#include "inner.h"
+
+static struct location *location_of(const struct svc *s, const struct peal_id *box)
+{
+    uint32_t h = 0;
+    if (!map_get(&s->located, box->b, &h))
+        return NULL;
+    struct location *l = slab_get(&s->locations, h);
+    CHECK(l != NULL && id_eq(&l->box, box));
+    return l;
+}
+
+/* A session whose server is down has until ORPHAN_TTL_US to turn up at another one. */
+static bool is_online(const struct svc *s, const struct location *l)
+{
+    bool up = id_eq(&l->gateway, &s->self) || chord_is_up(s->chord, &l->gateway);
+    uint64_t ttl = up ? LOCATION_TTL_US : ORPHAN_TTL_US;
+    return l->online && s->ev->now_us - l->heard_us <= ttl;
+}
+
+/* Makes room by forgetting when somebody who is offline was last seen. */
+static void evict(struct svc *s)
+{
+    uint32_t h = 0;
+    for (int tries = 0; tries < EVICT_TRIES; tries++) {
+        struct location *l = slab_each(&s->locations, &s->evict_at, &h);
+        if (l == NULL) {
+            s->evict_at = 0;
+            continue;
+        }
+        if (is_online(s, l) || l->notices != 0)
+            continue;
+        bool was = map_del(&s->located, l->box.b);
+        CHECK(was);
+        slab_release(&s->locations, h);
+        return;
+    }
+}
+
+static struct location *location_add(struct svc *s, const struct peal_id *box)
+{
+    uint32_t h = 0;
+    if (s->locations.used == s->locations.cap)
+        evict(s);
+    struct location *l = slab_take(&s->locations, &h);
+    if (l == NULL)
+        return NULL;
+    int err = map_put(&s->located, box->b, h);
+    CHECK(err == 0);
+    l->box = *box;
+    return l;
+}
+
+/* Does what is announced count for more than what is known? */
+static bool is_newer(const struct location *l, const struct peal_id *from,
+                     const struct wire_n_session_open *m)
+{
+    if (m->generation != l->generation)
+        return m->generation > l->generation;
+    if (m->active != l->active)
+        return m->active > l->active;
+    return id_cmp(from, &l->gateway) >= 0;
+}
+
+static void tell_taken(struct svc *s, const struct peal_id *gateway, const struct peal_id *box,
+                       uint64_t generation)
+{
+    struct wire_n_session_taken m = {.box = *box, .generation = generation};
+    if (id_eq(gateway, &s->self))
+        session_taken(s, box, generation);
+    else
+        (void)!chord_send(s->chord, s->u, gateway, WIRE_n_session_taken, &m, true);
+}
+
+void home_open(struct svc *s, const struct peal_id *from, const struct wire_n_session_open *m,
+               struct wire_n_session_ok *ok)
+{
+    struct location *l = location_of(s, &m->box);
+    ok->box = m->box;
+    ok->generation = m->generation;
+    ok->code = 0;
+    if (l != NULL && !is_newer(l, from, m)) {
+        ok->code = code_of(PEAL_E_STALE);
+        ok->generation = l->generation;
+        return;
+    }
+    if (l == NULL && (l = location_add(s, &m->box)) == NULL) {
+        ok->code = code_of(PEAL_E_FULL);
+        return;
+    }
+    struct peal_id old = l->gateway;
+    bool was_online = is_online(s, l);
+    bool moved = was_online && !id_eq(&old, from);
+    l->gateway = *from;
+    l->generation = m->generation;
+    l->active = m->active;
+    l->heard_us = s->ev->now_us;
+    l->last_seen = s->ev->wall_ms;
+    l->online = true;
+    if (moved)
+        tell_taken(s, &old, &m->box, m->generation);
+    if (!was_online)
+        watch_changed(s, &m->box);
+}
+
+void home_close(struct svc *s, const struct peal_id *from, const struct wire_n_session_close *m)
+{
+    struct location *l = location_of(s, &m->box);
+    if (l == NULL) {
+        if ((l = location_add(s, &m->box)) == NULL)
+            return;
+        l->gateway = *from;
+        l->generation = m->generation;
+    }
+    /* The session may have moved on meanwhile. */
+    if (l->generation != m->generation || !id_eq(&l->gateway, from))
+        return;
+    l->online = false;
+    l->last_seen = m->last_seen;
+    watch_changed(s, &m->box);
+}
+
+void home_presence(struct svc *s, const struct peal_id *box, struct wire_n_presence *out)
+{
+    const struct location *l = location_of(s, box);
+    out->box = *box;
+    if (l == NULL)
+        return;
+    out->generation = l->generation;
+    out->online = is_online(s, l);
+    out->last_seen = out->online ? s->ev->wall_ms : l->last_seen;
+}
+
+/* ---- rows ---- */
+
+static void flush_one(struct svc *s, struct location *l)
+{
+    struct peal_msg_id ids[WIRE_ACK_MAX];
+    bool online = is_online(s, l);
+    for (uint32_t h = l->notices; h != 0;) {
+        size_t n = 0;
+        for (; h != 0 && n < WIRE_ACK_MAX; n++) {
+            struct notice *x = slab_get(&s->notices, h);
+            CHECK(x != NULL);
+            uint32_t next = x->next;
+            ids[n] = x->id;
+            slab_release(&s->notices, h);
+            h = next;
+        }
+        struct wire_n_notice m = {.box = l->box, .ids = {.v = ids, .n = n}};
+        struct client *c = online ? session_of(s, &l->box) : NULL;
+        if (c != NULL)
+            deliver_notice(s, c, ids, n);
+        else if (online)
+            (void)!chord_send(s->chord, s->u, &l->gateway, WIRE_n_notice, &m, false);
+    }
+    l->notices = 0;
+}
+
+/* Announces to gateways what this home was not the one to push. */
+void home_flush_notices(struct svc *s)
+{
+    while (s->notices_due != 0) {
+        struct location *l = slab_get(&s->locations, s->notices_due);
+        CHECK(l != NULL);
+        s->notices_due = l->next_due;
+        l->next_due = 0;
+        flush_one(s, l);
+    }
+    CHECK(s->notices.used == 0);
+}
+
+static void announce_later(struct svc *s, struct location *l, const struct peal_msg_id *id)
+{
+    uint32_t h = 0;
+    if (s->notices.used == s->notices.cap)
+        home_flush_notices(s);
+    struct notice *n = slab_take(&s->notices, &h);
+    CHECK(n != NULL);
+    n->id = *id;
+    n->next = l->notices;
+    if (l->notices == 0) {
+        uint32_t lh = 0;
+        bool known = map_get(&s->located, l->box.b, &lh);
+        CHECK(known);
+        l->next_due = s->notices_due;
+        s->notices_due = lh;
+    }
+    l->notices = h;
+}
+
+/* A row is being written at this home. It is pushed before it is durable: that promises nothing. */
+void home_row(struct svc *s, const struct wire_row *row, bool push)
+{
+    if (row->kind == WIRE_ROW_TOMBSTONE)
+        return;
+    struct client *c = session_of(s, &row->box);
+    if (c != NULL && push) {
+        deliver_push(s, c, row);
+        return;
+    }
+    struct location *l = location_of(s, &row->box);
+    if (l == NULL || !is_online(s, l))
+        return;
+    if (!push) {
+        announce_later(s, l, &row->id);
+    } else if (!id_eq(&l->gateway, &s->self)) {
+        struct wire_n_push m = {.row = *row};
+        (void)!chord_send(s->chord, s->u, &l->gateway, WIRE_n_push, &m, true);
+    }
+}

@@ -1,0 +1,385 @@
+/* What the parts of the service share. Not for anybody else.
+ *
+ * service.c  memory, events, the tick          client.c   links of clients, and what they may say
+ * account.c  find, register, log in, resume    session.c  sessions at their gateway
+ * home.c     where sessions are, at the homes  deliver.c  a mailbox on its way to its owner
+ * watch.c    presence and the ring for those who watch
+ *
+ * All times with _us are the events' monotonic microseconds. Handles are of base's slabs: a stale
+ * one finds nothing. */
+#ifndef PEAL_SERVICE_INNER_H
+#define PEAL_SERVICE_INNER_H
+
+#include "peal/crypto.h"
+#include "peal/name.h"
+#include "peal/service.h"
+
+enum {
+    MS = 1000,
+    SEC = 1000 * MS,
+
+    TICK_US = 100 * MS,    /* how exact all slow things are */
+    HELLO_US = 10 * SEC,   /* a new link says who it is */
+    CLOSING_US = 60 * SEC, /* a closed link that the host never reported as down is forgotten */
+    REFRESH_US = 10 * SEC, /* a session tells its homes that it lives */
+    REREAD_US = 60 * SEC,  /* a session looks into its mailbox, whatever may have been lost */
+    LOCATION_TTL_US = 30 * SEC, /* a location that was not refreshed is offline */
+    ORPHAN_TTL_US = 15 * SEC,   /* the same, when its server is down */
+    REGISTER_US = 5 * SEC,      /* bound of a register operation */
+    PUT_US = 10 * SEC,          /* bound of storing a message */
+    READ_US = 5 * SEC,          /* bound of reading a mailbox */
+    READ_RETRY_US = 1 * SEC,    /* after a read that failed */
+    PRESENCE_US = 300 * MS,     /* homes answer about presence, or do without them */
+    NOTICE_US = 300 * MS,       /* a row that was announced should have been pushed by then */
+    WATCH_US = 1 * SEC,         /* how often presence is asked for */
+    RING_US = 500 * MS,         /* least time between two pushes of the ring */
+    RING_QUIET_US = 2 * SEC,    /* greatest, for its counters */
+    STRANGER_US = 10 * SEC,     /* without a session, a link may ask … */
+    STRANGER_REQUESTS = 64,     /* … so much in that time */
+
+    FLIGHT_ROWS = 256,         /* rows of one session that are delivered and not acknowledged */
+    FLIGHT_BYTES = 512 * 1024, /* bytes of these; one more row may start below it */
+    FLIGHTS_PER_SESSION = 16,  /* memory for them, on the average */
+    SEEN_SLOTS = 16384,        /* ids acknowledged lately; a power of two */
+    UNSEEN_MAX = 4,            /* announced rows that one session waits for by name */
+    STORED_MAX = WIRE_ACK_MAX, /* ids collected in a step for c_stored */
+    NOTICES_MAX = 2048,        /* rows to announce to gateways */
+    DRAFTS_MAX = 256,          /* registrations under way */
+    WATCHES_PER_SESSION = 4,   /* memory for them, on the average; at most WIRE_WATCH_MAX for one */
+    OBSERVERS_MAX = 64,
+    TRACES_PER_STEP = 8,
+    FAILURE_CELLS = 4096,   /* a power of two */
+    ADDRESS_FAILURES = 100, /* wrong passwords from one address per minute */
+    MINUTE_US = 60 * SEC,
+    SPARE_LINKS = 64, /* slots for links beyond sessions_max: refused ones, while they close */
+    BYES_PER_STEP = 1024,
+    ANNOUNCES_PER_TICK = 128,
+    READS_PER_TICK = 64,
+    LISTS_PER_TICK = 256, /* clients told of a new list of servers */
+    TICK_ARENA = 1 << 20, /* bytes of an update beyond which a tick starts nothing more */
+    EVICT_TRIES = 64,
+    ERROR_TEXT = 256,
+};
+
+#define NEVER UINT64_MAX
+
+/* ---- clients ----
+ *
+ *   NEW --c_hello--> GREETED --c_register, c_login, c_resume--> SESSION --c_logout--> GREETED
+ *    |                  |                                          |
+ *    +------------------+------ anything wrong, silence, bye ------+--> CLOSING --LINK_DOWN--> -
+ *
+ * What each state may say stands in the table of client.c. */
+enum client_state { CLIENT_NEW, CLIENT_GREETED, CLIENT_SESSION, CLIENT_CLOSING };
+
+struct client {
+    uint32_t handle; /* this slot's own */
+    uint32_t link;
+    enum client_state state;
+    bool observer;
+    bool signing_in;   /* a registration, login or resumption is under way */
+    uint16_t requests; /* under way */
+    uint16_t sends;    /* not stored yet */
+    uint16_t asked;    /* as a stranger, since asked_us */
+    uint64_t asked_us;
+    uint64_t heard_us;
+    uint64_t since_us;     /* of the link; of CLOSING */
+    uint32_t failure_cell; /* of its address */
+    uint32_t servers_seen; /* svc.servers_serial that it was told */
+
+    /* SESSION */
+    struct peal_id box;
+    char name[WIRE_NAME_MAX];
+    uint8_t name_n;
+    uint64_t generation;
+    uint64_t active; /* the stamp of its opening */
+    uint64_t refresh_us;
+    uint64_t reread_us;
+    uint32_t view;       /* svc.view that its homes were looked up in */
+    uint64_t homes_mark; /* which homes, and which of them up */
+    uint32_t homes_ok;   /* that took the last announcement */
+
+    /* delivery: deliver.c */
+    bool reading, more, again, caught_up, has_cursor;
+    uint32_t read_serial;
+    struct peal_msg_id cursor;
+    uint64_t retry_us;
+    uint32_t flights, flight_rows; /* first of the chain; how many */
+    size_t flight_bytes;
+    struct peal_msg_id unseen[UNSEEN_MAX];
+    uint8_t unseen_n;
+    bool unseen_more;
+    uint64_t unseen_us;
+
+    uint32_t watches; /* first of the chain */
+};
+
+/* A row that was sent to a client and is not acknowledged. */
+struct flight {
+    uint32_t client;
+    struct peal_msg_id id;
+    uint32_t bytes;
+    uint32_t next, prev;
+};
+
+struct flight_key {
+    uint32_t client;
+    struct peal_msg_id id;
+};
+
+/* A message on its way to its homes. */
+struct send {
+    uint32_t client;
+    struct peal_msg_id id;
+};
+
+struct stored {
+    uint32_t client;
+    struct peal_msg_id id;
+};
+
+struct watch {
+    uint32_t client;
+    struct peal_id box;
+    char name[WIRE_NAME_MAX];
+    uint8_t name_n;
+    bool known, online;
+    uint64_t last_seen;
+    uint64_t ask_us;
+    uint32_t next;               /* of the client's */
+    uint32_t next_box, prev_box; /* of those who watch the same account */
+};
+
+/* ---- requests: a client's question that takes more than one step: account.c ---- */
+
+enum request_kind { REQ_FIND, REQ_REGISTER, REQ_LOGIN, REQ_RESUME, REQ_LOGOUT };
+
+/*   FIND      PRESENCE --> READ --> answered
+ *   RESUME                 READ --> answered
+ *   LOGIN                  READ --> VERIFY --> CHANGE --> answered
+ *   REGISTER               HASH --> CHANGE --> answered
+ *                                     +--> it was done before: becomes a LOGIN in VERIFY
+ *   LOGOUT                          CHANGE --> answered */
+enum request_phase { PHASE_PRESENCE, PHASE_READ, PHASE_HASH, PHASE_VERIFY, PHASE_CHANGE };
+
+struct request {
+    uint32_t handle;
+    enum request_kind kind;
+    enum request_phase phase;
+    uint32_t client;
+    uint64_t req; /* the client's number */
+    struct peal_id box;
+    char name[WIRE_NAME_MAX];
+    uint8_t name_n;
+
+    uint64_t due_us; /* PRESENCE */
+    uint32_t waiting;
+    uint64_t generation; /* PRESENCE: of the best answer; LOGOUT: the session's */
+    bool online;
+    uint64_t last_seen;
+
+    struct peal_msg_id id; /* req_id */
+    uint8_t auth[32];
+    uint8_t token[WIRE_TOKEN_BYTES];
+    uint8_t token_hash[CRY_HASH_BYTES];
+    char bcrypt[CRY_BCRYPT_SIZE];
+    bool retry;            /* REGISTER: the register holds this very registration already */
+    uint32_t draft;        /* REGISTER */
+    uint32_t failure_cell; /* of the account */
+};
+
+/* The account that a registration asks for: an encoded s_account without bcrypt and token. */
+struct draft {
+    size_t n;
+    uint8_t bytes[WIRE_REGISTER_MAX];
+};
+
+/* ---- at a home ---- */
+
+struct location {
+    struct peal_id box;
+    struct peal_id gateway;
+    uint64_t generation;
+    uint64_t active;
+    uint64_t heard_us;
+    uint64_t last_seen; /* Unix milliseconds */
+    bool online;
+    uint32_t notices;  /* first of the chain */
+    uint32_t next_due; /* the next location with notices */
+};
+
+struct notice {
+    struct peal_msg_id id;
+    uint32_t next;
+};
+
+/* Wrong passwords in a minute, by a keyed hash of the account or address; those that share a cell
+ * are counted together. */
+struct failure_cell {
+    uint32_t minute;
+    uint16_t count;
+};
+
+struct seen {
+    uint32_t client;
+    struct peal_msg_id id;
+};
+
+struct svc {
+    struct chord *chord;
+    struct peal_id self;
+    uint32_t sessions_max;
+    uint8_t secret[32];
+
+    /* the step under way */
+    const struct step_event *ev;
+    struct step_update *u;
+
+    uint64_t tick_us;
+    bool leaving, left;
+    uint32_t view; /* counts changes of the ring */
+    uint32_t servers_serial;
+    uint8_t servers_hash[CRY_HASH_BYTES];
+    bool servers_dirty;
+    bool ring_dirty;
+    uint64_t ring_us; /* of the last push */
+    uint32_t observers;
+    uint32_t sessions_n;
+    uint32_t links_n; /* not CLOSING */
+    uint32_t evict_at;
+    uint32_t notices_due; /* first location with notices */
+    uint32_t tick_at;     /* where the tick's paced work goes on */
+
+    struct slab clients, requests, drafts, sends, flights, watches, locations, notices;
+    struct map links;     /* u32 link -> client */
+    struct map sessions;  /* box -> client */
+    struct map located;   /* box -> location */
+    struct map in_flight; /* flight_key -> flight */
+    struct map watched;   /* box -> first watch */
+    struct seen *seen;
+    struct failure_cell *failures;
+
+    struct stored stored[STORED_MAX];
+    size_t stored_n;
+    struct arena heap; /* of what a client's message decodes to */
+    uint8_t scratch[WIRE_REGISTER_MAX];
+    struct svc_stats stats;
+};
+
+/* Tokens of chord's operations: whose they are, and a handle. */
+enum token_kind { TOKEN_REQUEST = 1, TOKEN_SEND = 2, TOKEN_READ = 3, TOKEN_WATCH = 4 };
+
+static inline uint64_t token_make(enum token_kind kind, uint32_t serial, uint32_t handle)
+{
+    return (uint64_t)kind << 56 | (uint64_t)(serial & 0xffffff) << 32 | handle;
+}
+
+static inline enum token_kind token_kind(uint64_t token)
+{
+    return (enum token_kind)(token >> 56);
+}
+
+static inline uint32_t token_serial(uint64_t token)
+{
+    return (uint32_t)(token >> 32) & 0xffffff;
+}
+
+static inline struct client *client_get(const struct svc *s, uint32_t handle)
+{
+    return slab_get(&s->clients, handle);
+}
+
+static inline uint16_t code_of(int err)
+{
+    return (uint16_t)-err;
+}
+
+/* Whether a tick may start more: an update is bounded, and what waits has its turn in the next
+ * tick. */
+static inline bool update_has_room(const struct svc *s)
+{
+    return s->u->arena.used < TICK_ARENA && s->u->n < STEP_EFFECTS_MAX / 4;
+}
+
+/* client.c */
+void client_up(struct svc *s);
+void client_down(struct svc *s, struct client *c);
+void client_received(struct svc *s, struct client *c);
+struct client *client_of_link(const struct svc *s, uint32_t link);
+/* Sends to the client at once. */
+void client_say(struct svc *s, const struct client *c, uint16_t type, const void *msg);
+void client_error(struct svc *s, const struct client *c, uint64_t req, int err, const char *message,
+                  const char *hint);
+/* An error that follows from err alone. */
+void client_failure(struct svc *s, const struct client *c, uint64_t req, int err);
+/* Ends its session, if any, and closes the link; the slot stays until LINK_DOWN. */
+void client_close(struct svc *s, struct client *c, int err, const char *reason);
+/* The same after c_bye. */
+void client_bye(struct svc *s, struct client *c, int err, const char *message);
+void client_stored(struct svc *s, struct send *m, int err);
+void client_flush_stored(struct svc *s);
+bool client_tick(struct svc *s, struct client *c);
+void client_servers_tick(struct svc *s);
+const char *client_prose(int err, const char **hint);
+
+/* account.c */
+void account_find(struct svc *s, struct client *c, const struct wire_c_find *m);
+void account_register(struct svc *s, struct client *c, const struct wire_c_register *m);
+void account_login(struct svc *s, struct client *c, const struct wire_c_login *m);
+void account_resume(struct svc *s, struct client *c, const struct wire_c_resume *m);
+void account_logout(struct svc *s, struct client *c, const struct wire_c_logout *m);
+void account_worked(struct svc *s);
+int account_change(struct svc *s, struct request *r, struct peal_bytes old,
+                   struct peal_bytes *value);
+void account_done(struct svc *s, struct request *r, int err, struct peal_bytes value);
+void account_presence(struct svc *s, struct request *r, const struct wire_n_presence *m);
+void account_tick(struct svc *s);
+uint32_t account_failure_cell(const struct svc *s, const char *kind, struct peal_bytes who);
+
+/* session.c */
+/* 0, or PEAL_E_STALE when a newer session of the account is at this node. */
+PEAL_MUST int session_open(struct svc *s, struct client *c, const struct peal_id *box,
+                           struct peal_bytes name, uint64_t generation);
+/* After the client was told: announces the session, and begins to deliver. It may end it again. */
+void session_begin(struct svc *s, struct client *c);
+/* Forgets the session; tell: the homes are told when it was last seen. */
+void session_end(struct svc *s, struct client *c, bool tell);
+void session_ok(struct svc *s, const struct peal_id *box, int code, uint64_t generation);
+void session_taken(struct svc *s, const struct peal_id *box, uint64_t generation);
+struct client *session_of(const struct svc *s, const struct peal_id *box);
+bool session_tick(struct svc *s, struct client *c);
+/* The homes of box that are up, this node included; returns how many. *mark: a digest of them. */
+size_t session_homes(const struct svc *s, const struct peal_id *box,
+                     struct peal_id out[static CHORD_REPLICAS_MAX + 1], uint64_t *mark);
+
+/* home.c */
+void home_open(struct svc *s, const struct peal_id *from, const struct wire_n_session_open *m,
+               struct wire_n_session_ok *ok);
+void home_close(struct svc *s, const struct peal_id *from, const struct wire_n_session_close *m);
+void home_presence(struct svc *s, const struct peal_id *box, struct wire_n_presence *out);
+void home_row(struct svc *s, const struct wire_row *row, bool push);
+void home_flush_notices(struct svc *s);
+
+/* deliver.c */
+void deliver_push(struct svc *s, struct client *c, const struct wire_row *row);
+void deliver_notice(struct svc *s, struct client *c, const struct peal_msg_id *ids, size_t n);
+void deliver_rows(struct svc *s, struct client *c, int err, const struct wire_row *rows, size_t n,
+                  bool last);
+void deliver_ack(struct svc *s, struct client *c, const struct wire_msgids *ids);
+/* Reads on, when there is something to read and room for it. True when it began. */
+bool deliver_continue(struct svc *s, struct client *c);
+bool deliver_tick(struct svc *s, struct client *c);
+void deliver_forget(struct svc *s, struct client *c);
+
+/* watch.c */
+void watch_set(struct svc *s, struct client *c, const struct wire_c_watch *m);
+void watch_forget(struct svc *s, struct client *c);
+void watch_tick(struct svc *s, struct client *c);
+void watch_presence(struct svc *s, uint32_t handle, const struct wire_n_presence *m);
+/* At a home: an account's presence may have changed. */
+void watch_changed(struct svc *s, const struct peal_id *box);
+void watch_ring_get(struct svc *s, struct client *c, const struct wire_c_ring_get *m);
+void watch_ring_tick(struct svc *s);
+void watch_traces(struct svc *s, size_t first);
+
+#endif

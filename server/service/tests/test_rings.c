@@ -1,0 +1,499 @@
+/* The service on several nodes: names, sessions and messages while nodes die; a random test against
+ * an oracle. */
+#include "people.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct host *ring(uint32_t nodes, uint8_t replicas, uint64_t seed)
+{
+    struct host_opts o = {.nodes = nodes,
+                          .replicas = replicas,
+                          .seed = seed,
+                          .sessions_max = 32,
+                          .locations_max = 64};
+    struct host *h = host_new(&o);
+    cr_assert(host_whole(h, 60 * HOST_SEC), "a ring of %u is whole", nodes);
+    return h;
+}
+
+/* Two at two servers at the same instant: one owner, and one clear refusal. */
+Test(rings, one_name_two_servers)
+{
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct host *h = ring(3, 2, seed);
+        struct person a = person_of(h, 0, "alice"), b = person_of(h, 1, "alice");
+        b.auth[0] ^= 1;
+        person_greet(&a, 0);
+        person_greet(&b, 1);
+        person_ask_register(&a, 1);
+        person_ask_register(&b, 2);
+        host_run(h, 10 * HOST_SEC);
+        int owners = 0, refused = 0;
+        uint8_t winner[32];
+        for (uint32_t i = 0; i < 2; i++) {
+            uint16_t type = 0;
+            const union wire_any *m = NULL;
+            while ((m = host_next(h, i, &type)) != NULL) {
+                if (type == WIRE_c_session) {
+                    owners++;
+                    memcpy(winner, m->c_session.bundle.p, 32);
+                }
+                refused += type == WIRE_c_error && m->c_error.code == (uint16_t)-PEAL_E_EXISTS;
+            }
+        }
+        cr_assert_eq(owners, 1, "seed %lu: %d owners", (unsigned long)seed, owners);
+        cr_assert_eq(refused, 1, "seed %lu: %d refusals", (unsigned long)seed, refused);
+        for (uint32_t n = 0; n < 3; n++) {
+            struct person p = person_of(h, 2 + n, "asker");
+            person_greet(&p, n);
+            const struct wire_c_user *u = person_find(&p, "alice");
+            cr_assert(peal_bytes_eq(u->bundle, peal_bytes_of(winner, 32)),
+                      "node %u knows the owner", n);
+            cr_assert(u->online, "node %u knows where she is", n);
+        }
+        host_free(h);
+    }
+}
+
+Test(rings, sessions_move)
+{
+    struct host *h = ring(5, 2, 11);
+    struct person a = person_of(h, 0, "alice"), b = person_of(h, 1, "bob");
+    person_register(&a, 0);
+    person_register(&b, 1);
+    for (uint32_t n = 1; n < 5; n++) {
+        struct person next = a;
+        next.client = n + 10;
+        person_login(&next, n);
+        person_bye(&a, PEAL_E_TAKEN_OVER);
+        struct peal_msg_id id = people_id(h, n);
+        person_send(&b, "alice", id, "where are you");
+        person_delivered(&next, "bob", id, "where are you");
+        person_stored(&b, id);
+        person_ack(&next, id);
+        a = next;
+    }
+    /* The same session at another server: the later link counts. */
+    struct person over = a;
+    over.client = 30;
+    person_resume(&over, 2);
+    person_bye(&a, PEAL_E_CLOSED);
+    struct peal_msg_id id = people_id(h, 99);
+    person_send(&b, "alice", id, "and now");
+    person_delivered(&over, "bob", id, "and now");
+    host_free(h);
+}
+
+Test(rings, watched_from_afar)
+{
+    struct host *h = ring(5, 0, 12);
+    struct person a = person_of(h, 0, "alice"), b = person_of(h, 1, "bob");
+    person_register(&a, 0);
+    struct wire_name name = {.name = peal_bytes_str("bob")};
+    struct wire_c_watch m = {.names = {.v = &name, .n = 1}};
+    host_say(h, 0, WIRE_c_watch, &m);
+    const union wire_any *u = host_expect(h, 0, WIRE_c_presence, PEOPLE_WAIT);
+    cr_assert(u != NULL && !u->c_presence.online, "bob is not there yet");
+    for (uint32_t n = 0; n < 5; n++) {
+        if (n == 0)
+            person_register(&b, n);
+        else
+            person_resume(&b, n);
+        u = host_expect(h, 0, WIRE_c_presence, 3 * HOST_SEC);
+        cr_assert(u != NULL && u->c_presence.online, "bob is at node %u", n);
+        host_hang_up(h, 1);
+        u = host_expect(h, 0, WIRE_c_presence, 3 * HOST_SEC);
+        cr_assert(u != NULL && !u->c_presence.online, "bob has left node %u", n);
+    }
+    host_free(h);
+}
+
+Test(rings, servers_are_told)
+{
+    struct host *h = ring(3, 2, 16);
+    struct person a = person_of(h, 0, "alice");
+    person_greet(&a, 0);
+    host_kill(h, 2);
+    const union wire_any *m = NULL;
+    do {
+        m = host_expect(h, 0, WIRE_c_servers, PEOPLE_WAIT);
+        cr_assert_not_null(m, "a server less");
+    } while (m->c_servers.servers.n != 2);
+    cr_assert(peal_bytes_eq(m->c_servers.servers.v[0].address, peal_bytes_str("10.0.0.1:7000")),
+              "this one first");
+    host_start(h, 2);
+    do {
+        m = host_expect(h, 0, WIRE_c_servers, PEOPLE_WAIT);
+        cr_assert_not_null(m, "and there it is again");
+    } while (m->c_servers.servers.n != 3);
+    host_free(h);
+}
+
+/* Homes that were not the one to push announce the row, so that a push that gets lost costs a
+ * moment and not the message. */
+Test(rings, pushes_get_lost)
+{
+    struct host *h = ring(5, 2, 13);
+    struct person a = person_of(h, 0, "alice"), b = person_of(h, 1, "bob");
+    person_register(&a, 0);
+    person_register(&b, 0);
+    host_lose(h, WIRE_n_push, 100);
+    for (uint32_t n = 0; n < 5; n++) {
+        person_resume(&b, n);
+        host_run(h, HOST_SEC);
+        struct peal_msg_id id = people_id(h, n);
+        uint64_t from = host_now(h);
+        person_send(&a, "bob", id, "hello");
+        person_delivered(&b, "alice", id, "hello");
+        cr_assert_lt(host_now(h) - from, HOST_SEC, "at node %u", n);
+        person_ack(&b, id);
+        person_silence(&b, WIRE_c_deliver, 2 * HOST_SEC);
+    }
+    host_free(h);
+}
+
+/* What is announced of sessions gets lost as well: a session that no home knows of looks for
+ * itself, and is announced again. */
+Test(rings, announcements_get_lost)
+{
+    struct host *h = ring(5, 0, 14);
+    struct person a = person_of(h, 0, "alice"), b = person_of(h, 1, "bob");
+    person_register(&a, 0);
+    person_register(&b, 0);
+    for (uint32_t n = 0; n < 5; n++) {
+        host_lose(h, WIRE_n_session_open, 100);
+        person_resume(&b, n);
+        host_run(h, HOST_SEC);
+        struct peal_msg_id id = people_id(h, 10 + n);
+        person_send(&a, "bob", id, "hello");
+        person_stored(&a, id);
+        const union wire_any *m = host_expect(h, 1, WIRE_c_deliver, 12 * HOST_SEC);
+        cr_assert(m != NULL && msg_id_eq(&m->c_deliver.rows.v[0].id, &id), "found at node %u", n);
+        person_ack(&b, id);
+        host_lose(h, WIRE_n_session_open, 0);
+        host_run(h, 12 * HOST_SEC);
+        id = people_id(h, 20 + n);
+        uint64_t from = host_now(h);
+        person_send(&a, "bob", id, "again");
+        person_delivered(&b, "alice", id, "again");
+        cr_assert_lt(host_now(h) - from, 50 * HOST_MS, "then it is pushed to node %u at once", n);
+        person_stored(&a, id);
+        person_ack(&b, id);
+    }
+    host_free(h);
+}
+
+/* When everything is lost that is to hurry a row along, it still comes by itself. */
+Test(rings, whatever_gets_lost)
+{
+    struct host *h = ring(5, 2, 15);
+    struct person a = person_of(h, 0, "alice"), b = person_of(h, 1, "bob");
+    person_register(&a, 0);
+    person_register(&b, 0);
+    host_lose(h, WIRE_n_push, 100);
+    host_lose(h, WIRE_n_notice, 100);
+    for (uint32_t n = 0; n < 5; n++) {
+        person_resume(&b, n);
+        host_run(h, HOST_SEC);
+        struct peal_msg_id id = people_id(h, n);
+        person_send(&a, "bob", id, "hello");
+        person_stored(&a, id);
+        const union wire_any *m = host_expect(h, 1, WIRE_c_deliver, 75 * (uint64_t)HOST_SEC);
+        cr_assert(m != NULL && msg_id_eq(&m->c_deliver.rows.v[0].id, &id), "it comes to node %u",
+                  n);
+        person_ack(&b, id);
+    }
+    host_free(h);
+}
+
+Test(rings, full_mailboxes)
+{
+    for (uint32_t n = 0; n < 5; n++) {
+        struct host *h = ring(5, 2, 40 + n);
+        struct person a = person_of(h, 0, "alice"), b = person_of(h, 1, "bob");
+        person_register(&a, 0);
+        person_register(&b, n);
+        people_full_mailbox(&a, &b, n);
+        host_run(h, 10 * HOST_SEC);
+        for (uint32_t i = 0; i < 5; i++)
+            cr_assert_eq(host_rows(h, i), 0, "nothing is left at node %u", i);
+        host_free(h);
+    }
+}
+
+static void reconnect(struct person *p, uint32_t not_at)
+{
+    for (uint32_t n = 0; n < 5; n++)
+        if (n != not_at && host_alive(p->h, n)) {
+            person_resume(p, n);
+            return;
+        }
+    cr_assert(false, "some node is alive");
+}
+
+/* Whichever of the five is killed: nothing that was said is lost, and both go on. */
+Test(rings, any_of_five_killed)
+{
+    for (uint32_t victim = 0; victim < 5; victim++) {
+        struct host *h = ring(5, 2, 20 + victim);
+        struct person a = person_of(h, 0, "alice"), b = person_of(h, 1, "bob");
+        char text[32];
+        person_register(&a, 1);
+        person_register(&b, 3);
+        host_hang_up(h, 1);
+        host_run(h, HOST_SEC);
+        struct peal_msg_id ids[6];
+        for (uint64_t i = 0; i < 3; i++) {
+            ids[i] = people_id(h, i);
+            (void)snprintf(text, sizeof text, "before %lu", (unsigned long)i);
+            person_send(&a, "bob", ids[i], text);
+            person_stored(&a, ids[i]);
+        }
+        host_kill(h, victim);
+        if (victim == 1)
+            reconnect(&a, victim);
+        uint64_t from = host_now(h);
+        for (uint64_t i = 3; i < 6; i++) {
+            ids[i] = people_id(h, i);
+            (void)snprintf(text, sizeof text, "after %lu", (unsigned long)i);
+            person_send(&a, "bob", ids[i], text);
+            person_stored(&a, ids[i]);
+        }
+        cr_assert_lt(host_now(h) - from, 2 * HOST_SEC, "victim %u: goes on within two seconds",
+                     victim);
+        reconnect(&b, victim);
+        size_t got = 0;
+        while (got < 6) {
+            const union wire_any *m = host_expect(h, 1, WIRE_c_deliver, PEOPLE_WAIT);
+            cr_assert_not_null(m, "victim %u: number %zu is not lost", victim, got);
+            for (size_t k = 0; k < m->c_deliver.rows.n; k++, got++)
+                cr_assert(got < 6 && msg_id_eq(&m->c_deliver.rows.v[k].id, &ids[got]),
+                          "victim %u: number %zu in its place, once", victim, got);
+        }
+        struct wire_c_ack ack = {.ids = {.v = ids, .n = 6}};
+        host_say(h, 1, WIRE_c_ack, &ack);
+        person_silence(&b, WIRE_c_deliver, 15 * HOST_SEC);
+        host_start(h, victim);
+        cr_assert(host_whole(h, 60 * HOST_SEC), "victim %u comes back", victim);
+        for (uint32_t n = 0; n < 5; n++) {
+            struct peal_msg_id id = people_id(h, 100 + n);
+            person_send(&a, "bob", id, "live");
+            person_delivered(&b, "alice", id, "live");
+            person_stored(&a, id);
+            person_ack(&b, id);
+        }
+        host_free(h);
+    }
+}
+
+/* One copy only: a node that was killed and started again still has what it said it had. */
+Test(rings, one_copy_survives_a_restart)
+{
+    struct host *h = ring(5, 0, 31);
+    struct person a = person_of(h, 0, "alice"), b = person_of(h, 1, "bob");
+    person_register(&a, 0);
+    person_register(&b, 1);
+    host_hang_up(h, 1);
+    struct peal_msg_id id = people_id(h, 1);
+    person_send(&a, "bob", id, "hello");
+    person_stored(&a, id);
+    for (uint32_t n = 0; n < 5; n++) {
+        host_kill(h, n);
+        host_run(h, HOST_SEC);
+        host_start(h, n);
+        cr_assert(host_whole(h, 60 * HOST_SEC), "node %u comes back", n);
+    }
+    person_resume(&b, 2);
+    person_delivered(&b, "alice", id, "hello");
+    host_free(h);
+}
+
+/* ---- random operations against an oracle ---- */
+
+enum { PEOPLE = 4, SAID_MAX = 2000, STEPS = 400 };
+
+struct said {
+    struct peal_msg_id id;
+    uint32_t from, to;
+    bool stored;
+    unsigned delivered;
+};
+
+struct oracle {
+    struct host *h;
+    struct person p[PEOPLE];
+    bool in[PEOPLE]; /* has, or is about to have, a session */
+    struct said *said;
+    size_t n;
+    uint64_t counter;
+};
+
+static struct said *said_of(struct oracle *o, const struct peal_msg_id *id)
+{
+    for (size_t i = 0; i < o->n; i++)
+        if (msg_id_eq(&o->said[i].id, id))
+            return &o->said[i];
+    return NULL;
+}
+
+static void take_rows(struct oracle *o, uint32_t who, const struct wire_c_deliver *m)
+{
+    struct peal_msg_id ids[WIRE_PAGE_ROWS];
+    for (size_t k = 0; k < m->rows.n; k++) {
+        struct said *x = said_of(o, &m->rows.v[k].id);
+        cr_assert_not_null(x, "only what was said is delivered");
+        cr_assert_eq(x->to, who, "to whom it was said");
+        cr_assert(peal_bytes_eq(m->rows.v[k].from, peal_bytes_str(o->p[x->from].name)),
+                  "from whom it was");
+        x->delivered++;
+        ids[k] = m->rows.v[k].id;
+    }
+    struct wire_c_ack ack = {.ids = {.v = ids, .n = m->rows.n}};
+    if (rng_below(host_rng(o->h), 4) != 0)
+        host_say(o->h, who, WIRE_c_ack, &ack);
+}
+
+static void listen_all(struct oracle *o)
+{
+    for (uint32_t i = 0; i < PEOPLE; i++) {
+        uint16_t type = 0;
+        const union wire_any *m = NULL;
+        while ((m = host_next(o->h, i, &type)) != NULL) {
+            if (type == WIRE_c_deliver) {
+                take_rows(o, i, &m->c_deliver);
+            } else if (type == WIRE_c_stored) {
+                for (size_t k = 0; k < m->c_stored.ids.n; k++) {
+                    struct said *x = said_of(o, &m->c_stored.ids.v[k]);
+                    cr_assert(x != NULL && x->from == i, "only what this client said is stored");
+                    x->stored = true;
+                }
+            } else if (type == WIRE_c_welcome) {
+                person_ask_resume(&o->p[i]);
+            } else if (type == WIRE_c_error) {
+                cr_assert_neq(m->c_error.code, (uint16_t)-PEAL_E_AUTH, "a good token is good");
+                host_hang_up(o->h, i);
+                o->in[i] = false;
+            } else if (type == WIRE_c_session) {
+                o->in[i] = true;
+            }
+        }
+        if (!host_connected(o->h, i))
+            o->in[i] = false;
+    }
+}
+
+static void come_back(struct oracle *o, uint32_t who)
+{
+    struct wire_c_hello m = {.version = WIRE_VERSION};
+    uint32_t node = (uint32_t)rng_below(host_rng(o->h), 5);
+    if (!host_alive(o->h, node))
+        return;
+    host_connect(o->h, who, node);
+    host_say(o->h, who, WIRE_c_hello, &m);
+}
+
+static void say_something(struct oracle *o, uint32_t who)
+{
+    uint32_t to = (uint32_t)rng_below(host_rng(o->h), PEOPLE);
+    if (!o->in[who] || o->n == SAID_MAX)
+        return;
+    struct said *x = &o->said[o->n++];
+    *x = (struct said){.id = people_id(o->h, ++o->counter), .from = who, .to = to};
+    person_send(&o->p[who], o->p[to].name, x->id, "something");
+}
+
+static void random_step(struct oracle *o, uint32_t *down)
+{
+    struct rng *r = host_rng(o->h);
+    uint32_t who = (uint32_t)rng_below(r, PEOPLE);
+    switch (rng_below(r, 12)) {
+    case 0:
+        host_hang_up(o->h, who);
+        o->in[who] = false;
+        break;
+    case 1:
+        host_mute(o->h, who);
+        o->in[who] = false;
+        break;
+    case 2:
+    case 3:
+        if (!host_connected(o->h, who) || !o->in[who])
+            come_back(o, who);
+        break;
+    case 4:
+        if (*down == UINT32_MAX) {
+            *down = (uint32_t)rng_below(r, 5);
+            host_kill(o->h, *down);
+        } else if (rng_below(r, 3) == 0) {
+            host_start(o->h, *down);
+            *down = UINT32_MAX;
+            cr_assert(host_whole(o->h, 60 * HOST_SEC), "the ring closes again");
+        }
+        break;
+    default:
+        say_something(o, who);
+        break;
+    }
+}
+
+static void random_run(uint64_t seed)
+{
+    uint32_t down = UINT32_MAX;
+    struct oracle o = {.h = ring(5, 2, seed)};
+    static const char *const names[PEOPLE] = {"alice", "bob", "carol", "dave"};
+    /* Half of the runs lose some of what may be lost. */
+    host_lose(o.h, WIRE_n_push, seed % 2 ? 40 : 0);
+    host_lose(o.h, WIRE_n_notice, seed % 2 ? 20 : 0);
+    host_lose(o.h, WIRE_n_session_open, seed % 4 == 1 ? 20 : 0);
+    host_lose(o.h, WIRE_n_session_taken, seed % 4 == 3 ? 50 : 0);
+    o.said = calloc(SAID_MAX, sizeof *o.said);
+    cr_assert_not_null(o.said, "memory");
+    for (uint32_t i = 0; i < PEOPLE; i++) {
+        o.p[i] = person_of(o.h, i, names[i]);
+        person_register(&o.p[i], i);
+        o.in[i] = true;
+    }
+    for (int i = 0; i < STEPS; i++) {
+        random_step(&o, &down);
+        host_run(o.h, rng_below(host_rng(o.h), 200 * HOST_MS));
+        listen_all(&o);
+    }
+    if (down != UINT32_MAX)
+        host_start(o.h, down);
+    cr_assert(host_whole(o.h, 60 * HOST_SEC), "the ring closes in the end");
+    /* Whoever is there stays; the others come back. Nobody needs to be told anything more. */
+    host_run(o.h, 20 * HOST_SEC);
+    listen_all(&o);
+    for (uint32_t i = 0; i < PEOPLE; i++)
+        if (!o.in[i] || !host_connected(o.h, i))
+            person_resume(&o.p[i], i);
+    for (int i = 0; i < 75; i++) {
+        host_run(o.h, HOST_SEC);
+        listen_all(&o);
+    }
+    size_t stored = 0;
+    for (size_t i = 0; i < o.n; i++) {
+        stored += o.said[i].stored;
+        cr_assert(!o.said[i].stored || o.said[i].delivered > 0,
+                  "seed %lu: message %zu of %s to %s was stored and never delivered",
+                  (unsigned long)seed, i, names[o.said[i].from], names[o.said[i].to]);
+    }
+    if (getenv("PEAL_SEED") != NULL)
+        fprintf(stderr, "seed %lu: %zu said, %zu stored\n", (unsigned long)seed, o.n, stored);
+    cr_assert_gt(stored, 20, "seed %lu: enough was said (%zu)", (unsigned long)seed, stored);
+    free(o.said);
+    host_free(o.h);
+}
+
+Test(rings, random_operations)
+{
+    const char *only = getenv("PEAL_SEED");
+    if (only != NULL)
+        random_run(strtoull(only, NULL, 10));
+    else
+        for (uint64_t seed = 1; seed <= 12; seed++)
+            random_run(seed);
+}
