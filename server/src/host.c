@@ -1,0 +1,576 @@
+/* A host's life: opening and closing, and turning what happens on links, disk and clock into the
+ * core's events. */
+#include "host_internal.h"
+#include "log.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+enum {
+    HOST_FOREIGN_SAY_US = 10 * 1000 * 1000, /* foreign beacons are logged this seldom */
+    HOST_PROBE_VERSION = WIRE_VERSION,
+    HOST_DIAL_TIMEOUT_US = 3 * 1000 * 1000,
+};
+
+void host_dial(struct host *h, struct peal_bytes address);
+void host_say_beacon(struct host *h, struct peal_bytes body);
+
+/* ---- steps ---- */
+
+static void one_step(struct host *h, struct step_event *ev)
+{
+    ev->now_us = net_now_us();
+    ev->wall_ms = net_wall_ms();
+    ev->reader = &h->reader;
+    step_update_reset(&h->update);
+    svc_step(h->svc, ev, &h->update);
+    effects_apply(h);
+}
+
+static void drain_self(struct host *h)
+{
+    while (h->self != NULL) {
+        struct host_self *s = h->self;
+        h->self = s->next;
+        if (h->self == NULL)
+            h->self_end = &h->self;
+        struct step_event ev = {
+            .kind = STEP_RECEIVED, .link = STEP_SELF, .bytes = peal_bytes_of(s->bytes, s->n)};
+        one_step(h, &ev);
+        free(s);
+    }
+}
+
+static void after_steps(struct host *h)
+{
+    uint64_t due = svc_deadline(h->svc);
+    if (due != h->deadline && !h->leaving) {
+        h->deadline = due;
+        net_timer_at(h->timer, due);
+    }
+    if (!h->ready && chord_state(svc_chord(h->svc)) == CHORD_MEMBER) {
+        h->ready = true;
+        h->cfg.ready(h->cfg.user, &h->cfg.identity.id, h->announced_text);
+    }
+}
+
+void host_step(struct host *h, struct step_event *ev)
+{
+    /* Net callbacks never come from inside a call (peal/net.h), so that steps cannot nest. */
+    CHECK(!h->running);
+    h->running = true;
+    one_step(h, ev);
+    drain_self(h);
+    h->running = false;
+    after_steps(h);
+}
+
+static void on_timer(void *user)
+{
+    struct host *h = user;
+    h->deadline = UINT64_MAX;
+    struct step_event ev = {.kind = STEP_TIMER};
+    host_step(h, &ev);
+}
+
+static void on_store(void *user)
+{
+    struct host *h = user;
+    CHECK(!h->running);
+    h->running = true;
+    effects_release(h);
+    drain_self(h);
+    h->running = false;
+    int err = store_health(h->store);
+    if (err != h->store_err) {
+        h->store_err = err;
+        if (err != 0)
+            log_line(STEP_WARN, "store", "%s; this server steps back until it is well again",
+                     store_error_text(h->store));
+        else
+            log_line(STEP_INFO, "store", "well again");
+        struct step_event ev = {.kind = STEP_STORE_STATE, .err = err};
+        host_step(h, &ev);
+        return;
+    }
+    after_steps(h);
+}
+
+static void store_wake(void *arg)
+{
+    struct host *h = arg;
+    net_wake_fire(h->wake);
+}
+
+/* ---- reading ---- */
+
+static const enum store_space spaces[] = {
+    [STEP_META] = STORE_META, [STEP_REGISTERS] = STORE_REGISTERS, [STEP_ROWS] = STORE_ROWS};
+
+static int reader_get(void *ctx, enum step_space space, struct peal_bytes key, struct arena *a,
+                      struct peal_bytes *value)
+{
+    struct host *h = ctx;
+    int err = store_get(h->store, spaces[space], key, a, value);
+    if (err == PEAL_E_CORRUPT)
+        log_line(STEP_WARN, "store", "%s", store_error_text(h->store));
+    return err;
+}
+
+struct counted {
+    step_scan_fn *fn;
+    void *ctx;
+    size_t left;
+    bool stopped;
+};
+
+static bool count_one(void *arg, struct peal_bytes key, struct peal_bytes value)
+{
+    struct counted *c = arg;
+    c->left--;
+    c->stopped = !c->fn(c->ctx, key, value);
+    return !c->stopped;
+}
+
+static int reader_scan(void *ctx, enum step_space space, struct peal_bytes from,
+                       struct peal_bytes to, size_t limit, step_scan_fn *fn, void *fn_ctx)
+{
+    struct host *h = ctx;
+    struct counted c = {.fn = fn, .ctx = fn_ctx, .left = limit};
+    uint8_t after[STORE_KEY_MAX + 1];
+    int err = store_scan(h->store, spaces[space], from, to, limit, count_one, &c);
+    /* A damaged row is left out, and the scan goes on behind it: repair brings it back from the
+     * other homes. */
+    while (err == PEAL_E_CORRUPT) {
+        log_line(STEP_WARN, "store", "%s", store_error_text(h->store));
+        struct peal_bytes bad = store_corrupt_key(h->store);
+        CHECK(bad.n > 0 && bad.n < sizeof after);
+        memcpy(after, bad.p, bad.n);
+        after[bad.n] = 0;
+        if (c.left == 0 || c.stopped)
+            return 0;
+        err = store_scan(h->store, spaces[space], peal_bytes_of(after, bad.n + 1), to, c.left,
+                         count_one, &c);
+    }
+    return err;
+}
+
+/* ---- links ---- */
+
+static struct host_link *link_new(struct host *h, struct net_link *net)
+{
+    uint32_t handle = 0;
+    struct host_link *l = slab_take(&h->links, &handle);
+    if (l == NULL)
+        return NULL;
+    CHECK(handle != STEP_NO_LINK && handle != STEP_SELF);
+    *l = (struct host_link){.host = h, .net = net, .handle = handle};
+    net_link_user_set(net, l);
+    return l;
+}
+
+static void tell_up(struct host *h, struct host_link *l)
+{
+    const struct net_link_info *info = net_link_info(l->net);
+    l->up = true;
+    l->node = info->alpn == NET_ALPN_NODE;
+    l->json = info->alpn == NET_ALPN_JSON;
+    if (!info->dialled)
+        net_addr_text(&info->peer, l->address);
+    struct step_event ev = {.kind = STEP_LINK_UP,
+                            .link = l->handle,
+                            .link_kind = l->node ? STEP_LINK_NODE : STEP_LINK_CLIENT,
+                            .dialled = info->dialled,
+                            .peer = info->peer_id,
+                            .address = peal_bytes_str(l->address)};
+    host_step(h, &ev);
+}
+
+static void on_accept_up(struct net_link *net)
+{
+    struct host *h = net_link_user(net);
+    struct host_link *l = link_new(h, net);
+    if (l == NULL) {
+        net_link_user_set(net, NULL);
+        net_link_abort(net, "this server has too many links");
+        return;
+    }
+    tell_up(h, l);
+}
+
+static void on_dial_up(struct net_link *net)
+{
+    struct host_link *l = net_link_user(net);
+    tell_up(l->host, l);
+}
+
+static void on_frame(struct net_link *net, struct peal_bytes payload)
+{
+    struct host_link *l = net_link_user(net);
+    if (l == NULL || l->ended)
+        return;
+    struct host *h = l->host;
+    struct step_event ev = {.kind = STEP_RECEIVED, .link = l->handle, .bytes = payload};
+    if (l->json) {
+        char why[WIRE_WHY_MAX];
+        int err = json_to_binary(h, payload, &ev.bytes, why);
+        if (err != 0) {
+            log_line(STEP_INFO, "link", "closing %s: %s", l->address, why);
+            l->ended = true;
+            net_link_close(net, why);
+            return;
+        }
+    }
+    host_step(h, &ev);
+}
+
+static void link_end(struct host_link *l, int err, const char *reason)
+{
+    struct host *h = l->host;
+    const struct net_link_info *info = net_link_info(l->net);
+    bool tell = l->up || info->dialled;
+    /* That a node which is down cannot be dialled is said once by the core, and not at every try.
+     */
+    bool usual =
+        err == PEAL_E_CLOSED || (!l->up && (err == PEAL_E_REFUSED || err == PEAL_E_UNAVAILABLE));
+    log_line(usual ? STEP_DEBUG : STEP_INFO, "link", "%s is down: %s", l->address, reason);
+    struct step_event ev = {.kind = STEP_LINK_DOWN,
+                            .link = l->handle,
+                            .link_kind =
+                                l->node || info->dialled ? STEP_LINK_NODE : STEP_LINK_CLIENT,
+                            .dialled = info->dialled,
+                            .address = peal_bytes_str(l->address),
+                            .err = err};
+    l->net = NULL;
+    if (tell && h->svc != NULL)
+        host_step(h, &ev);
+    slab_release(&h->links, ev.link);
+}
+
+static void on_down(struct net_link *net, int err, const char *reason)
+{
+    struct host_link *l = net_link_user(net);
+    if (l != NULL)
+        link_end(l, err, reason);
+}
+
+static void on_refused(void *user, const struct net_addr *peer, int err, const char *reason)
+{
+    (void)user;
+    char text[NET_ADDR_TEXT];
+    net_addr_text(peer, text);
+    log_line(err == PEAL_E_CLOSED ? STEP_DEBUG : STEP_INFO, "link", "%s was refused: %s", text,
+             reason);
+}
+
+static const struct net_events accept_events = {
+    .up = on_accept_up, .frame = on_frame, .down = on_down, .refused = on_refused};
+static const struct net_events dial_events = {.up = on_dial_up, .frame = on_frame, .down = on_down};
+
+void host_dial(struct host *h, struct peal_bytes address)
+{
+    struct net_dial_opts opts = {.tls = h->tls_node,
+                                 .alpn = NET_ALPN_NODE,
+                                 .events = &dial_events,
+                                 .timeout_us = HOST_DIAL_TIMEOUT_US};
+    char text[NET_PLACE_TEXT], why[NET_REASON_MAX];
+    struct net_link *net = NULL;
+    int err = peal_bytes_to_str(address, sizeof text, text);
+    if (err == 0)
+        err = net_place_parse(text, 0, &opts.place, why);
+    else
+        (void)snprintf(why, sizeof why, "the address is not text");
+    /* Peers on one machine's loopback addresses are told apart by where they come from. */
+    if (err == 0 && net_addr_is_loopback(&h->announced)) {
+        opts.from = h->announced;
+        opts.from.port = 0;
+    }
+    if (err == 0 && (err = net_dial(h->loop, &opts, &net)) != 0)
+        (void)snprintf(why, sizeof why, "%s", err_prose(err));
+    struct host_link *l = err == 0 ? link_new(h, net) : NULL;
+    if (l != NULL) {
+        (void)snprintf(l->address, sizeof l->address, "%s", text);
+        return;
+    }
+    if (net != NULL) {
+        net_link_user_set(net, NULL);
+        net_link_abort(net, "too many links");
+        (void)snprintf(why, sizeof why, "this server has too many links");
+    }
+    log_line(STEP_WARN, "link", "%.*s cannot be dialled: %s", (int)address.n,
+             (const char *)address.p, why);
+}
+
+void host_send(struct host *h, struct host_link *l, struct peal_bytes message)
+{
+    struct peal_bytes out = message;
+    if (l->json && json_from_binary(h, message, &out) != 0) {
+        log_line(STEP_WARN, "link", "a message for %s is too long for JSON", l->address);
+        l->ended = true;
+        net_link_close(l->net, "a message for you is too long for JSON");
+        return;
+    }
+    int err = net_link_send(l->net, out);
+    if (err != 0)
+        log_line(STEP_DEBUG, "link", "a message for %s was not sent: %s", l->address,
+                 err_prose(err));
+}
+
+/* ---- discovery ---- */
+
+void host_say_beacon(struct host *h, struct peal_bytes body)
+{
+    uint8_t packet[CRY_BEACON_MAX];
+    size_t n = 0;
+    if (h->mcast == NULL)
+        return;
+    int err = cry_beacon_seal(&h->cfg.beacon_key, body, sizeof packet, packet, &n);
+    if (err == 0)
+        err = net_mcast_send(h->mcast, peal_bytes_of(packet, n));
+    if (err != 0)
+        log_line(STEP_DEBUG, "multicast", "a beacon was not sent: %s", err_prose(err));
+}
+
+static void answer_probe(struct host *h, const struct net_addr *from)
+{
+    if (chord_state(svc_chord(h->svc)) != CHORD_MEMBER || h->leaving)
+        return;
+    struct wire_m_answer a = {.version = WIRE_VERSION,
+                              .address = peal_bytes_str(h->announced_text),
+                              .fingerprint =
+                                  peal_bytes_of(h->cfg.identity.fingerprint, CRY_FP_BYTES)};
+    uint8_t out[256];
+    struct wr w;
+    wr_init(&w, out, sizeof out);
+    int err = wire_encode(WIRE_m_answer, &a, &w);
+    if (err == 0)
+        err = net_mcast_reply(h->mcast, from, peal_bytes_of(out, w.n));
+    if (err != 0)
+        log_line(STEP_DEBUG, "multicast", "a probe was not answered: %s", err_prose(err));
+}
+
+static void on_beacon(struct host *h, const struct net_addr *from, struct peal_bytes data)
+{
+    uint8_t body[CRY_BEACON_MAX];
+    size_t n = 0;
+    int err = cry_beacon_open(&h->cfg.beacon_key, data, sizeof body, body, &n);
+    if (err == 0) {
+        struct step_event ev = {.kind = STEP_BEACON, .bytes = peal_bytes_of(body, n)};
+        host_step(h, &ev);
+        return;
+    }
+    char text[NET_ADDR_TEXT];
+    net_addr_text(from, text);
+    if (err != PEAL_E_FOREIGN) {
+        log_line(STEP_DEBUG, "multicast", "a datagram from %s is no beacon: %s", text,
+                 err_prose(err));
+        return;
+    }
+    /* Only this warning counts against its own limit: other noise on the group must not hide it. */
+    uint64_t now = net_now_us();
+    if (h->foreign_said_us != 0 && now - h->foreign_said_us < HOST_FOREIGN_SAY_US)
+        return;
+    h->foreign_said_us = now;
+    log_line(
+        STEP_WARN, "multicast",
+        "a beacon from %s is sealed under another ring's key and cannot be read; to be in one ring "
+        "with it, give both servers the same --ring-key-file",
+        text);
+}
+
+static void on_datagram(void *user, const struct net_addr *from, struct peal_bytes data)
+{
+    struct host *h = user;
+    struct wire_m_probe probe;
+    struct arena none;
+    uint16_t type = 0;
+    arena_init(&none, NULL, 0);
+    if (wire_decode(data.p, data.n, &type, &probe, sizeof probe, &none) == 0 &&
+        type == WIRE_m_probe) {
+        answer_probe(h, from);
+        return;
+    }
+    on_beacon(h, from, data);
+}
+
+/* ---- opening and closing ---- */
+
+/* An address that others can reach when this server listens on all of its own. */
+static void own_address(struct net_addr *out)
+{
+    uv_interface_address_t *list = NULL;
+    int n = 0;
+    uint16_t port = out->port;
+    *out = (struct net_addr){.ip = {127, 0, 0, 1}, .ip_len = 4, .port = port};
+    if (uv_interface_addresses(&list, &n) != 0)
+        return;
+    for (int i = 0; i < n; i++) {
+        if (!list[i].is_internal && list[i].address.address4.sin_family == AF_INET) {
+            memcpy(out->ip, &list[i].address.address4.sin_addr, 4);
+            break;
+        }
+    }
+    uv_free_interface_addresses(list, n);
+}
+
+static int open_links(struct host *h, char *why)
+{
+    int err = net_tls_server_new(&h->cfg.identity, &h->tls_server);
+    if (err == 0)
+        err = net_tls_node_new(&h->cfg.identity, &h->tls_node);
+    if (err != 0) {
+        (void)snprintf(why, HOST_WHY_MAX, "TLS cannot be set up: %s", err_prose(err));
+        return err;
+    }
+    struct net_listen_opts opts = {
+        .addr = h->cfg.listen, .tls = h->tls_server, .events = &accept_events, .user = h};
+    char reason[NET_REASON_MAX];
+    err = net_listen(h->loop, &opts, &h->listener, reason);
+    if (err != 0) {
+        (void)snprintf(why, HOST_WHY_MAX, "--listen: %s", reason);
+        return err;
+    }
+    h->announced = h->cfg.announce.ip_len != 0 ? h->cfg.announce : *net_listener_addr(h->listener);
+    if (net_addr_is_any(&h->announced))
+        own_address(&h->announced);
+    if (h->announced.port == 0)
+        h->announced.port = net_listener_addr(h->listener)->port;
+    net_addr_text(&h->announced, h->announced_text);
+    if (h->cfg.multicast) {
+        struct net_mcast_opts m = {.group = h->cfg.group, .datagram = on_datagram, .user = h};
+        err = net_mcast_open(h->loop, &m, &h->mcast, reason);
+        if (err != 0)
+            (void)snprintf(why, HOST_WHY_MAX, "--multicast: %s", reason);
+    }
+    return err;
+}
+
+static int open_store(struct host *h, char *why)
+{
+    char reason[STORE_TEXT_MAX];
+    struct store_config sc = store_config_default();
+    sc.wake = store_wake;
+    sc.wake_arg = h;
+    sc.quota_bytes = h->cfg.quota_bytes;
+    int err = net_wake_new(h->loop, on_store, h, &h->wake);
+    if (err == 0)
+        err = net_timer_new(h->loop, on_timer, h, &h->timer);
+    if (err != 0) {
+        (void)snprintf(why, HOST_WHY_MAX, "%s", err_prose(err));
+        return err;
+    }
+    net_wake_hold(h->wake, false);
+    err = store_open_sqlite(h->cfg.db_path, &sc, reason, &h->store);
+    if (err != 0)
+        (void)snprintf(why, HOST_WHY_MAX, "--data: %s", reason);
+    h->reader = (struct step_reader){.ctx = h, .get = reader_get, .scan = reader_scan};
+    return err;
+}
+
+static void sign_contact(struct host *h, struct wire_contact *c, uint8_t sig[static CRY_SIG_BYTES])
+{
+    *c = (struct wire_contact){.id = h->cfg.identity.id,
+                               .incarnation = net_wall_ms(),
+                               .address = peal_bytes_str(h->announced_text),
+                               .key = peal_bytes_of(h->cfg.identity.key.pub, CRY_PUB_BYTES),
+                               .signature = peal_bytes_of(sig, CRY_SIG_BYTES)};
+    uint8_t body[CHORD_CONTACT_BODY_MAX];
+    size_t n = chord_contact_body(c, body);
+    cry_sign(&h->cfg.identity.key, CHORD_CONTACT_DOMAIN, peal_bytes_of(body, n), sig);
+}
+
+static int open_core(struct host *h, char *why)
+{
+    struct svc_config sc = {.sessions_max = h->cfg.clients_max,
+                            .locations_max = SVC_LOCATIONS_DEFAULT};
+    uint8_t sig[CRY_SIG_BYTES];
+    sc.chord.self = h->cfg.identity.id;
+    sign_contact(h, &sc.chord.contact, sig);
+    for (size_t i = 0; i < h->cfg.joins_n; i++)
+        sc.chord.joins[i] = peal_bytes_str(h->cfg.joins[i]);
+    sc.chord.joins_n = h->cfg.joins_n;
+    sc.chord.discovery = h->cfg.multicast;
+    sc.chord.replicas = h->cfg.replicas;
+    sc.chord.ops_max = CHORD_OPS_DEFAULT;
+    cry_random(&sc.chord.seed, sizeof sc.chord.seed);
+    cry_random(sc.secret, sizeof sc.secret);
+    h->svc_mem = aligned_alloc(64, (svc_size(&sc) + 63) / 64 * 64);
+    h->update_mem = aligned_alloc(64, (step_update_size() + 63) / 64 * 64);
+    uint32_t links_max = h->cfg.clients_max + 2 * WIRE_ROSTER_MAX + 256;
+    h->links_mem =
+        aligned_alloc(64, (slab_size(links_max, sizeof(struct host_link)) + 63) / 64 * 64);
+    int err = PEAL_E_NO_MEMORY;
+    if (h->svc_mem != NULL && h->update_mem != NULL && h->links_mem != NULL)
+        err = json_init(h);
+    if (err == 0) {
+        slab_init(&h->links, h->links_mem, links_max, sizeof(struct host_link));
+        step_update_init(&h->update, h->update_mem);
+        err = svc_init(h->svc_mem, &sc, &h->svc);
+    }
+    cry_wipe(&sc.secret, sizeof sc.secret);
+    if (err != 0)
+        (void)snprintf(why, HOST_WHY_MAX, "the server's core cannot start: %s", err_prose(err));
+    return err;
+}
+
+int host_new(const struct host_config *cfg, struct host **out, char why[static HOST_WHY_MAX])
+{
+    struct host *h = calloc(1, sizeof *h);
+    *out = NULL;
+    if (h == NULL) {
+        (void)snprintf(why, HOST_WHY_MAX, "no memory");
+        return PEAL_E_NO_MEMORY;
+    }
+    h->cfg = *cfg;
+    h->loop = cfg->loop;
+    h->held_end = &h->held;
+    h->self_end = &h->self;
+    h->deadline = UINT64_MAX;
+    int err = open_store(h, why);
+    if (err == 0)
+        err = open_links(h, why);
+    if (err == 0)
+        err = open_core(h, why);
+    if (err != 0) {
+        int closed = host_free(h);
+        return closed != 0 && err == 0 ? closed : err;
+    }
+    struct step_event ev = {.kind = STEP_START};
+    host_step(h, &ev);
+    *out = h;
+    return 0;
+}
+
+void host_leave(struct host *h)
+{
+    if (h->leaving)
+        return;
+    h->leaving = true;
+    struct step_event ev = {.kind = STEP_LEAVE};
+    host_step(h, &ev);
+    store_flush(h->store);
+    net_listener_free(h->listener);
+    h->listener = NULL;
+    net_mcast_free(h->mcast);
+    h->mcast = NULL;
+    net_timer_stop(h->timer);
+    net_loop_shutdown(h->loop, "this server is leaving");
+}
+
+int host_free(struct host *h)
+{
+    CHECK(h->links_mem == NULL || h->links.used == 0);
+    int err = store_close(h->store);
+    h->store = NULL;
+    net_tls_free(h->tls_server);
+    net_tls_free(h->tls_node);
+    effects_drop(h);
+    json_fini(h);
+    free(h->svc_mem);
+    free(h->update_mem);
+    free(h->links_mem);
+    cry_wipe(&h->cfg, sizeof h->cfg);
+    free(h);
+    return err;
+}

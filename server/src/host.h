@@ -1,0 +1,51 @@
+/* host: runs a service core (peal/service.h) on real links, a real disk and real time, keeping the
+ * host's law of peal/step.h: writes durable, then sends, then replies.
+ *
+ *      net links, multicast ---> step_event ---> svc_step ---> step_update ---> store, links,
+ * workers
+ *
+ * Not for: settings and key files (main.c), what any message means (the core's). */
+#ifndef PEALD_HOST_H
+#define PEALD_HOST_H
+
+#include "peal/crypto.h"
+#include "peal/net.h"
+#include "peal/service.h"
+#include "peal/store.h"
+
+struct host;
+
+enum { HOST_WHY_MAX = 1024, HOST_JOINS_MAX = CHORD_JOINS_MAX };
+
+struct host_config {
+    struct net_loop *loop;
+    const char *db_path;
+    struct net_addr listen;
+    struct net_addr
+        announce; /* ip_len 0: the address listened on, or this machine's when that is a wildcard */
+    struct cry_identity identity;
+    struct peal_secret beacon_key;
+    const char *joins[HOST_JOINS_MAX];
+    size_t joins_n;
+    uint8_t replicas;
+    bool multicast;
+    struct net_addr group;
+    uint32_t clients_max;
+    unsigned bcrypt_cost;
+    uint64_t quota_bytes;
+    /* Once, when the node has become a member of a ring and serves. */
+    void (*ready)(void *user, const struct peal_id *id, const char *listen);
+    void *user;
+};
+
+/* Opens the store, listens, starts the core. On an error why says what was wrong and what to do.
+ * The loop outlives the host. */
+PEAL_MUST int host_new(const struct host_config *cfg, struct host **out,
+                       char why[static HOST_WHY_MAX]);
+/* Leaves the ring in good order and shuts the loop down; net_loop_run returns when it is done. */
+void host_leave(struct host *h);
+/* Makes everything that was submitted durable; an error says that this failed. After net_loop_run
+ * has returned, before net_loop_free. */
+PEAL_MUST int host_free(struct host *h);
+
+#endif

@@ -1,0 +1,87 @@
+/* The host's parts, shared by host.c (life, events), effects.c (updates) and json.c (the JSON
+ * encoding at the edge). */
+#ifndef PEALD_HOST_INTERNAL_H
+#define PEALD_HOST_INTERNAL_H
+
+#include "host.h"
+
+/* One link, known to the core by its handle. */
+struct host_link {
+    struct host *host;
+    struct net_link *net; /* NULL once it is down */
+    uint32_t handle;
+    bool json; /* speaks peal-json/1: transcoded here, the core sees the binary form only */
+    bool up;   /* the core was told LINK_UP */
+    bool node;
+    bool ended; /* closed by this side; nothing more of it reaches the core */
+    char address[NET_PLACE_TEXT];
+};
+
+/* What an update still has to do once its writes are durable: a copy of its effects, in one block
+ * with their bytes. */
+struct host_held {
+    struct host_held *next;
+    uint64_t ticket;
+    size_t n;
+    struct step_effect effects[];
+};
+
+/* A message to this node itself, waiting for its turn. */
+struct host_self {
+    struct host_self *next;
+    size_t n;
+    uint8_t bytes[];
+};
+
+struct host {
+    struct host_config cfg;
+    struct net_loop *loop;
+    struct net_tls *tls_server, *tls_node;
+    struct net_listener *listener;
+    struct net_mcast *mcast;
+    struct net_timer *timer;
+    struct net_wake *wake;
+    struct store *store;
+    struct step_reader reader;
+    struct svc *svc;
+    void *svc_mem;
+    void *update_mem;
+    struct step_update update;
+    struct slab links;
+    void *links_mem;
+    struct host_held *held, **held_end;
+    struct host_self *self, **self_end;
+    uint64_t deadline; /* the timer is set to this */
+    uint32_t works;    /* under way on worker threads */
+    struct net_addr announced;
+    char announced_text[NET_ADDR_TEXT];
+    int store_err; /* what the core was last told */
+    bool running;  /* a step or its effects are under way */
+    bool ready, leaving;
+    uint64_t foreign_said_us; /* when a foreign beacon was last logged */
+    struct arena json;        /* scratch of the transcoder */
+    void *json_mem;
+    uint8_t *json_out;
+};
+
+/* Feeds one event (kind and payload filled in by the caller, the rest here), then all messages to
+ * self that follow from it. */
+void host_step(struct host *h, struct step_event *ev);
+/* Carries out h->update; may queue messages to self. */
+void effects_apply(struct host *h);
+/* Goes on with held updates whose writes are durable now. */
+void effects_release(struct host *h);
+void effects_drop(struct host *h);
+
+/* Sends one binary message over l, as JSON where the link speaks that. */
+void host_send(struct host *h, struct host_link *l, struct peal_bytes message);
+
+PEAL_MUST int json_init(struct host *h);
+void json_fini(struct host *h);
+/* JSON to binary; *out lies in h->json's block and lives until the next call. On an error why names
+ * the field. */
+PEAL_MUST int json_to_binary(struct host *h, struct peal_bytes text, struct peal_bytes *out,
+                             char why[static WIRE_WHY_MAX]);
+PEAL_MUST int json_from_binary(struct host *h, struct peal_bytes message, struct peal_bytes *out);
+
+#endif

@@ -1,0 +1,19 @@
+/* keys: the two small secret files of a server: the ring's key and the node's own.
+ *
+ * Not for: what is derived from them (peal/crypto.h). */
+#ifndef PEALD_KEYS_H
+#define PEALD_KEYS_H
+
+#include "peal/crypto.h"
+
+enum { KEYS_WHY_MAX = 1024 };
+
+/* Reads the secret in the file at path: 64 hexadecimal digits (a line end may follow), or exactly
+ * 32 raw bytes. When there is no such file, makes one with a fresh secret, mode 0600, durable
+ * before this returns; of several processes that do so at once, all get the same secret. *made (may
+ * be NULL) says whether this call made it. PEAL_E_MALFORMED: not of the form; PEAL_E_REFUSED:
+ * others than its owner can read it; PEAL_E_IO. why: the file and what to do. */
+PEAL_MUST int keys_load(const char *path, struct peal_secret *out, bool *made,
+                        char why[static KEYS_WHY_MAX]);
+
+#endif

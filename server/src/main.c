@@ -1,0 +1,188 @@
+/* peald: a server of a Peal ring. */
+#include "host.h"
+#include "keys.h"
+#include "log.h"
+#include "options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uv.h>
+
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, PATH_SIZE = OPT_TEXT_MAX + 32 };
+
+struct program {
+    struct net_loop *loop;
+    struct host *host;
+    uv_signal_t term, intr;
+    bool asked;
+};
+
+static int say(int code, const char *what)
+{
+    fprintf(stderr, "peald: %s\n", what);
+    return code;
+}
+
+static void on_ready(void *user, const struct peal_id *id, const char *listen)
+{
+    (void)user;
+    char hex[ID_HEX];
+    id_hex(id, hex);
+    printf("ready id=%s listen=%s\n", hex, listen);
+    (void)fflush(stdout);
+}
+
+static void on_signal(uv_signal_t *s, int signum)
+{
+    struct program *p = s->data;
+    (void)signum;
+    if (p->asked)
+        _exit(EXIT_FAILED); /* asked twice: at once, as after a crash */
+    p->asked = true;
+    log_line(STEP_INFO, "peald", "leaving the ring");
+    host_leave(p->host);
+}
+
+static void watch_signal(struct program *p, uv_signal_t *s, int signum)
+{
+    int r = uv_signal_init(net_loop_uv(p->loop), s);
+    CHECK(r == 0);
+    s->data = p;
+    r = uv_signal_start(s, on_signal, signum);
+    CHECK(r == 0);
+    uv_unref((uv_handle_t *)s);
+}
+
+static int parse_address(const char *flag, const char *text, struct net_addr *out, char *why)
+{
+    if (net_addr_parse(text, out) == 0)
+        return 0;
+    (void)snprintf(
+        why, OPT_WHY_MAX,
+        "%s: “%s” is not of the form ADDR:PORT, for example 127.0.0.1:7401 or [::1]:7401", flag,
+        text);
+    return PEAL_E_USAGE;
+}
+
+static int parse_addresses(const struct options *o, struct host_config *cfg, char *why)
+{
+    char reason[NET_REASON_MAX];
+    int err = parse_address("--listen", o->listen, &cfg->listen, why);
+    if (err == 0 && o->announce[0] != '\0')
+        err = parse_address("--announce", o->announce, &cfg->announce, why);
+    cfg->multicast = strcmp(o->multicast, "off") != 0;
+    if (err == 0 && cfg->multicast)
+        err = parse_address("--multicast", o->multicast, &cfg->group, why);
+    for (size_t i = 0; i < o->join.n && err == 0; i++) {
+        struct net_place place;
+        err = net_place_parse(o->join.v[i], 0, &place, reason);
+        if (err != 0) {
+            (void)snprintf(why, OPT_WHY_MAX, "--join: %s", reason);
+            return PEAL_E_USAGE;
+        }
+        cfg->joins[cfg->joins_n++] = o->join.v[i];
+    }
+    return err;
+}
+
+static int load_keys(const struct options *o, struct host_config *cfg, char *why)
+{
+    char path[PATH_SIZE];
+    struct peal_secret ring, node;
+    bool made = false;
+    (void)snprintf(path, sizeof path, "%s/ring.key", o->data);
+    int err = keys_load(o->ring_key_file[0] != '\0' ? o->ring_key_file : path, &ring, &made, why);
+    if (err == 0 && made)
+        log_line(STEP_INFO, "peald",
+                 "made a new ring key, %s: every server of this ring needs a copy of it",
+                 o->ring_key_file[0] != '\0' ? o->ring_key_file : path);
+    (void)snprintf(path, sizeof path, "%s/node.key", o->data);
+    if (err == 0)
+        err = keys_load(path, &node, NULL, why);
+    if (err == 0) {
+        cry_ring_beacon_key(&ring, &cfg->beacon_key);
+        err = cry_identity_make(&ring, &node, &cfg->identity);
+        if (err != 0)
+            (void)snprintf(why, OPT_WHY_MAX, "no certificate can be made: %s", err_prose(err));
+    }
+    cry_wipe(&ring, sizeof ring);
+    cry_wipe(&node, sizeof node);
+    return err;
+}
+
+static int run(const struct options *o)
+{
+    struct program p = {0};
+    struct host_config cfg = {.replicas = (uint8_t)o->replicas,
+                              .clients_max = (uint32_t)o->clients,
+                              .bcrypt_cost = (unsigned)o->bcrypt_cost,
+                              .quota_bytes = o->quota_mib << 20,
+                              .ready = on_ready,
+                              .user = &p};
+    char why[OPT_WHY_MAX], db[PATH_SIZE];
+    if (parse_addresses(o, &cfg, why) != 0)
+        return say(EXIT_USAGE, why);
+    if (mkdir(o->data, 0700) != 0 && errno != EEXIST) {
+        (void)snprintf(why, sizeof why, "--data: %s cannot be made: %s", o->data, strerror(errno));
+        return say(EXIT_FAILED, why);
+    }
+    if (cry_init() != 0)
+        return say(EXIT_FAILED, "the system gives no randomness");
+    if (load_keys(o, &cfg, why) != 0)
+        return say(EXIT_FAILED, why);
+    struct net_loop_config lc = {.links_max = cfg.clients_max + 1024};
+    if (net_loop_new(&lc, &p.loop) != 0)
+        return say(EXIT_FAILED, "no event loop can be made");
+    cfg.loop = p.loop;
+    (void)snprintf(db, sizeof db, "%s/peald.db", o->data);
+    cfg.db_path = db;
+    int err = host_new(&cfg, &p.host, why);
+    cry_wipe(&cfg.beacon_key, sizeof cfg.beacon_key);
+    cry_wipe(&cfg.identity, sizeof cfg.identity);
+    if (err != 0) {
+        net_loop_free(p.loop);
+        return say(EXIT_FAILED, why);
+    }
+    watch_signal(&p, &p.term, SIGTERM);
+    watch_signal(&p, &p.intr, SIGINT);
+    net_loop_run(p.loop);
+    uv_close((uv_handle_t *)&p.term, NULL);
+    uv_close((uv_handle_t *)&p.intr, NULL);
+    err = host_free(p.host);
+    net_loop_free(p.loop);
+    if (err != 0)
+        return say(EXIT_FAILED,
+                   "the last writes could not be made durable; what was acknowledged is safe");
+    log_line(STEP_INFO, "peald", "left in good order");
+    return EXIT_OK;
+}
+
+int main(int argc, char *argv[])
+{
+    static struct options o;
+    enum opt_command command = OPT_RUN;
+    enum step_level level = STEP_INFO;
+    char why[OPT_WHY_MAX];
+    if (options_read(&o, &command, argc, argv, why) != 0)
+        return say(EXIT_USAGE, why);
+    switch (command) {
+    case OPT_HELP:
+        options_help(stdout);
+        return EXIT_OK;
+    case OPT_VERSION:
+        puts("peald " PEAL_VERSION);
+        return EXIT_OK;
+    case OPT_MAN:
+        options_man(stdout);
+        return EXIT_OK;
+    case OPT_RUN:
+        break;
+    }
+    int err = log_level_of(o.log_level, &level);
+    CHECK(err == 0);
+    log_level_set(level);
+    return run(&o);
+}

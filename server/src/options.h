@@ -1,0 +1,76 @@
+/* options: peald's settings, from one typed table: defaults, then a file (INI, libinih), the
+ * environment, and flags, the later winning over the earlier. The table also makes --help and the
+ * manual page.
+ *
+ * Not for: checking that files exist or addresses can be bound; whoever uses a value does that,
+ * with its own error. */
+#ifndef PEALD_OPTIONS_H
+#define PEALD_OPTIONS_H
+
+#include "peal/base.h"
+
+#include <stdio.h>
+
+enum {
+    OPT_TEXT_MAX = 512, /* bytes of one value with its NUL */
+    OPT_JOINS_MAX = 16,
+    OPT_WHY_MAX = 1024, /* bytes of an explanation */
+};
+
+enum opt_kind { OPT_TEXT, OPT_UINT, OPT_LIST, OPT_ENUM };
+
+/* X(field, kind, flag, argument, default, lowest, highest, help). OPT_ENUM: argument lists the
+ * words, with `|` between. A list's items are separated by commas in the environment; flag and file
+ * may repeat it. The environment's name is PEAL_ and the flag in capitals, `-` becoming `_`. */
+#define OPTIONS(X)                                                                                 \
+    X(data, OPT_TEXT, "data", "DIR", "", 0, 0,                                                     \
+      "Folder of this server's keys and database; made when it is missing. Required.")             \
+    X(listen, OPT_TEXT, "listen", "ADDR:PORT", "", 0, 0,                                           \
+      "Address to serve on, for servers and clients alike. Port 0 chooses a free one. Required.")  \
+    X(announce, OPT_TEXT, "announce", "ADDR:PORT", "", 0, 0,                                       \
+      "Address that others are told, when it differs from the one listened on.")                   \
+    X(ring_key_file, OPT_TEXT, "ring-key-file", "FILE", "", 0, 0,                                  \
+      "The ring's key, the same on each of its servers: 64 hexadecimal digits. Made when it is "   \
+      "missing. Default: ring.key in the data folder.")                                            \
+    X(join, OPT_LIST, "join", "HOST:PORT", "", 0, 0,                                               \
+      "A server of the ring to join, for networks without multicast. May be given up to 16 "       \
+      "times.")                                                                                    \
+    X(replicas, OPT_UINT, "replicas", "K", "2", 0, 7,                                              \
+      "How many copies are kept besides the first. Counts when this server founds the ring.")      \
+    X(multicast, OPT_TEXT, "multicast", "GROUP:PORT|off", "239.80.69.76:7600", 0, 0,               \
+      "Multicast group on which servers and clients find each other.")                             \
+    X(clients, OPT_UINT, "clients", "N", "4096", 1, 16384, "Clients served at the same time.")     \
+    X(bcrypt_cost, OPT_UINT, "bcrypt-cost", "N", "10", 4, 18,                                      \
+      "Cost of the hash that guards passwords; each step doubles the work of a login.")            \
+    X(quota_mib, OPT_UINT, "quota", "MIB", "0", 0, 1 << 24,                                        \
+      "Largest size of the database in MiB; 0: as large as the disk allows.")                      \
+    X(log_level, OPT_ENUM, "log-level", "debug|info|warn", "info", 0, 0,                           \
+      "Least important line to log.")
+
+struct opt_list {
+    char v[OPT_JOINS_MAX][OPT_TEXT_MAX];
+    size_t n;
+};
+
+struct options {
+#define OPT_FIELD_OPT_TEXT(field)                    char field[OPT_TEXT_MAX];
+#define OPT_FIELD_OPT_ENUM(field)                    char field[OPT_TEXT_MAX];
+#define OPT_FIELD_OPT_UINT(field)                    uint64_t field;
+#define OPT_FIELD_OPT_LIST(field)                    struct opt_list field;
+#define X(field, kind, flag, arg, def, lo, hi, help) OPT_FIELD_##kind(field)
+    OPTIONS(X)
+#undef X
+};
+
+/* What the command line asks for besides settings. */
+enum opt_command { OPT_RUN, OPT_HELP, OPT_VERSION, OPT_MAN };
+
+/* Reads everything; argv and environ are only read. On PEAL_E_USAGE, why says what was wrong,
+ * where, and what is expected. */
+PEAL_MUST int options_read(struct options *o, enum opt_command *command, int argc,
+                           char *const argv[], char why[static OPT_WHY_MAX]);
+void options_help(FILE *out);
+/* The manual page, in man(7) form. */
+void options_man(FILE *out);
+
+#endif
