@@ -1,0 +1,181 @@
+/* client: the core of a Peal client: an account, its sealed messages, an outbox that survives a
+ * crash, the local history, and the link to whichever server of the ring answers. One command
+ * interface, in JSON, for the command line, the control socket and the web page.
+ *
+ * Not for: showing anything. It never prints, and it takes no decision that is the user's.
+ *
+ * Everything runs on the thread of the loop; only the password function and the making of keys run
+ * on libuv's workers. The profile's file is written synchronously (SQLite, synchronous=FULL): when
+ * a call says that something is stored, it is.
+ *
+ * Commands are objects {"cmd":NAME, ...}; the answer is the object named here, or
+ * {"error":{"code","message","hint"}}, its code one of err_name's:
+ *
+ *   whoami {wait?}              {"name"|null,"display","server"|null,"connected","fingerprint"}
+ *   register {name,password}    as whoami
+ *   login {name,password}       as whoami
+ *   logout {}                   {}; history and outbox stay in the profile, for the next login
+ *   send {to,text,wait?}        {"id","to","state"}, after `wait` ms at the latest; without it as
+ *                               soon as the message is on our disk
+ *   history {name,limit?,before?}
+ *                               {"messages":[message],"more"}, oldest first; before: a message's
+ *                               id, or a time
+ *   status {name}               {"name","online","last_seen"}
+ *   conversations {}            {"conversations":[{"name","online","last_seen","unread",
+ *                               "last":message|null}]}
+ *   read {name}                 {}; marks as read, and sends the receipts
+ *   watch {name|null}           {}; whose presence is told, besides the latest conversations'
+ *   recv {wait?,max?,follow?}   each unread message, which becomes read, then {"count","queued"};
+ *                               wait in seconds
+ *   sync {wait?}                {"settled"}, when what waited on the ring is here, or after `wait`
+ *                               ms
+ *   ring {}                     {"whole","size","epoch","coordinator","nodes":[...]}
+ *
+ * A message is {"id","from","to","text","sent_at","state","unread"}. Times are Unix milliseconds.
+ * Names are brought into their canonical form (peal/name.h).
+ *
+ * Events: message (a message), state {"id","peer","state"}, presence {"name","online","last_seen"},
+ * connection {"connected","server","reason"}, session {"name"|null,"reason"}, and trouble
+ * {"code","message","hint"}.
+ *
+ * What the states promise:
+ *
+ *   queued      it is on this disk
+ *   failed      it was refused for good
+ *   stored      it is on the disks of the ring's quorum
+ *   delivered   it is on the recipient's disk: a receipt that the recipient signed says so
+ *   read        likewise
+ *   unreadable  of an incoming one: the envelope did not open. It is acknowledged, kept as it came
+ *               in the profile, shown with the reason as its text, and no receipt is sent.
+ *
+ * A state only ever advances. */
+#ifndef PEAL_CLIENT_H
+#define PEAL_CLIENT_H
+
+#include <jansson.h>
+#include <peal/net.h>
+
+enum {
+    /* bytes of a message's text: what an envelope takes, less its version and stamp */
+    CLIENT_TEXT_MAX = 64 * 1024 - 9,
+    CLIENT_SERVERS_MAX = 32,  /* chosen servers */
+    CLIENT_FLIGHTS_MAX = 64,  /* messages sent and not answered yet */
+    CLIENT_CALLS_MAX = 64,    /* commands under way */
+    CLIENT_ASKS_MAX = 64,     /* requests to the server, waiting ones included */
+    CLIENT_ASKS_SENT_MAX = 6, /* of these on the way */
+    CLIENT_HELD_MAX = 256,    /* received rows whose author's keys are being fetched */
+    CLIENT_PAGE_MAX = 500,    /* messages in one history answer */
+    CLIENT_CONVERSATIONS_MAX = 1000,
+    CLIENT_CONNECT_WAIT_MS = 5000, /* how long a command waits for a server */
+    CLIENT_ASK_WAIT_MS = 12000,    /* and for its answer */
+    CLIENT_SEND_WAIT_MAX_MS = 60000,
+    CLIENT_PATH_MAX = 4096,
+    CLIENT_WHY_MAX = 512,
+};
+
+/* ---- the profile's folder
+ *
+ * One folder is one client: it holds the account, the pinned ring, the history. Whoever runs on it
+ * holds a lock in it. */
+struct profile;
+
+/* $XDG_DATA_HOME/peal, or ~/.local/share/peal. PEAL_E_NOT_FOUND: neither variable is set. */
+PEAL_MUST int profile_default(char out[static CLIENT_PATH_MAX]);
+/* Makes the folder (0700) when it is not there, locks it and opens its file. PEAL_E_BUSY: another
+ * process has it (its commands go through profile_control). PEAL_E_VERSION: written by a newer
+ * program. PEAL_E_CORRUPT, PEAL_E_NO_SPACE, PEAL_E_IO. why says it. */
+PEAL_MUST int profile_open(const char *dir, struct profile **out, char why[static CLIENT_WHY_MAX]);
+void profile_close(struct profile *p); /* NULL is allowed */
+
+/* ---- the client ---------------------------------------------------------------------- */
+
+struct client;
+/* A command under way; gone after its last reply. */
+struct client_call;
+
+/* Everything is copied but for profile, which the client uses and the caller closes afterwards. */
+struct client_config {
+    struct profile *profile;
+    const struct net_place *servers; /* the chosen ones */
+    size_t server_count;
+    struct net_addr mcast; /* ip_len 0: do not ask on multicast */
+    /* Something happened; data belongs to the client. May be NULL. */
+    void (*event)(void *user, const char *name, json_t *data);
+    void *user;
+};
+
+/* PEAL_E_FOREIGN: a chosen server's fingerprint is not the profile's. */
+PEAL_MUST int client_new(struct net_loop *loop, const struct client_config *config,
+                         struct client **out, char why[static CLIENT_WHY_MAX]);
+/* Begins to connect. */
+void client_start(struct client *c);
+/* Cancels every command (no further reply), says good-bye to the server. The loop then runs out of
+ * this client's work. */
+void client_stop(struct client *c);
+/* After client_stop and after the loop has come to its end (or at least every worker has). NULL is
+ * allowed. */
+void client_free(struct client *c);
+
+/* Gives a command. reply is called once with each message of recv (last: false) and once with the
+ * answer (last: true), perhaps already within this call; the object belongs to the client. *call
+ * (call may be NULL) is NULL when the answer has been given. */
+void client_command(struct client *c, json_t *request,
+                    void (*reply)(void *user, json_t *object, bool last), void *user,
+                    struct client_call **call);
+/* Whoever asked is gone: no reply follows. */
+void client_cancel(struct client_call *call);
+
+/* {"error":{…}} as above; NULL when there is no memory. hint may be NULL. */
+json_t *client_error(int err, const char *message, const char *hint);
+/* The error's number in an answer; 0 when the answer is none, PEAL_E_MALFORMED for a code that is
+ * not known. */
+int client_error_of(json_t *object);
+/* What an error is over HTTP: 400, 403, 404, 409 or 503; 200 for 0. */
+unsigned client_http_status(int err);
+/* What an error is to a script: 0, 1 refused, 2 usage, 3 no server. */
+int client_exit_status(int err);
+
+/* ---- the control socket
+ *
+ * A Unix stream socket in the profile (0600), through which other processes give commands to the
+ * one that runs. Lines of JSON: the owner greets with {"peal":VERSION,"pid"}; then requests as
+ * above with a number in "req"; answers {"req","reply":object,"last"};
+ * {"cmd":"events"} asks for {"event":name,"data":object} from then on. A bad line ends the
+ * connection, nothing else. */
+enum {
+    CONTROL_LINE_MAX = 512 * 1024,
+    CONTROL_PEERS_MAX = 32,
+    CONTROL_OUT_MAX = 4 * 1024 * 1024, /* waiting for one peer, which is dropped beyond */
+    CONTROL_CALLS_MAX = 8,             /* commands under way per peer */
+};
+
+struct control;
+/* The path in `why` on an error. PEAL_E_TOO_LONG never: a folder with too long a path gets its
+ * socket elsewhere. */
+PEAL_MUST int control_new(struct net_loop *loop, struct client *c, const char *dir,
+                          struct control **out, char why[static CLIENT_WHY_MAX]);
+void control_event(struct control *s, const char *name, json_t *data);
+/* No new peers; those whose commands run are served until they are answered, but for recv, which
+ * can be given again elsewhere: it ends without an answer. */
+void control_drain(struct control *s);
+/* Nothing under way. */
+bool control_is_idle(const struct control *s);
+/* Closes all, before client_stop; the loop frees it. NULL is allowed. */
+void control_free(struct control *s);
+
+/* The other side: connects and waits for the greeting. PEAL_E_NOT_FOUND: nobody serves there (any
+ * more, or yet); PEAL_E_UNAVAILABLE: the owner does not answer. *fd is the caller's to close. */
+PEAL_MUST int control_dial(const char *dir, int *fd, char why[static CLIENT_WHY_MAX]);
+
+/* ---- the web page -------------------------------------------------------------------- */
+
+struct webui;
+/* Serves the page and its commands (POST /api/CMD, the arguments as body) on "ADDR:PORT". */
+PEAL_MUST int webui_new(struct net_loop *loop, struct client *c, const char *listen,
+                        struct webui **out, char why[static CLIENT_WHY_MAX]);
+const char *webui_url(const struct webui *w);
+void webui_event(struct webui *w, const char *name, json_t *data);
+/* After client_stop, before client_free; NULL is allowed. */
+void webui_free(struct webui *w);
+
+#endif

@@ -1,0 +1,389 @@
+#include "cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <peal/crypto.h>
+
+enum { PAGE = CLIENT_PAGE_MAX, SEND_WAIT_MS = 10000, WHOAMI_WAIT_MS = 2000, SYNC_WAIT_MS = 2500 };
+
+/* ---- input --------------------------------------------------------------------------- */
+
+/* All of a file, at most max bytes, without one line end at its end; NUL-terminated, the caller
+ * frees. */
+static int read_all(int fd, size_t max, char **out, size_t *n)
+{
+    char *text = malloc(max + 3);
+    size_t got = 0;
+    ssize_t r = text != NULL ? 1 : -1;
+    while (r > 0 && got < max + 3) {
+        r = read(fd, text + got, max + 3 - got);
+        if (r < 0 && errno == EINTR)
+            r = 1;
+        else if (r > 0)
+            got += (size_t)r;
+    }
+    if (text == NULL || r < 0) {
+        free(text);
+        return text == NULL ? PEAL_E_NO_MEMORY : PEAL_E_IO;
+    }
+    if (got > 0 && text[got - 1] == '\n')
+        got--;
+    if (got > 0 && text[got - 1] == '\r')
+        got--;
+    if (got > max) {
+        cry_wipe(text, max + 3);
+        free(text);
+        return PEAL_E_TOO_LONG;
+    }
+    text[got] = '\0';
+    *out = text;
+    *n = got;
+    return 0;
+}
+
+/* One line from the terminal, without showing it. */
+static int prompt(const char *question, char **out, size_t *n)
+{
+    struct termios shown;
+    int tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
+    if (tty < 0)
+        return PEAL_E_NOT_FOUND;
+    if (tcgetattr(tty, &shown) != 0) {
+        close(tty);
+        return PEAL_E_NOT_FOUND;
+    }
+    struct termios hidden = shown;
+    hidden.c_lflag &= ~(tcflag_t)ECHO;
+    char *line = calloc(1, CRY_PASSWORD_MAX + 3);
+    ssize_t r = -1;
+    if (line != NULL && tcsetattr(tty, TCSAFLUSH, &hidden) == 0) {
+        (void)dprintf(tty, "%s: ", question);
+        r = read(tty, line, CRY_PASSWORD_MAX + 2); /* one line: the terminal is in canonical mode */
+        (void)tcsetattr(tty, TCSAFLUSH, &shown);
+        (void)dprintf(tty, "\n");
+    }
+    close(tty);
+    if (r <= 0) {
+        free(line);
+        return PEAL_E_IO;
+    }
+    *n = (size_t)r;
+    if (line[*n - 1] == '\n')
+        (*n)--;
+    line[*n] = '\0';
+    *out = line;
+    return 0;
+}
+
+static int prompt_password(const struct cli *cli, char **out, size_t *n)
+{
+    char *again = NULL;
+    size_t again_n = 0;
+    int err = prompt("password", out, n);
+    if (err != 0 || cli->command != CLI_REGISTER)
+        return err;
+    err = prompt("the same again", &again, &again_n);
+    if (err == 0 && (*n != again_n || memcmp(*out, again, again_n) != 0))
+        err = PEAL_E_MALFORMED;
+    if (again != NULL)
+        cry_wipe(again, again_n);
+    free(again);
+    if (err != 0) {
+        cry_wipe(*out, *n);
+        free(*out);
+    }
+    return err;
+}
+
+static int read_password(const struct cli *cli, char **out, size_t *n)
+{
+    const char *path = cli->password_file;
+    char why[CLIENT_WHY_MAX];
+    int err;
+    if (path == NULL) {
+        err = prompt_password(cli, out, n);
+        if (err == PEAL_E_MALFORMED)
+            cli_print_error(cli, PEAL_E_USAGE, "the two passwords differ", "try again");
+        else if (err != 0)
+            cli_print_error(cli, PEAL_E_USAGE, "there is no terminal to ask for the password on",
+                            "give --password-file FILE, or - for standard input");
+        return err;
+    }
+    int fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    err = fd >= 0 ? read_all(fd, CRY_PASSWORD_MAX, out, n) : PEAL_E_IO;
+    if (err != 0) {
+        (void)snprintf(why, sizeof why, "the password cannot be read from %.300s: %s", path,
+                       err == PEAL_E_IO ? strerror(errno) : err_prose(err));
+        cli_print_error(cli, PEAL_E_USAGE, why, "the file holds the password and nothing else");
+    }
+    if (fd > STDIN_FILENO)
+        close(fd);
+    return err;
+}
+
+/* ---- commands ------------------------------------------------------------------------ */
+
+/* Gives up request; shows what came of it. */
+static int simple(const struct cli *cli, struct cli_port *port, json_t *request)
+{
+    json_t *reply = NULL;
+    int err = request != NULL ? cli_port_run(port, request, NULL, NULL, &reply) : PEAL_E_NO_MEMORY;
+    int code = 0;
+    json_decref(request);
+    if (err == PEAL_E_STALE) {
+        cli_print_error(cli, PEAL_E_UNKNOWN, "the client on this profile ended before it answered",
+                        "look at the history before trying again");
+        code = client_exit_status(PEAL_E_UNKNOWN);
+    } else if (err != 0) {
+        cli_print_error(cli, err, err_prose(err), "");
+        code = client_exit_status(err);
+    } else if (client_error_of(reply) != 0) {
+        cli_print_reply_error(cli, reply);
+        code = client_exit_status(client_error_of(reply));
+    } else {
+        const char *state = json_string_value(json_object_get(reply, "state"));
+        code = cli_print_reply(cli, reply) == 0 ? 0 : 1;
+        if (cli->command == CLI_SEND && state != NULL && strcmp(state, "queued") == 0)
+            code = client_exit_status(PEAL_E_UNAVAILABLE);
+    }
+    json_decref(reply);
+    return code;
+}
+
+static int enter(const struct cli *cli, struct cli_port *port, const char *password, size_t n)
+{
+    json_t *text = json_stringn(password, n);
+    if (text == NULL) {
+        cli_print_error(cli, PEAL_E_MALFORMED, "the password is not valid UTF-8 text",
+                        "choose another one");
+        return 1;
+    }
+    return simple(cli, port,
+                  json_pack("{s:s,s:s,s:o}", "cmd",
+                            cli->command == CLI_REGISTER ? "register" : "login", "name",
+                            cli->words[0], "password", text));
+}
+
+static int send_text(const struct cli *cli, struct cli_port *port)
+{
+    char *owned = NULL;
+    size_t n = strlen(cli->words[1]);
+    const char *text = cli->words[1];
+    if (strcmp(text, "-") == 0) {
+        int err = read_all(STDIN_FILENO, CLIENT_TEXT_MAX, &owned, &n);
+        if (err != 0) {
+            cli_print_error(cli, err,
+                            err == PEAL_E_TOO_LONG ? "the message is longer than 64 KiB"
+                                                   : "standard input cannot be read",
+                            "send it in parts");
+            return 1;
+        }
+        text = owned;
+    }
+    json_t *value = json_stringn(text, n);
+    int code = 1;
+    if (value == NULL)
+        cli_print_error(cli, PEAL_E_MALFORMED, "the message is not valid UTF-8 text",
+                        "Peal sends text, not binary data");
+    else
+        code = simple(cli, port,
+                      json_pack("{s:s,s:s,s:o,s:i}", "cmd", "send", "to", cli->words[0], "text",
+                                value, "wait", SEND_WAIT_MS));
+    free(owned);
+    return code;
+}
+
+struct heard {
+    const struct cli *cli;
+    uint64_t n;
+};
+
+static int hear_message(void *user, json_t *message)
+{
+    struct heard *heard = user;
+    heard->n++;
+    return cli_print_message(heard->cli, message);
+}
+
+/* When the client that it went through ends, it goes on by itself. */
+static int receive(const struct cli *cli, struct cli_port **port)
+{
+    struct heard heard = {.cli = cli};
+    json_t *reply = NULL;
+    int err;
+    for (;;) {
+        uint64_t max = cli->max != 0 ? cli->max - heard.n : 0;
+        json_t *request =
+            json_pack("{s:s,s:I,s:I,s:b}", "cmd", "recv", "wait", (json_int_t)cli->wait_s, "max",
+                      (json_int_t)max, "follow", (int)cli->follow);
+        err = request != NULL ? cli_port_run(*port, request, hear_message, &heard, &reply)
+                              : PEAL_E_NO_MEMORY;
+        json_decref(request);
+        bool enough = (cli->max != 0 && heard.n == cli->max) || (!cli->follow && heard.n > 0);
+        if (err != PEAL_E_STALE || enough)
+            break;
+        cli_port_close(*port);
+        *port = NULL;
+        err = cli_port_open(cli, port);
+        if (err != 0)
+            return client_exit_status(err);
+    }
+    int code = 0;
+    if (err == 0 && client_error_of(reply) != 0) {
+        cli_print_reply_error(cli, reply);
+        code = client_exit_status(client_error_of(reply));
+    } else if (err != 0 && err != PEAL_E_CLOSED && err != PEAL_E_STALE) {
+        code = 1;
+    }
+    json_decref(reply);
+    return code;
+}
+
+/* Fetches what waits on the ring, so that states are shown as they are; without a server what is
+ * known here does. */
+static int sync_first(struct cli_port *port)
+{
+    json_t *reply = NULL;
+    json_t *request = json_pack("{s:s,s:i}", "cmd", "sync", "wait", SYNC_WAIT_MS);
+    int err = request != NULL ? cli_port_run(port, request, NULL, NULL, &reply) : PEAL_E_NO_MEMORY;
+    json_decref(request);
+    json_decref(reply);
+    return err;
+}
+
+/* One page of the history; *reply is the caller's to release, also after an error. Returns an exit
+ * status, and has shown what was wrong. */
+static int fetch_page(const struct cli *cli, struct cli_port *port, json_t *before, uint64_t limit,
+                      json_t **reply)
+{
+    json_t *request = json_pack("{s:s,s:s,s:I,s:O}", "cmd", "history", "name", cli->words[0],
+                                "limit", (json_int_t)limit, "before", before);
+    *reply = NULL;
+    int err = request != NULL ? cli_port_run(port, request, NULL, NULL, reply) : PEAL_E_NO_MEMORY;
+    json_decref(request);
+    if (err != 0) {
+        cli_print_error(cli, err, err_prose(err), "");
+    } else if (client_error_of(*reply) != 0) {
+        err = client_error_of(*reply);
+        cli_print_reply_error(cli, *reply);
+    }
+    return client_exit_status(err);
+}
+
+/* Pages, the latest first, back to the beginning or as far as --limit says. */
+static int fetch_pages(const struct cli *cli, struct cli_port *port, json_t *pages)
+{
+    json_t *before = json_null();
+    uint64_t left = cli->limit != 0 ? cli->limit : UINT64_MAX;
+    bool more = true;
+    int code = 0;
+    while (code == 0 && more && left > 0) {
+        json_t *reply = NULL;
+        code = fetch_page(cli, port, before, left < PAGE ? left : PAGE, &reply);
+        json_t *messages = json_object_get(reply, "messages");
+        json_decref(before);
+        before = json_incref(json_object_get(json_array_get(messages, 0), "id"));
+        left -= json_array_size(messages);
+        more = before != NULL && json_is_true(json_object_get(reply, "more"));
+        if (code == 0 && json_array_append(pages, messages) != 0) {
+            cli_print_error(cli, PEAL_E_NO_MEMORY, "no memory", "");
+            code = 1;
+        }
+        json_decref(reply);
+    }
+    json_decref(before);
+    return code;
+}
+
+static int history(const struct cli *cli, struct cli_port *port)
+{
+    int err = sync_first(port);
+    if (err != 0) {
+        cli_print_error(cli, err, "the client on this profile ended before it answered",
+                        "try again");
+        return client_exit_status(err);
+    }
+    json_t *pages = json_array();
+    int code = fetch_pages(cli, port, pages);
+    for (size_t i = json_array_size(pages); code == 0 && i-- > 0;) {
+        size_t at;
+        json_t *message;
+        json_array_foreach(json_array_get(pages, i), at, message)
+        {
+            if (code == 0 && cli_print_message(cli, message) != 0)
+                code = 1;
+        }
+    }
+    json_decref(pages);
+    return code;
+}
+
+static int run(const struct cli *cli, struct cli_port **port, const char *password,
+               size_t password_n)
+{
+    switch (cli->command) {
+    case CLI_REGISTER:
+    case CLI_LOGIN:
+        return enter(cli, *port, password, password_n);
+    case CLI_LOGOUT:
+        return simple(cli, *port, json_pack("{s:s}", "cmd", "logout"));
+    case CLI_WHOAMI:
+        return simple(cli, *port, json_pack("{s:s,s:i}", "cmd", "whoami", "wait", WHOAMI_WAIT_MS));
+    case CLI_SEND:
+        return send_text(cli, *port);
+    case CLI_RECV:
+        return receive(cli, port);
+    case CLI_HISTORY:
+        return history(cli, *port);
+    case CLI_STATUS:
+        return simple(cli, *port, json_pack("{s:s,s:s}", "cmd", "status", "name", cli->words[0]));
+    case CLI_RING:
+        return simple(cli, *port, json_pack("{s:s}", "cmd", "ring"));
+    case CLI_WEB:
+        return client_exit_status(cli_port_web(*port));
+    case CLI_NONE:
+    case CLI_COMMANDS:
+        break;
+    }
+    CHECK(false);
+}
+
+int cli_main(int argc, char **argv)
+{
+    struct cli cli;
+    char why[CLIENT_WHY_MAX];
+    char *password = NULL;
+    size_t password_n = 0;
+    struct cli_port *port = NULL;
+    int err = cli_parse(argc, argv, &cli, why);
+    if (err != 0) {
+        cli_print_error(&cli, PEAL_E_USAGE, why, "peal --help says what there is");
+        return client_exit_status(PEAL_E_USAGE);
+    }
+    if (cli.version || cli.help) {
+        (void)fputs(cli.version ? "peal " PEAL_VERSION "\n" : cli_usage(cli.command), stdout);
+        return fflush(stdout) == 0 ? 0 : 1;
+    }
+    if (cli.command == CLI_REGISTER || cli.command == CLI_LOGIN) {
+        err = read_password(&cli, &password, &password_n);
+        if (err != 0)
+            return client_exit_status(PEAL_E_USAGE);
+    }
+    int code = 0;
+    err = cli_port_open(&cli, &port);
+    if (err != 0)
+        code = client_exit_status(err);
+    else
+        code = run(&cli, &port, password, password_n);
+    cli_port_close(port);
+    if (password != NULL)
+        cry_wipe(password, password_n);
+    free(password);
+    return code;
+}

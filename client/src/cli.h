@@ -1,0 +1,69 @@
+/* cli: the command line of `peal`: what is asked (cli_parse.c), who does it (cli_port.c: this
+ * process, or the client that runs on the profile), how it is shown (cli_print.c). */
+#ifndef PEAL_CLI_H
+#define PEAL_CLI_H
+
+#include <peal/client.h>
+
+enum cli_command {
+    CLI_NONE,
+    CLI_REGISTER,
+    CLI_LOGIN,
+    CLI_LOGOUT,
+    CLI_WHOAMI,
+    CLI_SEND,
+    CLI_RECV,
+    CLI_HISTORY,
+    CLI_STATUS,
+    CLI_RING,
+    CLI_WEB,
+    CLI_COMMANDS
+};
+
+/* What the command line says. Strings point into argv. */
+struct cli {
+    enum cli_command command;
+    bool help, version, json, follow;
+    const char *profile;
+    const char *servers[CLIENT_SERVERS_MAX];
+    struct net_place places[CLIENT_SERVERS_MAX];
+    size_t server_count;
+    bool mcast_set;
+    struct net_addr mcast;     /* ip_len 0: off */
+    const char *password_file; /* NULL: ask on the terminal */
+    const char *listen;
+    uint64_t wait_s, max, limit; /* 0: not given */
+    const char *words[3];
+    size_t word_count;
+};
+
+/* PEAL_E_USAGE with a sentence in why. json is set as far as it was read, so that the error can be
+ * shown as asked. */
+PEAL_MUST int cli_parse(int argc, char **argv, struct cli *out, char why[static CLIENT_WHY_MAX]);
+/* The usage of a command, or of peal itself (CLI_NONE); static. */
+const char *cli_usage(enum cli_command command);
+
+/* ---- showing: each returns 0, or PEAL_E_IO when standard output is gone */
+void cli_print_error(const struct cli *cli, int err, const char *message, const char *hint);
+void cli_print_reply_error(const struct cli *cli, json_t *reply);
+PEAL_MUST int cli_print_reply(const struct cli *cli, json_t *reply);
+PEAL_MUST int cli_print_message(const struct cli *cli, json_t *message);
+
+/* ---- doing */
+
+struct cli_port;
+/* Opens the profile, or the way to whoever has it. An error has been shown. */
+PEAL_MUST int cli_port_open(const struct cli *cli, struct cli_port **out);
+/* Gives one command and waits for its end; each (may be NULL) hears what comes before the answer,
+ * and *reply is the answer, the caller's to release. Returns 0, PEAL_E_CLOSED when a signal
+ * (SIGINT, SIGTERM) came first, or another error, which has been shown. */
+PEAL_MUST int cli_port_run(struct cli_port *port, json_t *request,
+                           int (*each)(void *user, json_t *message), void *user, json_t **reply);
+/* Serves the page until a signal. Only where this process has the profile. */
+PEAL_MUST int cli_port_web(struct cli_port *port);
+void cli_port_close(struct cli_port *port);
+
+/* The whole program; the exit status. */
+int cli_main(int argc, char **argv);
+
+#endif

@@ -1,0 +1,324 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+
+#include <peal/reach.h>
+
+#define GENERAL                                                                                    \
+    "\noptions:\n"                                                                                 \
+    "  --profile DIR        this client's folder (default: $XDG_DATA_HOME/peal)\n"                 \
+    "  --server HOST:PORT   a server to connect to, or peal://HOST:PORT#FINGERPRINT; may be "      \
+    "repeated\n"                                                                                   \
+    "                       (default: ask on multicast, then those it remembers)\n"                \
+    "  --multicast GROUP:PORT|off\n"                                                               \
+    "                       where to ask for servers (default: PEAL_MULTICAST, or the usual group)\n" \
+    "  --json               one JSON object per line\n"                                            \
+    "  --help, --version\n"
+
+static const struct command {
+    const char *name;
+    size_t words_min, words_max; /* after the command's own */
+    const char *usage;
+} commands[CLI_COMMANDS] = {
+    [CLI_NONE] = {"", 0, 0,
+                  "usage: peal [OPTION]... COMMAND\n\n"
+                  "  register NAME --password-file FILE|-   a new account\n"
+                  "  login NAME --password-file FILE|-      an account that exists\n"
+                  "  logout                                 leave this client; its history stays\n"
+                  "  whoami                                 the account, the server, the ring\n"
+                  "  send NAME TEXT|-                       write to somebody\n"
+                  "  recv [--follow] [--wait SECONDS] [--max N]\n"
+                  "                                         unread messages\n"
+                  "  history NAME [--limit N]               what was said with somebody\n"
+                  "  status NAME                            is somebody online?\n"
+                  "  ring status                            the servers of the ring\n"
+                  "  web --listen ADDR:PORT                 the same in a browser\n"
+                  "\nexit status: 0 done; 1 refused; 2 usage; 3 no server reached\n" GENERAL},
+    [CLI_REGISTER] =
+        {"register", 1, 1,
+         "usage: peal register NAME [--password-file FILE|-]\n\n"
+         "Makes an account on the ring and logs in. Without --password-file the password is asked "
+         "for\n"
+         "on the terminal. It never leaves this machine, and nobody can reset it.\n" GENERAL},
+    [CLI_LOGIN] =
+        {"login", 1, 1,
+         "usage: peal login NAME [--password-file FILE|-]\n\n"
+         "Logs in to an account that exists; another client that uses it is logged out.\n" GENERAL},
+    [CLI_LOGOUT] = {"logout", 0, 0,
+                    "usage: peal logout\n\nEnds the session. History and outbox stay in the "
+                    "profile.\n" GENERAL},
+    [CLI_WHOAMI] = {"whoami", 0, 0,
+                    "usage: peal whoami\n\nShows the account, the server, and the ring's "
+                    "fingerprint.\n" GENERAL},
+    [CLI_SEND] = {"send", 2, 2,
+                  "usage: peal send NAME TEXT|-\n\n"
+                  "Sends a message; with -, what standard input holds. Says what became of it: "
+                  "stored (on the ring),\n"
+                  "or queued (only here: exit status 3; it goes out as soon as a client runs on "
+                  "this profile and\n"
+                  "reaches a server). After -- nothing is an option.\n" GENERAL},
+    [CLI_RECV] = {"recv", 0, 0,
+                  "usage: peal recv [--follow] [--wait SECONDS] [--max N]\n\n"
+                  "Prints the unread messages, oldest first, and marks them as read.\n"
+                  "  --follow          goes on until interrupted\n"
+                  "  --wait SECONDS    waits so long for a first message\n"
+                  "  --max N           stops after N messages\n" GENERAL},
+    [CLI_HISTORY] = {"history", 1, 1,
+                     "usage: peal history NAME [--limit N]\n\n"
+                     "Prints what was said with somebody, oldest first; with --limit, only the "
+                     "last N messages.\n" GENERAL},
+    [CLI_STATUS] = {"status", 1, 1,
+                    "usage: peal status NAME\n\nSays whether somebody is online, and when they "
+                    "were last.\n" GENERAL},
+    [CLI_RING] = {"ring", 1, 1,
+                  "usage: peal ring status\n\nShows the ring as the server sees it that this "
+                  "client is connected to.\n" GENERAL},
+    [CLI_WEB] = {"web", 0, 0,
+                 "usage: peal web --listen ADDR:PORT\n\n"
+                 "Serves this client's page until interrupted, and prints \"ready "
+                 "web=http://ADDR:PORT/\" once it does.\n"
+                 "Whoever can connect to that address can use this client: 127.0.0.1 is the "
+                 "address to take.\n" GENERAL},
+};
+
+const char *cli_usage(enum cli_command command)
+{
+    return commands[command].usage;
+}
+
+/* ---- options ------------------------------------------------------------------------- */
+
+enum option_id {
+    OPT_PROFILE,
+    OPT_SERVER,
+    OPT_MULTICAST,
+    OPT_JSON,
+    OPT_HELP,
+    OPT_VERSION,
+    OPT_PASSWORD_FILE,
+    OPT_FOLLOW,
+    OPT_WAIT,
+    OPT_MAX,
+    OPT_LIMIT,
+    OPT_LISTEN,
+    OPTIONS
+};
+
+#define OF(command) (1u << CLI_##command)
+#define OF_ALL      (~0u)
+
+static const struct option {
+    const char *name;
+    bool has_value;
+    unsigned commands; /* that take it */
+} options[OPTIONS] = {
+    [OPT_PROFILE] = {"profile", true, OF_ALL},
+    [OPT_SERVER] = {"server", true, OF_ALL},
+    [OPT_MULTICAST] = {"multicast", true, OF_ALL},
+    [OPT_JSON] = {"json", false, OF_ALL},
+    [OPT_HELP] = {"help", false, OF_ALL},
+    [OPT_VERSION] = {"version", false, OF_ALL},
+    [OPT_PASSWORD_FILE] = {"password-file", true, OF(REGISTER) | OF(LOGIN)},
+    [OPT_FOLLOW] = {"follow", false, OF(RECV)},
+    [OPT_WAIT] = {"wait", true, OF(RECV)},
+    [OPT_MAX] = {"max", true, OF(RECV)},
+    [OPT_LIMIT] = {"limit", true, OF(HISTORY)},
+    [OPT_LISTEN] = {"listen", true, OF(WEB)},
+};
+
+static int number(const char *text, uint64_t min, uint64_t max, const char *name, uint64_t *out,
+                  char why[static CLIENT_WHY_MAX])
+{
+    uint64_t value = 0;
+    const char *s = text;
+    for (; *s >= '0' && *s <= '9' && value <= max; s++)
+        value = value * 10 + (uint64_t)(*s - '0');
+    if (s == text || *s != '\0' || value < min || value > max) {
+        (void)snprintf(why, CLIENT_WHY_MAX,
+                       "--%s takes a whole number from %llu to %llu, not \"%.60s\"", name,
+                       (unsigned long long)min, (unsigned long long)max, text);
+        return PEAL_E_USAGE;
+    }
+    *out = value;
+    return 0;
+}
+
+static int add_server(struct cli *cli, const char *text, char why[static CLIENT_WHY_MAX])
+{
+    char reason[NET_REASON_MAX];
+    if (cli->server_count == CLIENT_SERVERS_MAX) {
+        (void)snprintf(why, CLIENT_WHY_MAX, "--server may be given at most %d times",
+                       CLIENT_SERVERS_MAX);
+        return PEAL_E_USAGE;
+    }
+    if (net_place_parse(text, REACH_PORT, &cli->places[cli->server_count], reason) != 0) {
+        (void)snprintf(why, CLIENT_WHY_MAX, "--server %.100s: %.200s", text, reason);
+        return PEAL_E_USAGE;
+    }
+    cli->servers[cli->server_count++] = text;
+    return 0;
+}
+
+static int set_multicast(struct cli *cli, const char *text, char why[static CLIENT_WHY_MAX])
+{
+    cli->mcast_set = true;
+    memset(&cli->mcast, 0, sizeof cli->mcast);
+    if (strcmp(text, "off") == 0)
+        return 0;
+    if (net_addr_parse(text, &cli->mcast) != 0 || cli->mcast.port == 0) {
+        (void)snprintf(why, CLIENT_WHY_MAX, "--multicast takes GROUP:PORT or off, not \"%.60s\"",
+                       text);
+        return PEAL_E_USAGE;
+    }
+    return 0;
+}
+
+static int apply(struct cli *cli, enum option_id id, const char *value,
+                 char why[static CLIENT_WHY_MAX])
+{
+    switch (id) {
+    case OPT_PROFILE:
+        cli->profile = value;
+        return 0;
+    case OPT_SERVER:
+        return add_server(cli, value, why);
+    case OPT_MULTICAST:
+        return set_multicast(cli, value, why);
+    case OPT_JSON:
+        cli->json = true;
+        return 0;
+    case OPT_HELP:
+        cli->help = true;
+        return 0;
+    case OPT_VERSION:
+        cli->version = true;
+        return 0;
+    case OPT_PASSWORD_FILE:
+        cli->password_file = value;
+        return 0;
+    case OPT_FOLLOW:
+        cli->follow = true;
+        return 0;
+    case OPT_WAIT:
+        return number(value, 0, 1000000, "wait", &cli->wait_s, why);
+    case OPT_MAX:
+        return number(value, 1, INT32_MAX, "max", &cli->max, why);
+    case OPT_LIMIT:
+        return number(value, 1, INT32_MAX, "limit", &cli->limit, why);
+    case OPT_LISTEN:
+        cli->listen = value;
+        return 0;
+    case OPTIONS:
+        break;
+    }
+    CHECK(false);
+}
+
+/* "--name", "--name value" or "--name=value" at *at; moves *at past what it took. */
+static int option(struct cli *cli, int argc, char **argv, int *at, unsigned *used,
+                  char why[static CLIENT_WHY_MAX])
+{
+    const char *name = argv[*at] + 2;
+    const char *equals = strchr(name, '=');
+    size_t n = equals != NULL ? (size_t)(equals - name) : strlen(name);
+    for (int i = 0; i < OPTIONS; i++) {
+        const struct option *o = &options[i];
+        if (strlen(o->name) != n || strncmp(o->name, name, n) != 0)
+            continue;
+        const char *value = equals != NULL ? equals + 1 : "";
+        if (!o->has_value && equals != NULL) {
+            (void)snprintf(why, CLIENT_WHY_MAX, "--%s takes no value", o->name);
+            return PEAL_E_USAGE;
+        }
+        if (o->has_value && equals == NULL) {
+            if (*at + 1 >= argc) {
+                (void)snprintf(why, CLIENT_WHY_MAX, "--%s needs a value", o->name);
+                return PEAL_E_USAGE;
+            }
+            value = argv[++*at];
+        }
+        *used |= 1u << i;
+        return apply(cli, (enum option_id)i, value, why);
+    }
+    (void)snprintf(why, CLIENT_WHY_MAX, "there is no option %.60s", argv[*at]);
+    return PEAL_E_USAGE;
+}
+
+/* ---- words --------------------------------------------------------------------------- */
+
+static int word(struct cli *cli, const char *text, char why[static CLIENT_WHY_MAX])
+{
+    if (cli->command == CLI_NONE) {
+        for (int i = CLI_NONE + 1; i < CLI_COMMANDS; i++) {
+            if (strcmp(commands[i].name, text) == 0)
+                cli->command = (enum cli_command)i;
+        }
+        if (cli->command == CLI_NONE)
+            (void)snprintf(why, CLIENT_WHY_MAX, "there is no command \"%.60s\"", text);
+        return cli->command != CLI_NONE ? 0 : PEAL_E_USAGE;
+    }
+    if (cli->word_count == commands[cli->command].words_max) {
+        (void)snprintf(why, CLIENT_WHY_MAX, "peal %s does not take \"%.60s\"",
+                       commands[cli->command].name, text);
+        return PEAL_E_USAGE;
+    }
+    cli->words[cli->word_count++] = text;
+    return 0;
+}
+
+static int check(const struct cli *cli, unsigned used, char why[static CLIENT_WHY_MAX])
+{
+    const struct command *command = &commands[cli->command];
+    for (int i = 0; i < OPTIONS; i++) {
+        if ((used & 1u << i) == 0 || (options[i].commands & 1u << cli->command) != 0)
+            continue;
+        (void)snprintf(why, CLIENT_WHY_MAX, "--%s does not belong to peal %s", options[i].name,
+                       command->name);
+        return PEAL_E_USAGE;
+    }
+    if (cli->command == CLI_NONE) {
+        (void)snprintf(why, CLIENT_WHY_MAX, "a command is missing");
+        return PEAL_E_USAGE;
+    }
+    if (cli->word_count < command->words_min) {
+        (void)snprintf(why, CLIENT_WHY_MAX, "peal %s needs more", command->name);
+        return PEAL_E_USAGE;
+    }
+    if (cli->command == CLI_RING && strcmp(cli->words[0], "status") != 0) {
+        (void)snprintf(why, CLIENT_WHY_MAX, "there is no command \"ring %.60s\"", cli->words[0]);
+        return PEAL_E_USAGE;
+    }
+    if (cli->command == CLI_WEB && cli->listen == NULL) {
+        (void)snprintf(why, CLIENT_WHY_MAX, "peal web needs --listen ADDR:PORT");
+        return PEAL_E_USAGE;
+    }
+    return 0;
+}
+
+int cli_parse(int argc, char **argv, struct cli *out, char why[static CLIENT_WHY_MAX])
+{
+    unsigned used = 0;
+    bool only_words = false;
+    int err = 0;
+    memset(out, 0, sizeof *out);
+    why[0] = '\0';
+    /* how errors are to be shown must be known before the first one */
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        out->json = out->json || strcmp(argv[i], "--json") == 0;
+    for (int i = 1; i < argc && err == 0; i++) {
+        if (only_words || strncmp(argv[i], "--", 2) != 0)
+            err = !only_words && strcmp(argv[i], "-h") == 0 ? apply(out, OPT_HELP, "", why)
+                                                            : word(out, argv[i], why);
+        else if (argv[i][2] == '\0')
+            only_words = true;
+        else
+            err = option(out, argc, argv, &i, &used, why);
+    }
+    const char *group = getenv("PEAL_MULTICAST");
+    if (err == 0 && !out->mcast_set && out->server_count == 0 && group != NULL && group[0] != '\0')
+        err = set_multicast(out, group, why);
+    if (err == 0 && !out->help && !out->version)
+        err = check(out, used, why);
+    return err;
+}

@@ -1,0 +1,183 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli.h"
+
+static int flushed(void)
+{
+    return fflush(stdout) == 0 && !ferror(stdout) ? 0 : PEAL_E_IO;
+}
+
+static int print_json(json_t *object)
+{
+    char *text = json_dumps(object, JSON_COMPACT);
+    if (text == NULL)
+        return PEAL_E_NO_MEMORY;
+    (void)puts(text);
+    free(text);
+    return flushed();
+}
+
+void cli_print_error(const struct cli *cli, int err, const char *message, const char *hint)
+{
+    if (cli->json) {
+        json_t *object = client_error(err, message, hint);
+        int bad = print_json(object);
+        (void)bad; /* there is nobody left to tell */
+        json_decref(object);
+        return;
+    }
+    (void)fprintf(stderr, "peal: %s\n", message);
+    if (hint != NULL && hint[0] != '\0')
+        (void)fprintf(stderr, "hint: %s\n", hint);
+}
+
+void cli_print_reply_error(const struct cli *cli, json_t *reply)
+{
+    json_t *error = json_object_get(reply, "error");
+    const char *message = json_string_value(json_object_get(error, "message"));
+    cli_print_error(cli, client_error_of(reply), message != NULL ? message : "something went wrong",
+                    json_string_value(json_object_get(error, "hint")));
+}
+
+/* What others wrote must not move the cursor or ring the bell: control characters (C0 but line feed
+ * and tab, DEL, C1) become U+FFFD. */
+static void print_text(const char *s)
+{
+    const unsigned char *p = (const unsigned char *)s;
+    while (*p != '\0') {
+        bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f;
+        if ((*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f || c1)
+            (void)fputs("\xef\xbf\xbd", stdout);
+        else
+            (void)putchar(*p);
+        p += c1 ? 2 : 1;
+    }
+}
+
+static void print_time(json_int_t ms)
+{
+    char text[32] = "?";
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm tm;
+    if (localtime_r(&seconds, &tm) != NULL)
+        (void)strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &tm);
+    (void)fputs(text, stdout);
+}
+
+static const char *str(json_t *object, const char *key)
+{
+    const char *s = json_string_value(json_object_get(object, key));
+    return s != NULL ? s : "";
+}
+
+static json_int_t integer(json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+int cli_print_message(const struct cli *cli, json_t *m)
+{
+    if (cli->json) {
+        json_t *shown =
+            json_pack("{s:O,s:O,s:O,s:O,s:O,s:O}", "id", json_object_get(m, "id"), "from",
+                      json_object_get(m, "from"), "to", json_object_get(m, "to"), "text",
+                      json_object_get(m, "text"), "sent_at", json_object_get(m, "sent_at"), "state",
+                      json_object_get(m, "state"));
+        int err = print_json(shown);
+        json_decref(shown);
+        return err;
+    }
+    print_time(integer(m, "sent_at"));
+    (void)printf("  %s: ", str(m, "from"));
+    print_text(str(m, "text"));
+    if (cli->command == CLI_HISTORY)
+        (void)printf("  (%s)", str(m, "state"));
+    (void)putchar('\n');
+    return flushed();
+}
+
+static void print_whoami(json_t *r)
+{
+    if (json_is_string(json_object_get(r, "name")))
+        (void)printf("logged in as %s\n", str(r, "name"));
+    else
+        (void)puts("nobody is logged in here");
+    if (json_is_true(json_object_get(r, "connected")))
+        (void)printf("connected to %s\n", str(r, "server"));
+    else
+        (void)puts("not connected");
+    if (str(r, "fingerprint")[0] != '\0')
+        (void)printf("ring %s\n", str(r, "fingerprint"));
+}
+
+static void print_status(json_t *r)
+{
+    if (json_is_true(json_object_get(r, "online"))) {
+        (void)printf("%s is online\n", str(r, "name"));
+    } else if (integer(r, "last_seen") > 0) {
+        (void)printf("%s is offline, last seen ", str(r, "name"));
+        print_time(integer(r, "last_seen"));
+        (void)putchar('\n');
+    } else {
+        (void)printf("%s is offline\n", str(r, "name"));
+    }
+}
+
+static void print_ring(json_t *r)
+{
+    size_t i;
+    json_t *node;
+    (void)printf("the ring is %s: %lld servers, epoch %lld\n",
+                 json_is_true(json_object_get(r, "whole")) ? "whole" : "not whole",
+                 (long long)integer(r, "size"), (long long)integer(r, "epoch"));
+    json_array_foreach(json_object_get(r, "nodes"), i, node)
+    {
+        bool leads = strcmp(str(node, "id"), str(r, "coordinator")) == 0;
+        (void)printf("  %.12s  %-24s %-8s clients %lld, rows %lld%s\n", str(node, "id"),
+                     str(node, "address"), str(node, "state"), (long long)integer(node, "clients"),
+                     (long long)integer(node, "rows"), leads ? ", coordinator" : "");
+    }
+}
+
+static void print_sent(json_t *r)
+{
+    if (strcmp(str(r, "state"), "queued") == 0)
+        (void)printf("%s: queued: no server was reached; it goes out when one is\n", str(r, "to"));
+    else
+        (void)printf("%s: %s\n", str(r, "to"), str(r, "state"));
+}
+
+int cli_print_reply(const struct cli *cli, json_t *r)
+{
+    if (cli->json)
+        return print_json(r);
+    switch (cli->command) {
+    case CLI_REGISTER:
+    case CLI_LOGIN:
+    case CLI_WHOAMI:
+        print_whoami(r);
+        break;
+    case CLI_LOGOUT:
+        (void)puts("logged out");
+        break;
+    case CLI_SEND:
+        print_sent(r);
+        break;
+    case CLI_STATUS:
+        print_status(r);
+        break;
+    case CLI_RING:
+        print_ring(r);
+        break;
+    case CLI_NONE:
+    case CLI_RECV:
+    case CLI_HISTORY:
+    case CLI_WEB:
+    case CLI_COMMANDS:
+        break;
+    }
+    return flushed();
+}

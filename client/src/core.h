@@ -1,0 +1,288 @@
+/* core: what the files of the client share.
+ *
+ * The session:
+ *
+ *   state      when                                 and then
+ *   NOBODY     no account is in the profile         ACTIVE (register, login)
+ *   AWAY       an account with a token, no link     RESUMING (link up), ACTIVE (login)
+ *   RESUMING   c_resume is under way                ACTIVE (c_session), OUTSIDE (refused), AWAY
+ *                                                   (link down)
+ *   ACTIVE     the server has the session           AWAY (link down), OUTSIDE (taken over)
+ *   OUTSIDE    the ring does not take the token     ACTIVE (login)
+ *
+ * and NOBODY from each by logout.
+ *
+ * An ask is one request to the server with its answer: sent when there is a link, again after a
+ * change of servers (its number and content stay the same), given up at its deadline. A find is the
+ * ask for somebody's record (c_find), shared by all who wait for the same name, so that what waits
+ * keeps its order. A call is a command under way. */
+#ifndef PEAL_CLIENT_CORE_H
+#define PEAL_CLIENT_CORE_H
+
+#include <peal/reach.h>
+#include <uv.h>
+
+#include "profile.h"
+
+#define CLIENT_NEVER UINT64_MAX
+
+enum {
+    CONTACTS_CACHED = 32,
+    PRESENCE_CACHED = 64,
+    RETRY_FIRST_US = 300 * 1000, /* after the ring said "not now"; doubles */
+    RETRY_MAX_US = 5 * 1000 * 1000,
+    FLIGHT_US = 15 * 1000 * 1000, /* without an answer to a message: it is sent again */
+    SETTLE_US = 1200 * 1000,      /* after the session began, without rows: the mailbox is empty */
+    SETTLED_US = 300 * 1000,      /* after the last rows, likewise */
+    REDELIVER_US = 5 * 1000 * 1000,
+};
+
+enum session_state {
+    SESSION_NOBODY,
+    SESSION_AWAY,
+    SESSION_RESUMING,
+    SESSION_ACTIVE,
+    SESSION_OUTSIDE
+};
+
+struct answer {
+    int err; /* 0, or why there is no answer of the wanted type */
+    enum wire_type type;
+    const void *msg;
+    const char *message, *hint; /* of an error, for people; never NULL */
+};
+
+struct ask {
+    struct ask *next;
+    struct client *c;
+    uint64_t req;
+    bool sent;  /* on the present link */
+    bool begun; /* was sent at all: the deadline is the answer's now */
+    uint64_t deadline_us, retry_us, pause_us;
+    enum wire_type wants; /* type of the good answer */
+    int (*send)(struct ask *a);
+    /* Exactly once, unless it is dropped; the ask is freed afterwards. */
+    void (*done)(struct ask *a, const struct answer *answer);
+    void *user;
+    char name[NAME_BYTES_MAX + 1]; /* of a find */
+};
+
+struct contact {
+    char name[NAME_BYTES_MAX + 1];
+    struct cry_public *keys; /* NULL: the place is free */
+    bool changed;            /* the ring shows another bundle than the pinned one */
+    bool checked;            /* compared with the ring's in this run */
+    uint64_t used;
+};
+
+struct presence {
+    char name[NAME_BYTES_MAX + 1];
+    bool online;
+    uint64_t last_seen;
+};
+
+struct flight {
+    struct peal_msg_id id;
+    char peer[NAME_BYTES_MAX + 1];
+    uint8_t kind;
+    uint64_t sent_us;
+};
+
+struct held {
+    struct held *next;
+    struct wire_row row; /* its views point to bytes */
+    uint8_t bytes[];
+};
+
+struct client_call {
+    struct client_call *next;
+    struct client *c;
+    json_t *args;
+    void (*reply)(void *user, json_t *object, bool last);
+    void *user;
+    bool starting; /* within client_command */
+    bool over;
+    uint64_t due_us; /* when `expired` is called; CLIENT_NEVER: not */
+    void (*expired)(struct client_call *call);
+    /* waits for a find of this name; "": for none */
+    char finding[NAME_BYTES_MAX + 1];
+    void (*found)(struct client_call *call, const struct answer *answer);
+    struct ask *ask;
+    struct job *job;
+    bool entering; /* register or login */
+    /* send */
+    bool sending; /* waits for sent_id to be stored */
+    struct peal_msg_id sent_id;
+    /* recv */
+    bool receiving, follow, flushing;
+    uint64_t count, max;
+    uint64_t until_us;    /* wait so long for a first message */
+    uint64_t patience_us; /* and so long for the mailbox to be emptied */
+    bool greeting;        /* whoami: waits for the link */
+    bool syncing;         /* sync: waits for the mailbox to be emptied */
+    bool leaving;         /* logout: waits for the session */
+};
+
+struct client {
+    struct net_loop *loop;
+    struct profile *profile;
+    struct reach *reach;
+    struct net_timer *timer;
+    void (*event)(void *user, const char *name, json_t *data);
+    void *user;
+    bool started;
+    char reason[CLIENT_WHY_MAX]; /* why there is no server */
+    int reason_err;
+
+    enum session_state session;
+    bool entering;          /* a login is under way: the old session is not resumed meanwhile */
+    struct account account; /* in every state but NOBODY */
+    struct cry_keys *keys;
+    struct peal_secret device_key;
+    struct clk_hlc clock;
+
+    struct client_call *calls;
+    size_t call_count;
+    struct ask *asks;
+    size_t ask_count;
+    uint64_t last_req;
+    size_t jobs;
+
+    struct contact contacts[CONTACTS_CACHED];
+    uint64_t contact_uses;
+    struct presence presence[PRESENCE_CACHED];
+    size_t presence_count, presence_next;
+    char watched[NAME_BYTES_MAX + 1];
+
+    struct flight flights[CLIENT_FLIGHTS_MAX];
+    size_t flight_count;
+    int64_t cursor; /* outbox rows up to this one are in flight */
+    uint64_t retry_us, retry_pause_us;
+
+    struct held *held;
+    size_t held_count;
+    uint64_t settled_us;   /* when the mailbox counts as emptied */
+    uint64_t redeliver_us; /* when the server is asked anew for what could not be kept */
+};
+
+/* ---- client.c: link, asks, time ------------------------------------------------------ */
+void client_arm(struct client *c);
+/* Emits an event and gives the object up; data NULL: nothing. */
+void client_emit(struct client *c, const char *name, json_t *data);
+void client_trouble(struct client *c, int err, const char *message, const char *hint);
+/* Why there is no server, for people; valid until the link changes. */
+const char *client_why_away(const struct client *c);
+uint64_t client_stamp(struct client *c);
+void client_msg_id(uint64_t stamp, struct peal_msg_id *out);
+/* A new ask, to be sent soon. NULL: too many, or no memory. */
+struct ask *ask_new(struct client *c, enum wire_type wants, int (*send)(struct ask *a),
+                    void (*done)(struct ask *a, const struct answer *answer), void *user);
+/* Without a call of done. */
+void ask_drop(struct ask *a);
+/* Sends what waits and may go. */
+void asks_pump(struct client *c);
+
+/* ---- calls.c ------------------------------------------------------------------------- */
+void call_reply(struct client_call *call, json_t *object); /* the last one; gives the object up */
+void call_more(struct client_call *call, json_t *object);  /* one of several */
+void call_fail(struct client_call *call, int err, const char *message, const char *hint);
+void call_fail_answer(struct client_call *call, const struct answer *answer);
+/* The canonical form of a name in the arguments; on an error the call has been answered. */
+PEAL_MUST int call_name(struct client_call *call, const char *key,
+                        char out[static NAME_BYTES_MAX + 1]);
+/* Fails the call unless there is an account. */
+PEAL_MUST int call_account(struct client_call *call);
+/* A whole number of the arguments in [0, max]; fallback when it is not there; on an error the call
+ * has been answered. */
+PEAL_MUST int call_number(struct client_call *call, const char *key, uint64_t fallback,
+                          uint64_t max, uint64_t *out);
+void call_wait(struct client_call *call, uint64_t ms, void (*expired)(struct client_call *call));
+void calls_tick(struct client *c, uint64_t now);
+json_t *entry_json(const struct client *c, const struct entry *e);
+/* Frees calls that are over; not while one of them runs. */
+void calls_sweep(struct client *c);
+/* What waits for the link may look again. */
+void calls_link_changed(struct client *c);
+
+/* ---- account.c ----------------------------------------------------------------------- */
+PEAL_MUST int account_load(struct client *c);
+void account_link_up(struct client *c);
+void account_link_down(struct client *c);
+/* The server ended the session. */
+void account_bye(struct client *c, int code, const char *message);
+/* A registration or login is over, however: what it held back goes on. */
+void account_entered(struct client *c);
+void cmd_register(struct client_call *call);
+void cmd_login(struct client_call *call);
+void cmd_logout(struct client_call *call);
+/* The session changed: a logout may have what it waits for. */
+void account_logout(struct client_call *call);
+/* Its result is not wanted any more. */
+void job_forget(struct job *job);
+
+/* ---- contacts.c ---------------------------------------------------------------------- */
+/* The pinned keys; PEAL_E_NOT_FOUND. Valid until the next call of any contact function. */
+PEAL_MUST int contact_get(struct client *c, const char *name, struct contact **out);
+void contacts_clear(struct client *c);
+/* Asks for somebody's record, unless that is under way; PEAL_E_BUSY. Tells calls (call->finding),
+ * held rows and unsealed messages. */
+PEAL_MUST int contact_find(struct client *c, const char *name);
+void presence_note(struct client *c, const char *name, bool online, uint64_t last_seen);
+const struct presence *presence_get(const struct client *c, const char *name);
+/* Tells the server whose presence is wanted: the watched one and the latest conversations. */
+void presence_watch(struct client *c);
+void on_presence(struct client *c, const struct wire_c_presence *msg);
+
+/* ---- send.c -------------------------------------------------------------------------- */
+void cmd_send(struct client_call *call);
+/* Sends what waits, as far as the flights allow. */
+void outbox_pump(struct client *c);
+void outbox_link_down(struct client *c);
+void outbox_tick(struct client *c, uint64_t now);
+uint64_t outbox_due(const struct client *c);
+/* Somebody's keys are known (err == 0) or do not exist: seals or fails what waits for them. */
+void outbox_found(struct client *c, const char *name, int err, const char *why);
+void outbox_find_all(struct client *c);
+/* Within a transaction: queues a receipt of n messages of one author, n <= WIRE_ACK_MAX. */
+PEAL_MUST int outbox_receipt(struct client *c, const char *to, int state,
+                             const struct peal_msg_id *ids, size_t n);
+void on_stored(struct client *c, const struct wire_c_stored *msg);
+void on_unsent(struct client *c, const struct wire_c_unsent *msg);
+/* Advances a state, tells about it, and wakes who waits for it. */
+PEAL_MUST int message_advance(struct client *c, const struct peal_msg_id *id, const char *peer,
+                              int state, bool *done);
+void message_advanced(struct client *c, const struct peal_msg_id *id, const char *peer, int state);
+
+/* ---- recv.c -------------------------------------------------------------------------- */
+void on_deliver(struct client *c, const struct wire_c_deliver *msg);
+/* Rows of this author can be opened now, or never. */
+void held_found(struct client *c, const char *name, const struct answer *answer);
+void held_clear(struct client *c);
+void cmd_recv(struct client_call *call);
+void cmd_read(struct client_call *call);
+void cmd_sync(struct client_call *call);
+/* Looks whether waiting recv calls have something to give. */
+void recv_wake(struct client *c);
+
+/* ---- content.c ----------------------------------------------------------------------- */
+/* What an envelope holds: version 1 (u8), the stamp of sending (u64), the text (the rest, UTF-8, 1
+ * … CLIENT_TEXT_MAX bytes). */
+enum { CONTENT_HEAD = 9, CONTENT_MAX = CONTENT_HEAD + CLIENT_TEXT_MAX };
+PEAL_MUST int content_write(uint64_t stamp, struct peal_bytes text, size_t cap, uint8_t out[],
+                            size_t *n);
+/* PEAL_E_VERSION, PEAL_E_TRUNCATED, PEAL_E_MALFORMED (not UTF-8, or a stamp beyond 63 bits),
+ * PEAL_E_TOO_LONG. */
+PEAL_MUST int content_read(struct peal_bytes in, uint64_t *stamp, struct peal_bytes *text);
+/* What a receipt row holds: version 1 (u8), state (u8: MSG_DELIVERED or MSG_READ), ids (u16 count,
+ * 16 bytes each), the signature. */
+enum { RECEIPT_MAX = 1 + 1 + 2 + WIRE_ACK_MAX * MSG_ID_BYTES + CRY_SIG_BYTES };
+struct receipt {
+    uint8_t state;
+    size_t n;
+    struct peal_msg_id ids[WIRE_ACK_MAX];
+    uint8_t sig[CRY_SIG_BYTES];
+};
+PEAL_MUST int receipt_write(const struct receipt *r, size_t cap, uint8_t out[], size_t *n);
+PEAL_MUST int receipt_read(struct peal_bytes in, struct receipt *out);
+
+#endif

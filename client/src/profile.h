@@ -1,0 +1,136 @@
+/* profile: the client's folder and its SQLite file. Synchronous; every function here belongs to the
+ * loop's thread.
+ *
+ * Rows belong to an account by its name (`me`), so that a profile that was used by two accounts
+ * mixes nothing. The account's private keys lie in the file in a box under `device_key`, which lies
+ * beside them: what protects both is the folder's mode. */
+#ifndef PEAL_PROFILE_H
+#define PEAL_PROFILE_H
+
+#include <peal/client.h>
+#include <peal/crypto.h>
+#include <peal/name.h>
+#include <peal/schema.h>
+
+/* Ordered: a state only ever advances. */
+enum msg_state {
+    MSG_QUEUED = 0,
+    MSG_FAILED = 1,
+    MSG_STORED = 2,
+    MSG_DELIVERED = 3,
+    MSG_READ = 4,
+    MSG_UNREADABLE = 5,
+};
+const char *msg_state_name(int state);
+
+struct account {
+    char name[NAME_BYTES_MAX + 1];
+    char display[WIRE_NAME_MAX + 1];
+    bool has_token;
+    uint8_t token[WIRE_TOKEN_BYTES];
+    uint64_t generation;
+    uint8_t keys[CRY_WRAPPED_MAX]; /* under device_key */
+    size_t keys_n;
+};
+
+/* A message of the history. Views belong to the caller, or in a callback to SQLite. */
+struct entry {
+    struct peal_msg_id id;
+    const char *peer;
+    bool outgoing;
+    bool unread;
+    int state;
+    uint64_t stamp;
+    struct peal_bytes text;
+    struct peal_bytes raw; /* of an unreadable one: the envelope */
+};
+
+struct outrow {
+    int64_t seq;
+    struct peal_msg_id id;
+    const char *peer;
+    uint8_t kind;
+    struct peal_bytes body; /* p == NULL: not sealed yet */
+};
+
+/* All of these return 0 or PEAL_E_IO, PEAL_E_NO_SPACE, PEAL_E_CORRUPT, besides what is named. */
+const char *profile_dir(const struct profile *p);
+/* Nested transactions are a broken invariant. A failed commit rolls back. */
+PEAL_MUST int profile_begin(struct profile *p);
+PEAL_MUST int profile_commit(struct profile *p);
+void profile_rollback(struct profile *p);
+
+PEAL_MUST int profile_device_key(struct profile *p, struct peal_secret *out);
+/* PEAL_E_NOT_FOUND: nothing is pinned. */
+PEAL_MUST int profile_pin(struct profile *p, uint8_t out[static CRY_FP_BYTES]);
+PEAL_MUST int profile_pin_set(struct profile *p, const uint8_t pin[static CRY_FP_BYTES]);
+
+/* The present account; PEAL_E_NOT_FOUND when there is none. */
+PEAL_MUST int profile_account(struct profile *p, struct account *out);
+PEAL_MUST int profile_account_set(struct profile *p, const struct account *a);
+PEAL_MUST int profile_account_clear(struct profile *p);
+
+/* Remembers an address; the PROFILE_SERVERS_MAX latest are kept. */
+enum { PROFILE_SERVERS_MAX = 64 };
+PEAL_MUST int profile_server_add(struct profile *p, const char *address, uint64_t now_ms);
+PEAL_MUST int profile_servers(struct profile *p, void (*each)(void *user, const char *address),
+                              void *user);
+
+/* A contact's pinned bundle; PEAL_E_NOT_FOUND. *changed: the ring showed another one since. */
+PEAL_MUST int profile_contact(struct profile *p, const char *me, const char *name,
+                              uint8_t out[static CRY_BUNDLE_MAX], size_t *n, bool *changed);
+PEAL_MUST int profile_contact_pin(struct profile *p, const char *me, const char *name,
+                                  struct peal_bytes bundle);
+PEAL_MUST int profile_contact_changed(struct profile *p, const char *me, const char *name,
+                                      bool changed);
+
+/* PEAL_E_EXISTS: an entry of this id is in already (and stays as it is). */
+PEAL_MUST int profile_message_add(struct profile *p, const char *me, const struct entry *e);
+/* Advances the state of an outgoing message to peer; *done: it did advance. peer NULL: whoever it
+ * is to. */
+PEAL_MUST int profile_message_advance(struct profile *p, const char *me,
+                                      const struct peal_msg_id *id, const char *peer, int state,
+                                      bool *done);
+/* PEAL_E_NOT_FOUND. */
+PEAL_MUST int profile_message_state(struct profile *p, const char *me, const struct peal_msg_id *id,
+                                    int *state);
+/* The largest stamp of an outgoing message, 0 for none. */
+PEAL_MUST int profile_last_stamp(struct profile *p, const char *me, uint64_t *out);
+
+PEAL_MUST int profile_outbox_add(struct profile *p, const char *me, const struct outrow *row);
+PEAL_MUST int profile_outbox_del(struct profile *p, const char *me, const struct peal_msg_id *id);
+/* Sealed rows with seq > after, in order; each returns false to stop. */
+PEAL_MUST int profile_outbox(struct profile *p, const char *me, int64_t after,
+                             bool (*each)(void *user, const struct outrow *row), void *user);
+PEAL_MUST int profile_outbox_count(struct profile *p, const char *me, uint64_t *out);
+/* Names with unsealed rows, and the unsealed ones of one name with their text as body, in order;
+ * each must not write. */
+PEAL_MUST int profile_unsealed_names(struct profile *p, const char *me,
+                                     void (*each)(void *user, const char *name), void *user);
+PEAL_MUST int profile_unsealed(struct profile *p, const char *me, const char *name,
+                               void (*each)(void *user, const struct outrow *row), void *user);
+
+/* The newest `limit` entries with peer that come before (stamp, id) (id NULL: strictly before the
+ * stamp), oldest first. */
+PEAL_MUST int profile_history(struct profile *p, const char *me, const char *peer, uint64_t stamp,
+                              const struct peal_msg_id *id, uint32_t limit,
+                              void (*each)(void *user, const struct entry *e), void *user);
+/* PEAL_E_NOT_FOUND: no such message. */
+PEAL_MUST int profile_stamp_of(struct profile *p, const char *me, const struct peal_msg_id *id,
+                               uint64_t *stamp);
+/* Unread incoming entries, oldest first; peer NULL: of everybody. */
+PEAL_MUST int profile_unread(struct profile *p, const char *me, const char *peer, uint32_t limit,
+                             void (*each)(void *user, const struct entry *e), void *user);
+PEAL_MUST int profile_mark_read(struct profile *p, const char *me, const struct peal_msg_id *id);
+/* One line per peer, latest first: the last entry and the number of unread ones. */
+PEAL_MUST int profile_conversations(struct profile *p, const char *me, uint32_t limit,
+                                    void (*each)(void *user, const struct entry *last,
+                                                 uint64_t unread),
+                                    void *user);
+
+/* Where the control socket is, or is to be, in this folder: PROFILE/control.sock, or, when that is
+ * too long for a socket, what PROFILE/control.path says. `make`: chooses and records one; otherwise
+ * PEAL_E_NOT_FOUND when none is recorded. */
+PEAL_MUST int profile_control(const char *dir, bool make, char out[static 108]);
+
+#endif

@@ -1,0 +1,570 @@
+/* Receiving: rows are opened, put on the disk in one transaction per batch together with the
+ * receipts they are due, and only then acknowledged. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core.h"
+
+enum { FLUSH_MS = 3000, MARK_MAX = 64 };
+
+/* ---- a batch ------------------------------------------------------------------------- */
+
+struct change {
+    struct peal_msg_id id;
+    char peer[NAME_BYTES_MAX + 1];
+    int state;
+};
+
+struct fresh {
+    struct peal_msg_id id;
+    char peer[NAME_BYTES_MAX + 1];
+    bool owed; /* a receipt */
+};
+
+struct batch {
+    struct peal_msg_id acks[WIRE_PAGE_ROWS];
+    size_t ack_n;
+    json_t *events[WIRE_PAGE_ROWS]; /* messages that are new here */
+    size_t event_n;
+    struct fresh fresh[WIRE_PAGE_ROWS];
+    size_t fresh_n;
+    struct change *changes; /* states that a receipt advanced */
+    size_t change_n, change_cap;
+    char warning[CLIENT_WHY_MAX]; /* the last thing that was amiss; "" */
+};
+
+static int note_change(struct batch *b, const struct peal_msg_id *id, const char *peer, int state)
+{
+    if (b->change_n == b->change_cap) {
+        size_t cap = b->change_cap == 0 ? 64 : 2 * b->change_cap;
+        struct change *more = realloc(b->changes, cap * sizeof *more);
+        if (more == NULL)
+            return PEAL_E_NO_MEMORY;
+        b->changes = more;
+        b->change_cap = cap;
+    }
+    struct change *ch = &b->changes[b->change_n++];
+    *ch = (struct change){.id = *id, .state = state};
+    (void)snprintf(ch->peer, sizeof ch->peer, "%s", peer);
+    return 0;
+}
+
+/* Why an envelope cannot be read, for people. */
+static const char *unreadable_why(int err)
+{
+    switch (err) {
+    case PEAL_E_NOT_FOUND:
+        return "its author is unknown";
+    case PEAL_E_STALE:
+        return "it was sealed with other keys than those known; the author's key may have changed";
+    case PEAL_E_VERSION:
+        return "it needs a newer program";
+    case PEAL_E_AUTH:
+        return "its signature is wrong";
+    default:
+        return "it is damaged";
+    }
+}
+
+static uint64_t sane_stamp(struct client *c, uint64_t said, uint64_t server)
+{
+    uint64_t wall = net_wall_ms();
+    if (clk_seen(&c->clock, said, wall) == 0)
+        return said;
+    if (server <= INT64_MAX && clk_seen(&c->clock, server, wall) == 0)
+        return server;
+    return clk_now(&c->clock, wall);
+}
+
+static int keep_entry(struct client *c, struct batch *b, const struct entry *e)
+{
+    int err = profile_message_add(c->profile, c->account.name, e);
+    if (err == PEAL_E_EXISTS)
+        return 0; /* it came before: acknowledged again, told and receipted once */
+    if (err != 0)
+        return err;
+    struct fresh *f = &b->fresh[b->fresh_n++];
+    *f = (struct fresh){.id = e->id, .owed = e->state == MSG_DELIVERED};
+    (void)snprintf(f->peer, sizeof f->peer, "%s", e->peer);
+    b->events[b->event_n] = entry_json(c, e);
+    b->event_n += b->events[b->event_n] != NULL;
+    return 0;
+}
+
+static int keep_unreadable(struct client *c, struct batch *b, const struct wire_row *row,
+                           const char *from, int why)
+{
+    char text[CLIENT_WHY_MAX];
+    (void)snprintf(text, sizeof text, "(this message could not be read: %s)", unreadable_why(why));
+    (void)snprintf(b->warning, sizeof b->warning, "a message from %s could not be read: %s", from,
+                   unreadable_why(why));
+    struct entry e = {.id = row->id,
+                      .peer = from,
+                      .unread = true,
+                      .state = MSG_UNREADABLE,
+                      .text = peal_bytes_str(text),
+                      .raw = row->body};
+    e.stamp = sane_stamp(c, row->stamp, row->stamp);
+    return keep_entry(c, b, &e);
+}
+
+static int keep_message(struct client *c, struct batch *b, const struct wire_row *row,
+                        const char *from, int known)
+{
+    struct contact *author;
+    int err = known != 0 ? known : contact_get(c, from, &author);
+    if (err == PEAL_E_NOT_FOUND)
+        return keep_unreadable(c, b, row, from, err);
+    if (err != 0)
+        return err;
+    struct cry_context ctx = {
+        .id = row->id, .from = row->from, .to = peal_bytes_str(c->account.name)};
+    struct entry e = {.id = row->id, .peer = from, .unread = true, .state = MSG_DELIVERED};
+    uint8_t *plain = malloc(row->body.n + 1);
+    size_t n;
+    uint64_t said;
+    if (plain == NULL)
+        return PEAL_E_NO_MEMORY;
+    int bad = cry_envelope_open(c->keys, author->keys, &ctx, row->body, row->body.n, plain, &n);
+    if (bad == 0)
+        bad = content_read(peal_bytes_of(plain, n), &said, &e.text);
+    if (bad == PEAL_E_NO_MEMORY) {
+        err = bad;
+    } else if (bad != 0) {
+        err = keep_unreadable(c, b, row, from, bad);
+    } else {
+        e.stamp = sane_stamp(c, said, row->stamp);
+        err = keep_entry(c, b, &e);
+    }
+    cry_wipe(plain, row->body.n + 1);
+    free(plain);
+    return err;
+}
+
+static int keep_receipt(struct client *c, struct batch *b, const struct wire_row *row,
+                        const char *from, int known)
+{
+    struct contact *author;
+    struct receipt r;
+    int err = known != 0 ? known : contact_get(c, from, &author);
+    if (err != 0 && err != PEAL_E_NOT_FOUND)
+        return err;
+    int bad = err;
+    if (bad == 0)
+        bad = receipt_read(row->body, &r);
+    if (bad == 0) {
+        struct cry_receipt signing = {.state = r.state,
+                                      .by = row->from,
+                                      .to = peal_bytes_str(c->account.name),
+                                      .ids = r.ids,
+                                      .n = r.n};
+        bad = cry_receipt_verify(author->keys, &signing, r.sig);
+    }
+    if (bad != 0) { /* it proves nothing, and nothing else depends on it */
+        (void)snprintf(b->warning, sizeof b->warning, "a receipt from %s was refused: %s", from,
+                       err_prose(bad));
+        return 0;
+    }
+    for (size_t i = 0; i < r.n && err == 0; i++) {
+        bool done = false;
+        err = message_advance(c, &r.ids[i], from, r.state, &done);
+        if (err == 0 && done)
+            err = note_change(b, &r.ids[i], from, r.state);
+    }
+    return err;
+}
+
+/* known: 0 when the author's keys may be looked up, otherwise why there are none. */
+static int keep_row(struct client *c, struct batch *b, const struct wire_row *row, int known)
+{
+    char from[NAME_BYTES_MAX + 1];
+    int err = 0;
+    if (!name_is_canonical(row->from) || peal_bytes_to_str(row->from, sizeof from, from) != 0)
+        (void)snprintf(b->warning, sizeof b->warning,
+                       "a server delivered something without an author");
+    else if (row->kind == WIRE_ROW_MESSAGE)
+        err = keep_message(c, b, row, from, known);
+    else if (row->kind == WIRE_ROW_RECEIPT)
+        err = keep_receipt(c, b, row, from, known);
+    else
+        (void)snprintf(b->warning, sizeof b->warning,
+                       "a server delivered something of an unknown kind");
+    if (err == 0)
+        b->acks[b->ack_n++] = row->id;
+    return err;
+}
+
+/* One receipt per author for what is new in the batch. */
+static int owe_receipts(struct client *c, struct batch *b)
+{
+    struct peal_msg_id ids[WIRE_PAGE_ROWS];
+    int err = 0;
+    for (size_t i = 0; i < b->fresh_n && err == 0; i++) {
+        size_t n = 0;
+        for (size_t j = i; j < b->fresh_n; j++) {
+            if (!b->fresh[j].owed || strcmp(b->fresh[j].peer, b->fresh[i].peer) != 0)
+                continue;
+            ids[n++] = b->fresh[j].id;
+            b->fresh[j].owed = false;
+        }
+        if (n > 0)
+            err = outbox_receipt(c, b->fresh[i].peer, MSG_DELIVERED, ids, n);
+    }
+    return err;
+}
+
+static void batch_told(struct client *c, struct batch *b)
+{
+    struct wire_c_ack ack = {.ids = {.v = b->acks, .n = b->ack_n}};
+    int err = reach_send(c->reach, WIRE_c_ack, &ack);
+    (void)err; /* the link is going: delivered again, recognised, acknowledged then */
+    for (size_t i = 0; i < b->event_n; i++) {
+        client_emit(c, "message", b->events[i]);
+        b->events[i] = NULL;
+    }
+    for (size_t i = 0; i < b->change_n; i++)
+        message_advanced(c, &b->changes[i].id, b->changes[i].peer, b->changes[i].state);
+    if (b->warning[0] != '\0')
+        client_trouble(c, PEAL_E_MALFORMED, b->warning, "it is kept in the profile as it came");
+}
+
+/* rows: n <= WIRE_PAGE_ROWS of them. */
+static void keep_rows(struct client *c, const struct wire_row *const rows[], size_t n, int known)
+{
+    struct batch *b = calloc(1, sizeof *b);
+    int err = b == NULL ? PEAL_E_NO_MEMORY : profile_begin(c->profile);
+    if (err == 0) {
+        for (size_t i = 0; i < n && err == 0; i++)
+            err = keep_row(c, b, rows[i], known);
+        if (err == 0)
+            err = owe_receipts(c, b);
+        if (err == 0)
+            err = profile_commit(c->profile);
+        else
+            profile_rollback(c->profile);
+    }
+    if (err == 0) {
+        batch_told(c, b);
+        outbox_pump(c);
+    } else {
+        client_trouble(
+            c, err, "received messages cannot be kept; the ring keeps them and delivers them again",
+            err == PEAL_E_NO_SPACE ? "make space on the disk" : err_prose(err));
+        if (c->redeliver_us == CLIENT_NEVER)
+            c->redeliver_us = net_now_us() + REDELIVER_US;
+    }
+    for (size_t i = 0; b != NULL && i < b->event_n; i++)
+        json_decref(b->events[i]);
+    free(b != NULL ? b->changes : NULL);
+    free(b);
+}
+
+/* ---- rows whose author is not known yet ---------------------------------------------- */
+
+void held_clear(struct client *c)
+{
+    while (c->held != NULL) {
+        struct held *h = c->held;
+        c->held = h->next;
+        free(h);
+    }
+    c->held_count = 0;
+}
+
+static void hold(struct client *c, const struct wire_row *row, const char *from)
+{
+    struct held **at = &c->held;
+    for (; *at != NULL; at = &(*at)->next) {
+        if (msg_id_eq(&(*at)->row.id, &row->id))
+            return;
+    }
+    size_t n = row->body.n + row->from.n;
+    struct held *h = c->held_count < CLIENT_HELD_MAX ? malloc(sizeof *h + n) : NULL;
+    if (h == NULL || contact_find(c, from) != 0) {
+        free(h); /* unacknowledged: delivered again with the next link */
+        if (c->redeliver_us == CLIENT_NEVER)
+            c->redeliver_us = net_now_us() + REDELIVER_US;
+        return;
+    }
+    h->next = NULL;
+    h->row = *row;
+    memcpy(h->bytes, row->from.p, row->from.n);
+    if (row->body.n != 0)
+        memcpy(h->bytes + row->from.n, row->body.p, row->body.n);
+    h->row.from.p = h->bytes;
+    h->row.body.p = h->bytes + row->from.n;
+    *at = h;
+    c->held_count++;
+}
+
+void held_found(struct client *c, const char *name, const struct answer *answer)
+{
+    struct peal_bytes from = peal_bytes_str(name);
+    bool is_over =
+        answer->err == 0 || answer->err == PEAL_E_NOT_FOUND || answer->err == PEAL_E_MALFORMED;
+    const struct wire_row *rows[WIRE_PAGE_ROWS];
+    struct held *taken[WIRE_PAGE_ROWS];
+    size_t n;
+    do {
+        n = 0;
+        for (struct held **at = &c->held; *at != NULL && n < WIRE_PAGE_ROWS;) {
+            if (!peal_bytes_eq((*at)->row.from, from)) {
+                at = &(*at)->next;
+                continue;
+            }
+            taken[n] = *at;
+            rows[n] = &taken[n]->row;
+            n++;
+            *at = (*at)->next;
+            c->held_count--;
+        }
+        if (n > 0 && is_over)
+            keep_rows(c, rows, n, answer->err == 0 ? 0 : PEAL_E_NOT_FOUND);
+        else if (n > 0 && c->redeliver_us == CLIENT_NEVER)
+            c->redeliver_us = net_now_us() + REDELIVER_US;
+        for (size_t i = 0; i < n; i++)
+            free(taken[i]);
+    } while (n > 0);
+    recv_wake(c);
+}
+
+void on_deliver(struct client *c, const struct wire_c_deliver *msg)
+{
+    if (c->session != SESSION_ACTIVE)
+        return;
+    const struct wire_row *rows[WIRE_PAGE_ROWS];
+    size_t n = 0;
+    if (c->settled_us != CLIENT_NEVER)
+        c->settled_us = msg->rows.n == 0 ? 0 : net_now_us() + SETTLED_US;
+    for (size_t i = 0; i < msg->rows.n; i++) {
+        const struct wire_row *row = &msg->rows.v[i];
+        char from[NAME_BYTES_MAX + 1];
+        struct contact *author;
+        bool named =
+            name_is_canonical(row->from) && peal_bytes_to_str(row->from, sizeof from, from) == 0;
+        if (named && contact_get(c, from, &author) == PEAL_E_NOT_FOUND)
+            hold(c, row, from);
+        else
+            rows[n++] = row;
+    }
+    if (n > 0)
+        keep_rows(c, rows, n, 0);
+    if (c->settled_us == 0)
+        c->settled_us = CLIENT_NEVER;
+    recv_wake(c);
+}
+
+/* ---- reading ------------------------------------------------------------------------- */
+
+struct marks {
+    struct client *c;
+    struct client_call *call; /* hears the messages; NULL: nobody */
+    struct peal_msg_id ids[MARK_MAX];
+    char peers[MARK_MAX][NAME_BYTES_MAX + 1];
+    bool owed[MARK_MAX];
+    json_t *objects[MARK_MAX];
+    size_t n;
+};
+
+static void mark_one(void *user, const struct entry *e)
+{
+    struct marks *m = user;
+    CHECK(m->n < MARK_MAX);
+    m->ids[m->n] = e->id;
+    m->owed[m->n] = e->state == MSG_DELIVERED;
+    (void)snprintf(m->peers[m->n], sizeof m->peers[0], "%s", e->peer);
+    struct entry shown = *e;
+    shown.unread = false;
+    shown.state = e->state == MSG_DELIVERED ? MSG_READ : e->state;
+    m->objects[m->n] = m->call != NULL ? entry_json(m->c, &shown) : NULL;
+    m->n++;
+}
+
+static int mark_all(struct client *c, struct marks *m)
+{
+    int err = profile_begin(c->profile);
+    if (err != 0)
+        return err;
+    for (size_t i = 0; i < m->n && err == 0; i++)
+        err = profile_mark_read(c->profile, c->account.name, &m->ids[i]);
+    for (size_t i = 0; i < m->n && err == 0; i++) {
+        struct peal_msg_id ids[MARK_MAX];
+        size_t n = 0;
+        for (size_t j = i; j < m->n; j++) {
+            if (!m->owed[j] || strcmp(m->peers[j], m->peers[i]) != 0)
+                continue;
+            ids[n++] = m->ids[j];
+            m->owed[j] = false;
+        }
+        if (n > 0)
+            err = outbox_receipt(c, m->peers[i], MSG_READ, ids, n);
+    }
+    if (err == 0)
+        return profile_commit(c->profile);
+    profile_rollback(c->profile);
+    return err;
+}
+
+/* Gives out up to `most` unread messages and marks them; *n of them. Told before marked: a crash in
+ * between repeats, and loses nothing. */
+static int mark_some(struct client *c, const char *peer, uint64_t most, struct client_call *call,
+                     size_t *n)
+{
+    struct marks *m = calloc(1, sizeof *m);
+    if (m == NULL)
+        return PEAL_E_NO_MEMORY;
+    m->c = c;
+    m->call = call;
+    uint32_t limit = most < MARK_MAX ? (uint32_t)most : MARK_MAX;
+    int err = profile_unread(c->profile, c->account.name, peer, limit, mark_one, m);
+    for (size_t i = 0; i < m->n; i++) {
+        if (call != NULL)
+            call_more(call, m->objects[i]);
+    }
+    if (err == 0 && m->n > 0)
+        err = mark_all(c, m);
+    *n = m->n;
+    free(m);
+    if (err == 0 && *n > 0)
+        outbox_pump(c);
+    return err;
+}
+
+void cmd_read(struct client_call *call)
+{
+    struct client *c = call->c;
+    char name[NAME_BYTES_MAX + 1];
+    size_t n = 0;
+    if (call_account(call) != 0 || call_name(call, "name", name) != 0)
+        return;
+    do {
+        int err = mark_some(c, name, MARK_MAX, NULL, &n);
+        if (err != 0) {
+            call_fail(call, err, "the profile cannot be written", err_prose(err));
+            return;
+        }
+    } while (n > 0);
+    call_reply(call, json_object());
+}
+
+/* ---- recv ---------------------------------------------------------------------------- */
+
+static bool is_settled(const struct client *c)
+{
+    if (c->session == SESSION_NOBODY || c->session == SESSION_OUTSIDE)
+        return true; /* nothing more will come by itself */
+    return c->session == SESSION_ACTIVE && c->settled_us == CLIENT_NEVER && c->held == NULL;
+}
+
+static void recv_over(struct client_call *call)
+{
+    struct client *c = call->c;
+    uint64_t queued = 0;
+    int err = profile_outbox_count(c->profile, c->account.name, &queued);
+    (void)err; /* the count is a courtesy */
+    if (call->count == 0 && c->session == SESSION_OUTSIDE)
+        call_fail(call, PEAL_E_TAKEN_OVER,
+                  "this client is logged out: the account is in use elsewhere",
+                  "log in again to receive here");
+    else if (call->count == 0 && c->session != SESSION_ACTIVE)
+        call_fail(call, PEAL_E_UNAVAILABLE, "no server can be reached", client_why_away(c));
+    else
+        call_reply(call, json_pack("{s:I,s:I}", "count", (json_int_t)call->count, "queued",
+                                   (json_int_t)queued));
+}
+
+/* The receipts go out before the answer, if they can. */
+static void recv_flush(struct client_call *call)
+{
+    struct client *c = call->c;
+    uint64_t queued = 0;
+    call->receiving = false;
+    call->flushing = true;
+    int err = profile_outbox_count(c->profile, c->account.name, &queued);
+    if (err != 0 || queued == 0 || call->count == 0 || c->session != SESSION_ACTIVE)
+        recv_over(call);
+    else
+        call_wait(call, FLUSH_MS, recv_over);
+}
+
+static void recv_try(struct client_call *call)
+{
+    struct client *c = call->c;
+    uint64_t now = net_now_us();
+    bool settled = is_settled(c);
+    bool late = now >= call->until_us && now >= call->patience_us;
+    if (!settled && !late && !call->follow)
+        return;
+    size_t n = 0;
+    do {
+        int err = mark_some(c, NULL, call->max - call->count, call, &n);
+        if (call->over)
+            return; /* whoever heard it went away while hearing */
+        if (err != 0) {
+            call_fail(call, err, "the profile cannot be written", err_prose(err));
+            return;
+        }
+        call->count += n;
+    } while (n > 0 && call->count < call->max);
+    bool enough = call->count >= call->max || (!call->follow && call->count > 0);
+    bool tired = !call->follow && (late || (settled && now >= call->until_us));
+    if (enough || tired || c->session == SESSION_OUTSIDE || c->session == SESSION_NOBODY)
+        recv_flush(call);
+}
+
+static void sync_over(struct client_call *call)
+{
+    call_reply(call, json_pack("{s:b}", "settled", (int)is_settled(call->c)));
+}
+
+void cmd_sync(struct client_call *call)
+{
+    uint64_t wait;
+    if (call_number(call, "wait", CLIENT_CONNECT_WAIT_MS, CLIENT_SEND_WAIT_MAX_MS, &wait) != 0)
+        return;
+    if (is_settled(call->c)) {
+        sync_over(call);
+        return;
+    }
+    call->syncing = true;
+    call_wait(call, wait, sync_over);
+}
+
+void recv_wake(struct client *c)
+{
+    uint64_t queued = 1;
+    for (struct client_call *call = c->calls; call != NULL; call = call->next) {
+        if (call->over)
+            continue;
+        if (call->syncing && is_settled(c)) {
+            sync_over(call);
+        } else if (call->receiving) {
+            recv_try(call);
+        } else if (call->flushing &&
+                   profile_outbox_count(c->profile, c->account.name, &queued) == 0 && queued == 0) {
+            recv_over(call);
+        }
+    }
+}
+
+void cmd_recv(struct client_call *call)
+{
+    uint64_t wait;
+    if (call_account(call) != 0 || call_number(call, "wait", 0, 1000000, &wait) != 0 ||
+        call_number(call, "max", 0, INT32_MAX, &call->max) != 0)
+        return;
+    if (call->max == 0)
+        call->max = UINT64_MAX;
+    uint64_t now = net_now_us();
+    uint64_t patience = (uint64_t)CLIENT_CONNECT_WAIT_MS * 1000 + SETTLE_US;
+    call->receiving = true;
+    call->follow = json_is_true(json_object_get(call->args, "follow"));
+    call->until_us = now + wait * 1000000;
+    call->patience_us = now + patience;
+    if (!call->follow) {
+        uint64_t longest = wait * 1000000 > patience ? wait * 1000000 : patience;
+        call_wait(call, longest / 1000 + 1, recv_try);
+    }
+    recv_try(call);
+}

@@ -1,0 +1,586 @@
+/* The outbox: sealed once, on the disk before they go out, repeated under the same id until the
+ * ring has them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core.h"
+
+/* ---- states -------------------------------------------------------------------------- */
+
+static json_t *sent_json(const struct client_call *call, const char *peer, int state)
+{
+    char id[2 * MSG_ID_BYTES + 1];
+    peal_hex(call->sent_id.b, sizeof call->sent_id.b, id);
+    return json_pack("{s:s,s:s,s:s}", "id", id, "to", peer, "state", msg_state_name(state));
+}
+
+void message_advanced(struct client *c, const struct peal_msg_id *id, const char *peer, int state)
+{
+    char hex[2 * MSG_ID_BYTES + 1];
+    peal_hex(id->b, sizeof id->b, hex);
+    client_emit(
+        c, "state",
+        json_pack("{s:s,s:s,s:s}", "id", hex, "peer", peer, "state", msg_state_name(state)));
+    for (struct client_call *call = c->calls; call != NULL; call = call->next) {
+        if (!call->over && call->sending && msg_id_eq(&call->sent_id, id))
+            call_reply(call, sent_json(call, peer, state));
+    }
+}
+
+int message_advance(struct client *c, const struct peal_msg_id *id, const char *peer, int state,
+                    bool *done)
+{
+    return profile_message_advance(c->profile, c->account.name, id, peer, state, done);
+}
+
+/* ---- flights ------------------------------------------------------------------------- */
+
+static struct flight *flight_of(struct client *c, const struct peal_msg_id *id)
+{
+    for (size_t i = 0; i < c->flight_count; i++) {
+        if (msg_id_eq(&c->flights[i].id, id))
+            return &c->flights[i];
+    }
+    return NULL;
+}
+
+static void land(struct client *c, struct flight *f)
+{
+    *f = c->flights[--c->flight_count];
+}
+
+static bool launch(void *user, const struct outrow *row)
+{
+    struct client *c = user;
+    if (flight_of(c, &row->id) == NULL) {
+        struct wire_c_send msg = {
+            .id = row->id, .name = peal_bytes_str(row->peer), .kind = row->kind, .body = row->body};
+        if (reach_send(c->reach, WIRE_c_send, &msg) != 0)
+            return false; /* the link is going: the next session begins anew */
+        struct flight *f = &c->flights[c->flight_count++];
+        *f = (struct flight){.id = row->id, .kind = row->kind, .sent_us = net_now_us()};
+        (void)snprintf(f->peer, sizeof f->peer, "%s", row->peer);
+    }
+    c->cursor = row->seq;
+    return c->flight_count < CLIENT_FLIGHTS_MAX;
+}
+
+void outbox_pump(struct client *c)
+{
+    if (c->session != SESSION_ACTIVE || c->flight_count == CLIENT_FLIGHTS_MAX)
+        return;
+    int err = profile_outbox(c->profile, c->account.name, c->cursor, launch, c);
+    if (err != 0)
+        client_trouble(c, err, "the outbox cannot be read", err_prose(err));
+    client_arm(c);
+}
+
+void outbox_link_down(struct client *c)
+{
+    c->flight_count = 0;
+    c->cursor = 0;
+    c->retry_us = CLIENT_NEVER;
+    c->retry_pause_us = RETRY_FIRST_US;
+}
+
+uint64_t outbox_due(const struct client *c)
+{
+    uint64_t due = c->retry_us;
+    for (size_t i = 0; i < c->flight_count; i++) {
+        if (c->flights[i].sent_us + FLIGHT_US < due)
+            due = c->flights[i].sent_us + FLIGHT_US;
+    }
+    return due;
+}
+
+void outbox_tick(struct client *c, uint64_t now)
+{
+    bool again = now >= c->retry_us;
+    for (size_t i = c->flight_count; i-- > 0;) {
+        if (now < c->flights[i].sent_us + FLIGHT_US)
+            continue;
+        land(c, &c->flights[i]);
+        again = true;
+    }
+    if (!again)
+        return;
+    c->retry_us = CLIENT_NEVER;
+    c->cursor = 0;
+    outbox_find_all(c);
+    outbox_pump(c);
+}
+
+static void retry_later(struct client *c)
+{
+    if (c->retry_us != CLIENT_NEVER)
+        return;
+    c->retry_us = net_now_us() + c->retry_pause_us;
+    c->retry_pause_us = 2 * c->retry_pause_us > RETRY_MAX_US ? RETRY_MAX_US : 2 * c->retry_pause_us;
+}
+
+/* ---- the server's answers ------------------------------------------------------------ */
+
+void on_stored(struct client *c, const struct wire_c_stored *msg)
+{
+    struct flight landed[WIRE_ACK_MAX];
+    size_t n = 0;
+    int err = profile_begin(c->profile);
+    for (size_t i = 0; i < msg->ids.n && err == 0; i++) {
+        const struct peal_msg_id *id = &msg->ids.v[i];
+        struct flight *f = flight_of(c, id);
+        if (f == NULL)
+            continue; /* given up and sent again, or nothing of ours */
+        bool done = false;
+        if (f->kind == WIRE_ROW_MESSAGE)
+            err = message_advance(c, id, f->peer, MSG_STORED, &done);
+        if (err == 0)
+            err = profile_outbox_del(c->profile, c->account.name, id);
+        if (err == 0 && done)
+            landed[n++] = *f;
+        land(c, f);
+        if (err != 0)
+            profile_rollback(c->profile);
+    }
+    if (err == 0)
+        err = profile_commit(c->profile);
+    if (err != 0) {
+        client_trouble(c, err, "what the ring has stored cannot be noted; it is sent again",
+                       err_prose(err));
+        retry_later(c);
+        return;
+    }
+    c->retry_pause_us = RETRY_FIRST_US;
+    for (size_t i = 0; i < n; i++)
+        message_advanced(c, &landed[i].id, landed[i].peer, MSG_STORED);
+    outbox_pump(c);
+    recv_wake(c);
+}
+
+/* Takes a message out of the outbox for good. */
+static int give_up(struct client *c, const struct peal_msg_id *id, const char *peer, bool *done)
+{
+    int err = profile_begin(c->profile);
+    if (err != 0)
+        return err;
+    err = message_advance(c, id, peer, MSG_FAILED, done);
+    if (err == 0)
+        err = profile_outbox_del(c->profile, c->account.name, id);
+    if (err == 0)
+        return profile_commit(c->profile);
+    profile_rollback(c->profile);
+    return err;
+}
+
+static bool is_final(int err)
+{
+    switch (err) {
+    case PEAL_E_NOT_FOUND:
+    case PEAL_E_REFUSED:
+    case PEAL_E_TOO_LONG:
+    case PEAL_E_MALFORMED:
+    case PEAL_E_USAGE:
+    case PEAL_E_VERSION:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* A message will not be sent: everybody hears why, and who waits for it gets the reason instead of
+ * the state. */
+static void tell_failed(struct client *c, const struct peal_msg_id *id, const char *peer, int err,
+                        const char *why)
+{
+    for (struct client_call *call = c->calls; call != NULL; call = call->next) {
+        if (!call->over && call->sending && msg_id_eq(&call->sent_id, id))
+            call_fail(call, err, why, "the message stays in the history as failed");
+    }
+    message_advanced(c, id, peer, MSG_FAILED);
+}
+
+void on_unsent(struct client *c, const struct wire_c_unsent *msg)
+{
+    struct flight *found = flight_of(c, &msg->id);
+    if (found == NULL)
+        return;
+    struct flight f = *found;
+    land(c, found);
+    int code = -(int)msg->code;
+    if (!is_final(code)) {
+        retry_later(c);
+        return;
+    }
+    bool done = false;
+    int err = give_up(c, &f.id, f.peer, &done);
+    if (err != 0) {
+        client_trouble(c, err, "a refusal cannot be noted", err_prose(err));
+        retry_later(c);
+        return;
+    }
+    if (done) {
+        char why[WIRE_TEXT_MAX + 1];
+        if (peal_bytes_to_str(msg->message, sizeof why, why) != 0 || why[0] == '\0')
+            (void)snprintf(why, sizeof why, "%s", err_prose(code));
+        tell_failed(c, &f.id, f.peer, code, why);
+    }
+    outbox_pump(c);
+    recv_wake(c);
+}
+
+/* ---- sealing ------------------------------------------------------------------------- */
+
+static int seal(struct client *c, const struct contact *to, const struct peal_msg_id *id,
+                uint64_t stamp, struct peal_bytes text, uint8_t **out, size_t *n)
+{
+    size_t plain_n;
+    size_t cap = cry_envelope_size(CONTENT_HEAD + text.n);
+    uint8_t *plain = malloc(CONTENT_HEAD + text.n);
+    uint8_t *body = malloc(cap);
+    int err = plain == NULL || body == NULL ? PEAL_E_NO_MEMORY : 0;
+    struct cry_context ctx = {
+        .id = *id, .from = peal_bytes_str(c->account.name), .to = peal_bytes_str(to->name)};
+    if (err == 0)
+        err = content_write(stamp, text, CONTENT_HEAD + text.n, plain, &plain_n);
+    if (err == 0)
+        err =
+            cry_envelope_seal(c->keys, to->keys, &ctx, peal_bytes_of(plain, plain_n), cap, body, n);
+    free(plain);
+    if (err != 0) {
+        free(body);
+        return err;
+    }
+    *out = body;
+    return 0;
+}
+
+static uint64_t stamp_of_id(const struct peal_msg_id *id)
+{
+    struct rd r;
+    rd_init(&r, id->b, sizeof id->b);
+    return rd_u64(&r);
+}
+
+int outbox_receipt(struct client *c, const char *to, int state, const struct peal_msg_id *ids,
+                   size_t n)
+{
+    struct receipt r = {.state = (uint8_t)state, .n = n};
+    uint8_t body[RECEIPT_MAX];
+    size_t body_n;
+    CHECK(n > 0 && n <= WIRE_ACK_MAX);
+    memcpy(r.ids, ids, n * sizeof ids[0]);
+    struct cry_receipt signing = {.state = r.state,
+                                  .by = peal_bytes_str(c->account.name),
+                                  .to = peal_bytes_str(to),
+                                  .ids = ids,
+                                  .n = n};
+    cry_receipt_sign(c->keys, &signing, r.sig);
+    int err = receipt_write(&r, sizeof body, body, &body_n);
+    if (err != 0)
+        return err;
+    struct outrow row = {.peer = to, .kind = WIRE_ROW_RECEIPT, .body = peal_bytes_of(body, body_n)};
+    client_msg_id(client_stamp(c), &row.id);
+    return profile_outbox_add(c->profile, c->account.name, &row);
+}
+
+/* ---- messages that were written before their recipient's keys were known ------------- */
+
+struct unsealed {
+    struct unsealed *next;
+    struct peal_msg_id id;
+    size_t n;
+    uint8_t text[];
+};
+
+struct unsealed_list {
+    struct unsealed *first, **last;
+    bool short_of_memory;
+};
+
+static void copy_unsealed(void *user, const struct outrow *row)
+{
+    struct unsealed_list *list = user;
+    struct unsealed *u = malloc(sizeof *u + row->body.n);
+    if (u == NULL) {
+        list->short_of_memory = true;
+        return;
+    }
+    u->next = NULL;
+    u->id = row->id;
+    u->n = row->body.n;
+    memcpy(u->text, row->body.p, row->body.n);
+    *list->last = u;
+    list->last = &u->next;
+}
+
+static int seal_row(struct client *c, const struct contact *to, const struct unsealed *u)
+{
+    uint8_t *body = NULL;
+    size_t n = 0;
+    int err = seal(c, to, &u->id, stamp_of_id(&u->id), peal_bytes_of(u->text, u->n), &body, &n);
+    if (err == 0) {
+        struct outrow row = {.id = u->id,
+                             .peer = to->name,
+                             .kind = WIRE_ROW_MESSAGE,
+                             .body = peal_bytes_of(body, n)};
+        err = profile_outbox_add(c->profile, c->account.name, &row);
+    }
+    free(body);
+    return err;
+}
+
+static void fail_unsealed(struct client *c, const char *name, const struct unsealed *u, int err,
+                          const char *why)
+{
+    for (; u != NULL; u = u->next) {
+        bool done = false;
+        int bad = give_up(c, &u->id, name, &done);
+        if (bad != 0)
+            client_trouble(c, bad, "a refusal cannot be noted", err_prose(bad));
+        if (done)
+            tell_failed(c, &u->id, name, err, why);
+    }
+}
+
+static int seal_all(struct client *c, const char *name, const struct unsealed *u)
+{
+    struct contact *to;
+    int err = contact_get(c, name, &to);
+    if (err == 0)
+        err = profile_begin(c->profile);
+    if (err != 0)
+        return err;
+    for (; u != NULL && err == 0; u = u->next)
+        err = seal_row(c, to, u);
+    if (err == 0)
+        return profile_commit(c->profile);
+    profile_rollback(c->profile);
+    return err;
+}
+
+void outbox_found(struct client *c, const char *name, int err, const char *why)
+{
+    struct unsealed_list list = {.first = NULL};
+    list.last = &list.first;
+    int bad = profile_unsealed(c->profile, c->account.name, name, copy_unsealed, &list);
+    if (bad == 0 && list.short_of_memory)
+        bad = PEAL_E_NO_MEMORY;
+    if (bad == 0 && list.first != NULL) {
+        if (err == 0)
+            bad = seal_all(c, name, list.first);
+        else if (is_final(err))
+            fail_unsealed(c, name, list.first, err, why);
+        else
+            retry_later(c);
+    }
+    if (bad != 0) {
+        client_trouble(c, bad, "waiting messages cannot be sealed", err_prose(bad));
+        retry_later(c);
+    }
+    while (list.first != NULL) {
+        struct unsealed *u = list.first;
+        list.first = u->next;
+        free(u);
+    }
+    outbox_pump(c);
+}
+
+static void find_one(void *user, const char *name)
+{
+    int err = contact_find(user, name);
+    (void)err; /* too many at once: looked at again with the next session or retry */
+}
+
+void outbox_find_all(struct client *c)
+{
+    if (c->session != SESSION_ACTIVE)
+        return;
+    int err = profile_unsealed_names(c->profile, c->account.name, find_one, c);
+    if (err != 0)
+        client_trouble(c, err, "the outbox cannot be read", err_prose(err));
+}
+
+/* ---- the command --------------------------------------------------------------------- */
+
+/* Time is up: the answer is what is true now. */
+static void send_expired(struct client_call *call)
+{
+    int state = MSG_QUEUED;
+    char name[NAME_BYTES_MAX + 1];
+    int err =
+        profile_message_state(call->c->profile, call->c->account.name, &call->sent_id, &state);
+    (void)err; /* then `queued`, which is true of what is on our disk */
+    if (call_name(call, "to", name) == 0)
+        call_reply(call, sent_json(call, name, state));
+}
+
+/* Nothing is gained by waiting on for a server that a fail-over would have found by now. */
+static void send_patience(struct client_call *call)
+{
+    uint64_t wait = CLIENT_CONNECT_WAIT_MS;
+    if (call_number(call, "wait", wait, CLIENT_SEND_WAIT_MAX_MS, &wait) != 0)
+        return;
+    if (!reach_is_up(call->c->reach) || wait <= CLIENT_CONNECT_WAIT_MS)
+        send_expired(call);
+    else
+        call_wait(call, wait - CLIENT_CONNECT_WAIT_MS, send_expired);
+}
+
+/* Puts it into the outbox and the history at once. to NULL: sealed when the recipient's keys are
+ * known. */
+static int keep(struct client *c, const struct contact *to, const char *peer,
+                struct peal_bytes text, struct entry *e)
+{
+    uint8_t *body = NULL;
+    size_t n = 0;
+    *e = (struct entry){.peer = peer, .outgoing = true, .state = MSG_QUEUED, .text = text};
+    e->stamp = client_stamp(c);
+    client_msg_id(e->stamp, &e->id);
+    int err = to != NULL ? seal(c, to, &e->id, e->stamp, text, &body, &n) : 0;
+    if (err == 0)
+        err = profile_begin(c->profile);
+    if (err == 0) {
+        struct outrow row = {
+            .id = e->id, .peer = peer, .kind = WIRE_ROW_MESSAGE, .body = peal_bytes_of(body, n)};
+        err = profile_message_add(c->profile, c->account.name, e);
+        if (err == 0)
+            err = profile_outbox_add(c->profile, c->account.name, &row);
+        if (err == 0)
+            err = profile_commit(c->profile);
+        else
+            profile_rollback(c->profile);
+    }
+    free(body);
+    return err;
+}
+
+/* patient: a server may still come within the wait that the caller allows. */
+static void accept_text(struct client_call *call, const struct contact *to, const char *peer,
+                        bool patient)
+{
+    struct client *c = call->c;
+    struct entry e;
+    json_t *text = json_object_get(call->args, "text");
+    struct peal_bytes bytes = peal_bytes_of(json_string_value(text), json_string_length(text));
+    int err = keep(c, to, peer, bytes, &e);
+    if (err != 0) {
+        call_fail(call, err,
+                  err == PEAL_E_NO_SPACE ? "the disk is full: the message was not sent"
+                                         : "the message cannot be kept, so it was not sent",
+                  "make space and send it again");
+        return;
+    }
+    call->sent_id = e.id;
+    client_emit(c, "message", entry_json(c, &e));
+    uint64_t wait = 0;
+    if (call_number(call, "wait", 0, CLIENT_SEND_WAIT_MAX_MS, &wait) != 0)
+        return;
+    if (presence_get(c, peer) == NULL)
+        presence_watch(c);
+    if (wait == 0 || (!patient && !reach_is_up(c->reach))) {
+        call_reply(call, sent_json(call, peer, MSG_QUEUED));
+        outbox_pump(c);
+        return;
+    }
+    call->sending = true;
+    if (!reach_is_up(c->reach) && wait > CLIENT_CONNECT_WAIT_MS)
+        call_wait(call, CLIENT_CONNECT_WAIT_MS, send_patience);
+    else
+        call_wait(call, wait, send_expired);
+    outbox_pump(c);
+}
+
+/* The keys are as pinned, or they are refused loudly. */
+static void send_to(struct client_call *call, const struct contact *to, bool patient)
+{
+    if (to->changed) {
+        char message[NAME_BYTES_MAX + 64];
+        (void)snprintf(message, sizeof message, "the key of %s has changed: nothing is sent",
+                       to->name);
+        call_fail(call, PEAL_E_AUTH, message,
+                  "somebody may be posing as this person; ask them, over another channel, whether "
+                  "their key is new");
+        return;
+    }
+    accept_text(call, to, to->name, patient);
+}
+
+static void send_found(struct client_call *call, const struct answer *answer)
+{
+    struct client *c = call->c;
+    struct contact *to;
+    char name[NAME_BYTES_MAX + 1];
+    if (call_name(call, "to", name) != 0 || call_account(call) != 0)
+        return;
+    if (answer->err != 0 && answer->err != PEAL_E_UNAVAILABLE && answer->err != PEAL_E_UNKNOWN &&
+        answer->err != PEAL_E_BUSY) {
+        call_fail_answer(call, answer);
+        return;
+    }
+    int err = contact_get(c, name, &to);
+    if (err == 0)
+        send_to(call, to, answer->err == 0);
+    else if (err == PEAL_E_NOT_FOUND)
+        accept_text(call, NULL, name, false);
+    else
+        call_fail(call, err, "the recipient's keys cannot be read", err_prose(err));
+}
+
+/* What can be said of a message before anything is asked; on an error the call has been answered.
+ */
+static int check_text(struct client_call *call)
+{
+    json_t *text = json_object_get(call->args, "text");
+    size_t n = json_string_length(text);
+    int err = 0;
+    if (!json_is_string(text) || n == 0) {
+        err = PEAL_E_USAGE;
+        call_fail(call, err, "the message is empty", "write something");
+    } else if (n > CLIENT_TEXT_MAX) {
+        err = PEAL_E_TOO_LONG;
+        call_fail(call, err, "the message is longer than 64 KiB", "send it in parts");
+    } else if (!peal_utf8_valid(peal_bytes_of(json_string_value(text), n))) {
+        err = PEAL_E_MALFORMED;
+        call_fail(call, err, "the message is not valid UTF-8 text",
+                  "Peal sends text, not binary data");
+    }
+    return err;
+}
+
+void cmd_send(struct client_call *call)
+{
+    struct client *c = call->c;
+    char name[NAME_BYTES_MAX + 1];
+    uint64_t wait;
+    struct contact *to;
+    if (call_account(call) != 0 || call_name(call, "to", name) != 0 || check_text(call) != 0 ||
+        call_number(call, "wait", 0, CLIENT_SEND_WAIT_MAX_MS, &wait) != 0)
+        return;
+    if (c->session == SESSION_OUTSIDE) {
+        call_fail(call, PEAL_E_TAKEN_OVER,
+                  "this client is logged out: the account is in use elsewhere",
+                  "log in again to write from here");
+        return;
+    }
+    if (strcmp(name, c->account.name) == 0) {
+        call_fail(call, PEAL_E_REFUSED, "that is you", "give another name");
+        return;
+    }
+    int err = contact_get(c, name, &to);
+    if (err != 0 && err != PEAL_E_NOT_FOUND) {
+        call_fail(call, err, "the recipient's keys cannot be read", err_prose(err));
+        return;
+    }
+    /* keys are compared with the ring's once in a run; without a server the pinned ones do */
+    if (err == 0 && to->checked) {
+        send_to(call, to, true);
+        return;
+    }
+    err = contact_find(c, name);
+    if (err != 0) {
+        call_fail(call, err, "too many requests at once", "try again in a moment");
+        return;
+    }
+    (void)snprintf(call->finding, sizeof call->finding, "%s", name);
+    call->found = send_found;
+}

@@ -1,0 +1,651 @@
+#include <criterion/criterion.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "db.h"
+#include "world.h"
+
+static const char *text_at(json_t *reply, size_t i, const char *key)
+{
+    json_t *m = json_array_get(json_object_get(reply, "messages"), i);
+    const char *s = json_string_value(json_object_get(m, key));
+    return s != NULL ? s : "";
+}
+
+static json_t *history(struct world_client *wc, const char *name)
+{
+    return world_ok(wc, json_pack("{s:s,s:s}", "cmd", "history", "name", name));
+}
+
+static const char *state_of(struct world_client *wc, const char *peer)
+{
+    return text_at(history(wc, peer), 0, "state");
+}
+
+Test(client, register_login_logout)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    json_t *me = world_ok(a, json_pack("{s:s}", "cmd", "whoami"));
+    cr_assert(json_is_null(json_object_get(me, "name")), "somebody is logged in from nowhere");
+    me = world_ok(a, json_pack("{s:s,s:s,s:s}", "cmd", "register", "name", "Alice", "password",
+                               "correct horse"));
+    cr_assert_str_eq(json_string_value(json_object_get(me, "name")), "alice",
+                     "registered as another");
+    cr_assert(json_is_true(json_object_get(me, "connected")), "not connected");
+    cr_assert_eq(json_string_length(json_object_get(me, "fingerprint")), 64, "no fingerprint");
+
+    struct world_client *b = world_client(&w, 1);
+    cr_assert_str_eq(world_code(b, json_pack("{s:s,s:s,s:s}", "cmd", "register", "name", "alice",
+                                             "password", "x")),
+                     "exists", "the name was given twice");
+    cr_assert_str_eq(world_code(b, json_pack("{s:s,s:s,s:s}", "cmd", "login", "name", "alice",
+                                             "password", "wrong")),
+                     "auth", "a wrong password was taken");
+    cr_assert_str_eq(world_code(b, json_pack("{s:s,s:s,s:s}", "cmd", "login", "name", "nobody",
+                                             "password", "x")),
+                     "not_found", "somebody unknown was let in");
+    cr_assert_str_eq(world_code(b, json_pack("{s:s,s:s,s:s}", "cmd", "login", "name", "no body",
+                                             "password", "x")),
+                     "malformed", "a name with a space was taken");
+    cr_assert_str_eq(world_code(b, json_pack("{s:s,s:s}", "cmd", "login", "name", "alice")),
+                     "usage", "no password was needed");
+    cr_assert_str_eq(
+        world_code(b, json_pack("{s:s,s:s,s:s}", "cmd", "send", "to", "alice", "text", "hi")),
+        "auth", "sent without an account");
+    world_ok(a, json_pack("{s:s}", "cmd", "logout"));
+    me = world_ok(a, json_pack("{s:s}", "cmd", "whoami"));
+    cr_assert(json_is_null(json_object_get(me, "name")), "still logged in");
+    me = world_ok(a, json_pack("{s:s,s:s,s:s}", "cmd", "login", "name", "alice", "password",
+                               "correct horse"));
+    cr_assert_str_eq(json_string_value(json_object_get(me, "name")), "alice",
+                     "logged in as another");
+    world_down(&w);
+}
+
+/* The whole way of a message and of what comes back: stored, delivered, read. */
+Test(client, a_message_from_one_to_the_other)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_register(b, "bob");
+    const char *id = world_send(a, "bob", "good morning");
+    char hex[40];
+    snprintf(hex, sizeof hex, "%s", id);
+    json_t *got = world_event(b, "message", "text", "good morning");
+    cr_assert_str_eq(json_string_value(json_object_get(got, "from")), "alice", "from another");
+    cr_assert_str_eq(json_string_value(json_object_get(got, "id")), hex, "another id");
+    cr_assert(json_is_true(json_object_get(got, "unread")), "read already");
+    world_event(a, "state", "state", "stored");
+    world_event(a, "state", "state", "delivered");
+    cr_assert_str_eq(state_of(a, "bob"), "delivered", "the history says %s", state_of(a, "bob"));
+
+    json_t *people = world_ok(b, json_pack("{s:s}", "cmd", "conversations"));
+    json_t *line = json_array_get(json_object_get(people, "conversations"), 0);
+    cr_assert_eq(json_integer_value(json_object_get(line, "unread")), 1, "not counted as unread");
+    world_ok(b, json_pack("{s:s,s:s}", "cmd", "read", "name", "alice"));
+    world_event(a, "state", "state", "read");
+    cr_assert_str_eq(state_of(a, "bob"), "read", "the history says %s", state_of(a, "bob"));
+    cr_assert_str_eq(state_of(b, "alice"), "read", "the other side says %s", state_of(b, "alice"));
+    for (size_t i = 0; i < w.row_n; i++) {
+        if (w.rows[i].kind == WIRE_ROW_MESSAGE)
+            cr_assert_null(memmem(w.rows[i].body, w.rows[i].body_n, "morning", 7),
+                           "the text passed the server");
+    }
+    world_down(&w);
+}
+
+Test(client, what_is_refused_before_it_is_sent)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    world_register(a, "alice");
+    cr_assert_str_eq(
+        world_code(a, json_pack("{s:s,s:s,s:s}", "cmd", "send", "to", "nobody", "text", "x")),
+        "not_found", "sent to nobody");
+    cr_assert_str_eq(
+        world_code(a, json_pack("{s:s,s:s,s:s}", "cmd", "send", "to", "bob", "text", "")), "usage",
+        "an empty message was taken");
+    cr_assert_str_eq(
+        world_code(a, json_pack("{s:s,s:s,s:s}", "cmd", "send", "to", "alice", "text", "x")),
+        "refused", "sent to oneself");
+    char *big = malloc(CLIENT_TEXT_MAX + 2);
+    memset(big, 'x', CLIENT_TEXT_MAX + 1);
+    big[CLIENT_TEXT_MAX + 1] = '\0';
+    cr_assert_str_eq(
+        world_code(a, json_pack("{s:s,s:s,s:s}", "cmd", "send", "to", "bob", "text", big)),
+        "too_long", "too long a message was taken");
+    cr_assert_eq(json_array_size(json_object_get(history(a, "nobody"), "messages")), 0,
+                 "half of it was done");
+    cr_assert_str_eq(world_code(a, json_pack("{s:s}", "cmd", "frobnicate")), "usage",
+                     "an unknown command");
+    cr_assert_str_eq(
+        world_code(a, json_pack("{s:s,s:s,s:i}", "cmd", "history", "name", "bob", "limit", -1)),
+        "usage", "a negative limit");
+    cr_assert_eq(w.sends, 0, "something was sent");
+
+    struct world_client *b = world_client(&w, 1);
+    world_register(b, "bob");
+    big[CLIENT_TEXT_MAX] = '\0';
+    world_ok(
+        a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text", big, "wait", 30000));
+    world_event(b, "message", "text", big);
+    free(big);
+    world_down(&w);
+}
+
+Test(client, offline_messages_come_once_and_in_order)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_register(b, "bob");
+    world_client_close(b);
+    while (world_account(&w, "bob")->link != NULL)
+        world_turn(&w);
+    for (int i = 1; i <= 3; i++) {
+        char text[8];
+        snprintf(text, sizeof text, "m%d", i);
+        world_ok(a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text", text, "wait",
+                              30000));
+    }
+    world_client_open(b);
+    world_event(b, "message", "text", "m3");
+    world_deliver(&w, "bob"); /* and once more, as a server does that lost the acknowledgement */
+    for (size_t i = 0; i < w.row_n; i++)
+        w.rows[i].acked = false;
+    world_deliver(&w, "bob");
+    world_event(a, "state", "state", "delivered");
+    json_t *h = history(b, "alice");
+    cr_assert_eq(json_array_size(json_object_get(h, "messages")), 3, "%zu messages",
+                 json_array_size(json_object_get(h, "messages")));
+    for (size_t i = 0; i < 3; i++)
+        cr_assert_eq(text_at(h, i, "text")[1], (char)('1' + i), "message %zu is %s", i,
+                     text_at(h, i, "text"));
+    size_t told = 0;
+    size_t at;
+    json_t *event;
+    json_array_foreach(b->events, at, event)
+    {
+        told += strcmp(json_string_value(json_array_get(event, 0)), "message") == 0;
+    }
+    cr_assert_eq(told, 3, "told of %zu messages", told);
+    world_down(&w);
+}
+
+/* A crash between "on our disk" and "sent": the outbox sends it, under the same id. */
+Test(client, the_outbox_survives_a_crash)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_register(b, "bob");
+    w.hold_stored = true;
+    for (int i = 0; i < 5; i++) {
+        char text[8];
+        snprintf(text, sizeof text, "m%d", i);
+        world_send(a, "bob", text);
+    }
+    while (w.sends < 5)
+        world_turn(&w);
+    cr_assert_str_eq(state_of(a, "bob"), "queued", "stored although nobody said so: %s",
+                     state_of(a, "bob"));
+    world_client_close(a);
+    w.hold_stored = false;
+    size_t rows = w.row_n;
+    world_client_open(a);
+    while (w.sends < 10)
+        world_turn(&w);
+    json_t *h = history(a, "bob");
+    while (strcmp(text_at(h, 4, "state"), "queued") == 0) {
+        world_turn(&w);
+        h = history(a, "bob");
+    }
+    size_t messages = 0;
+    for (size_t i = 0; i < w.row_n; i++)
+        messages += w.rows[i].kind == WIRE_ROW_MESSAGE;
+    cr_assert_eq(messages, 5, "%zu messages on the ring, %zu before", messages, rows);
+    h = history(b, "alice");
+    while (json_array_size(json_object_get(h, "messages")) < 5) {
+        world_turn(&w);
+        h = history(b, "alice");
+    }
+    for (size_t i = 0; i < 5; i++)
+        cr_assert_eq(text_at(h, i, "text")[1], (char)('0' + i), "message %zu is %s", i,
+                     text_at(h, i, "text"));
+    world_down(&w);
+}
+
+Test(client, no_more_than_the_flights_are_under_way)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_register(b, "bob");
+    w.hold_stored = true;
+    for (int i = 0; i < CLIENT_FLIGHTS_MAX + 20; i++)
+        world_send(a, "bob", "x");
+    while (w.sends < CLIENT_FLIGHTS_MAX)
+        world_turn(&w);
+    /* a question behind them is answered, so all that was sent has arrived */
+    world_ok(a, json_pack("{s:s}", "cmd", "ring"));
+    cr_assert_eq(w.sends, CLIENT_FLIGHTS_MAX, "%u were under way", w.sends);
+    world_down(&w);
+}
+
+Test(client, a_busy_ring_is_asked_again_and_a_refusal_is_final)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_register(b, "bob");
+    w.busy = 2;
+    json_t *r = world_ok(
+        a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text", "x", "wait", 30000));
+    cr_assert_str_eq(json_string_value(json_object_get(r, "state")), "stored", "not stored");
+    world_event(a, "state", "state", "delivered");
+    w.refuse_sends = true;
+    cr_assert_str_eq(world_code(a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob",
+                                             "text", "y", "wait", 30000)),
+                     "refused", "a refusal is no error");
+    cr_assert_str_eq(text_at(history(a, "bob"), 1, "state"), "failed",
+                     "the history hides the refusal");
+    world_down(&w);
+}
+
+Test(client, goes_on_at_another_server)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_register(b, "bob");
+    struct fake *first = world_account(&w, "alice")->at;
+    fake_kill(first);
+    json_t *r = world_ok(a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text",
+                                      "still here", "wait", 30000));
+    cr_assert_str_eq(json_string_value(json_object_get(r, "state")), "stored",
+                     "not stored after the fail-over");
+    world_event(b, "message", "text", "still here");
+    cr_assert_neq(world_account(&w, "alice")->at, first, "the session is at the dead server");
+    world_down(&w);
+}
+
+Test(client, is_taken_over)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_ok(b, json_pack("{s:s,s:s,s:s}", "cmd", "login", "name", "alice", "password",
+                          "correct horse"));
+    json_t *s = world_event(a, "session", "reason", "taken_over");
+    cr_assert(json_is_null(json_object_get(s, "name")), "somebody is still logged in");
+    cr_assert_str_eq(
+        world_code(a, json_pack("{s:s,s:s,s:s}", "cmd", "send", "to", "bob", "text", "x")),
+        "taken_over", "sent although taken over");
+    /* neither now nor after a restart does it come back by itself */
+    world_client_close(a);
+    world_client_open(a);
+    json_t *me = world_ok(a, json_pack("{s:s,s:i}", "cmd", "whoami", "wait", 30000));
+    cr_assert(json_is_null(json_object_get(me, "name")), "came back by itself");
+    me = world_ok(b, json_pack("{s:s}", "cmd", "whoami"));
+    cr_assert_str_eq(json_string_value(json_object_get(me, "name")), "alice",
+                     "the new session was lost");
+    world_ok(a, json_pack("{s:s,s:s,s:s}", "cmd", "login", "name", "alice", "password",
+                          "correct horse"));
+    world_event(b, "session", "reason", "taken_over");
+    world_down(&w);
+}
+
+/* A login anew on a living session verifies the password; a wrong one leaves the session as it was.
+ */
+Test(client, a_second_login_is_a_real_one)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    world_register(a, "alice");
+    cr_assert_str_eq(world_code(a, json_pack("{s:s,s:s,s:s}", "cmd", "login", "name", "alice",
+                                             "password", "wrong")),
+                     "auth", "a wrong password was taken");
+    json_t *me = world_ok(a, json_pack("{s:s,s:i}", "cmd", "whoami", "wait", 30000));
+    cr_assert_str_eq(json_string_value(json_object_get(me, "name")), "alice",
+                     "the session was lost");
+    world_ok(a, json_pack("{s:s,s:s,s:s}", "cmd", "login", "name", "alice", "password",
+                          "correct horse"));
+    cr_assert_eq(world_account(&w, "alice")->generation, 2, "generation %lu",
+                 (unsigned long)world_account(&w, "alice")->generation);
+    cr_assert_str_eq(
+        world_code(a, json_pack("{s:s,s:s,s:s}", "cmd", "login", "name", "bob", "password", "x")),
+        "refused", "a second account was let into the profile");
+    world_down(&w);
+}
+
+Test(client, a_changed_key_stops_sending)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    struct world_client *c = world_client(&w, 2);
+    world_register(a, "alice");
+    world_register(b, "bob");
+    world_register(c, "carol");
+    world_ok(
+        a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text", "x", "wait", 30000));
+    world_event(a, "state", "state", "delivered");
+    struct world_account *bob = world_account(&w, "bob");
+    struct world_account *carol = world_account(&w, "carol");
+    memcpy(bob->bundle, carol->bundle, sizeof bob->bundle);
+    world_client_close(a);
+    world_client_open(a);
+    json_t *reply =
+        world_do(a, json_pack("{s:s,s:s,s:s}", "cmd", "send", "to", "bob", "text", "secret"));
+    json_t *error = json_object_get(reply, "error");
+    cr_assert_str_eq(json_string_value(json_object_get(error, "code")), "auth",
+                     "sent to a changed key");
+    cr_assert_not_null(
+        strstr(json_string_value(json_object_get(error, "message")), "key of bob has changed"),
+        "the error does not say it: %s", json_string_value(json_object_get(error, "message")));
+    cr_assert_eq(json_array_size(json_object_get(history(a, "bob"), "messages")), 1,
+                 "half of it was done");
+    world_down(&w);
+}
+
+Test(client, what_does_not_open_is_shown_and_kept)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_register(b, "bob");
+    world_client_close(b);
+    while (world_account(&w, "bob")->link != NULL)
+        world_turn(&w);
+    world_ok(
+        a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text", "x", "wait", 30000));
+    w.rows[0].body[w.rows[0].body_n - 1] ^= 1;
+    world_client_open(b);
+    json_t *m = world_event(b, "message", "state", "unreadable");
+    cr_assert_not_null(strstr(json_string_value(json_object_get(m, "text")), "could not be read"),
+                       "no reason is shown");
+    world_event(b, "trouble", NULL, NULL);
+    while (!w.rows[0].acked)
+        world_turn(&w);
+    cr_assert_str_eq(state_of(a, "bob"), "stored",
+                     "a receipt was given for what nobody could read");
+    world_ok(b, json_pack("{s:s}", "cmd", "recv"));
+    cr_assert_eq(json_array_size(b->more), 1, "recv does not show it");
+    world_down(&w);
+}
+
+Test(client, recv_gives_each_message_once)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_register(b, "bob");
+    for (int i = 0; i < 3; i++) {
+        char text[8];
+        snprintf(text, sizeof text, "m%d", i);
+        world_ok(a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text", text, "wait",
+                              30000));
+    }
+    world_event(b, "message", "text", "m2");
+    json_t *r = world_ok(b, json_pack("{s:s,s:i}", "cmd", "recv", "max", 2));
+    cr_assert_eq(json_integer_value(json_object_get(r, "count")), 2, "another count");
+    cr_assert_eq(json_array_size(b->more), 2, "%zu messages", json_array_size(b->more));
+    cr_assert_str_eq(json_string_value(json_object_get(json_array_get(b->more, 0), "text")), "m0",
+                     "out of order");
+    world_ok(b, json_pack("{s:s,s:i}", "cmd", "recv", "wait", 30));
+    cr_assert_eq(json_array_size(b->more), 1, "%zu messages", json_array_size(b->more));
+    world_ok(b, json_pack("{s:s}", "cmd", "recv"));
+    cr_assert_eq(json_array_size(b->more), 0, "a message came twice");
+    cr_assert_str_eq(text_at(history(a, "bob"), 2, "state"), "read", "the sender does not know");
+    world_down(&w);
+}
+
+static bool has_more(void *user)
+{
+    return json_array_size(((struct world_client *)user)->more) >= 1;
+}
+
+static void on_follow(void *user, json_t *object, bool last)
+{
+    struct world_client *wc = user;
+    cr_assert(!last, "following ended by itself");
+    json_array_append(wc->more, object);
+}
+
+Test(client, recv_follows_until_it_is_cancelled)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_register(b, "bob");
+    struct client_call *call;
+    json_t *request = json_pack("{s:s,s:b}", "cmd", "recv", "follow", 1);
+    client_command(b->client, request, on_follow, b, &call);
+    json_decref(request);
+    world_send(a, "bob", "streamed");
+    fake_until(w.loop, has_more, b, "a streamed message");
+    cr_assert_str_eq(json_string_value(json_object_get(json_array_get(b->more, 0), "text")),
+                     "streamed", "another");
+    client_cancel(call);
+    world_down(&w);
+}
+
+/* Without a server: what needs none works, what needs one says so, and a message waits. */
+Test(client, offline)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_register(b, "bob");
+    world_ok(a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text", "before", "wait",
+                          30000));
+    world_event(a, "state", "state", "delivered");
+    fake_kill(&w.servers[0]);
+    fake_kill(&w.servers[1]);
+    world_event(a, "connection", "reason", NULL);
+    json_t *r = world_ok(a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text",
+                                      "later", "wait", 10000));
+    cr_assert_str_eq(json_string_value(json_object_get(r, "state")), "queued", "not queued");
+    r = world_ok(a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "carol", "text", "unknown",
+                              "wait", 10000));
+    cr_assert_str_eq(json_string_value(json_object_get(r, "state")), "queued", "not queued");
+    cr_assert_str_eq(world_code(a, json_pack("{s:s,s:s}", "cmd", "status", "name", "bob")),
+                     "unavailable", "a status from nowhere");
+    cr_assert_eq(json_array_size(json_object_get(history(a, "bob"), "messages")), 2,
+                 "the history needs a server");
+    /* the servers come back elsewhere; carol still does not exist */
+    world_client_close(a);
+    world_client_close(b);
+    for (size_t i = 0; i < WORLD_SERVERS; i++)
+        fake_start(&w.servers[i], w.loop, &w.ids[i]);
+    world_client_open(a);
+    world_client_open(b);
+    world_event(b, "message", "text", "later");
+    json_t *failed = world_event(a, "state", "state", "failed");
+    cr_assert_str_eq(json_string_value(json_object_get(failed, "peer")), "carol",
+                     "another message failed");
+    world_down(&w);
+}
+
+Test(client, written_before_the_other_was_known)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_register(b, "bob");
+    world_client_close(a);
+    fake_kill(&w.servers[0]);
+    struct fake *last = &w.servers[1];
+    last->silent = true;
+    world_client_open(a);
+    world_ok(a, json_pack("{s:s,s:s,s:s}", "cmd", "send", "to", "bob", "text", "one"));
+    world_ok(a, json_pack("{s:s,s:s,s:s}", "cmd", "send", "to", "bob", "text", "two"));
+    last->silent = false;
+    world_event(b, "message", "text", "two");
+    json_t *h = history(b, "alice");
+    cr_assert_str_eq(text_at(h, 0, "text"), "one", "out of order: %s", text_at(h, 0, "text"));
+    world_event(a, "state", "state", "delivered");
+    world_down(&w);
+}
+
+Test(client, another_ring_is_not_ours)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    world_register(a, "alice");
+    world_client_close(a);
+    fake_kill(&w.servers[0]);
+    fake_kill(&w.servers[1]);
+    fake_identity(2, 1, &w.ids[0]);
+    w.servers[0].hellos = 0; /* forget those of the time when it was ours */
+    fake_start(&w.servers[0], w.loop, &w.ids[0]);
+    world_client_open(a);
+    json_t *reply = world_do(a, json_pack("{s:s,s:s}", "cmd", "status", "name", "bob"));
+    json_t *error = json_object_get(reply, "error");
+    cr_assert_eq(client_exit_status(client_error_of(reply)), 3, "exit %d",
+                 client_exit_status(client_error_of(reply)));
+    cr_assert_not_null(strstr(json_string_value(json_object_get(error, "hint")), "another ring"),
+                       "it does not say why: %s",
+                       json_string_value(json_object_get(error, "hint")));
+    cr_assert_eq(w.servers[0].hellos, 0, "something was said to another ring");
+    world_down(&w);
+}
+
+Test(client, a_full_disk_refuses_and_keeps_what_is_there)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_register(b, "bob");
+    world_ok(
+        a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text", "x", "wait", 30000));
+    world_event(a, "state", "state", "delivered");
+    char *big = calloc(1, 50001);
+    memset(big, 'x', 50000);
+    cr_assert_eq(sqlite3_exec(a->profile->db, "PRAGMA max_page_count=1", NULL, NULL, NULL),
+                 SQLITE_OK, "no pragma");
+    cr_assert_str_eq(
+        world_code(a, json_pack("{s:s,s:s,s:s}", "cmd", "send", "to", "bob", "text", big)),
+        "no_space", "a full disk took a message");
+    cr_assert_eq(json_array_size(json_object_get(history(a, "bob"), "messages")), 1,
+                 "half of it was done");
+    cr_assert_eq(sqlite3_exec(a->profile->db, "PRAGMA max_page_count=1000000", NULL, NULL, NULL),
+                 SQLITE_OK, "no pragma");
+    world_ok(
+        a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text", big, "wait", 30000));
+    free(big);
+    world_down(&w);
+}
+
+Test(client, a_full_disk_loses_nothing_that_arrives)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_register(b, "bob");
+    char *big = calloc(1, 50001);
+    memset(big, 'x', 50000);
+    world_ok(
+        a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text", "hi", "wait", 30000));
+    world_event(a, "state", "state", "delivered");
+    cr_assert_eq(sqlite3_exec(b->profile->db, "PRAGMA max_page_count=1", NULL, NULL, NULL),
+                 SQLITE_OK, "no pragma");
+    world_ok(
+        a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text", big, "wait", 30000));
+    world_event(b, "trouble", "code", "no_space");
+    cr_assert_eq(sqlite3_exec(b->profile->db, "PRAGMA max_page_count=1000000", NULL, NULL, NULL),
+                 SQLITE_OK, "no pragma");
+    world_event(b, "message", "text", big);
+    free(big);
+    world_down(&w);
+}
+
+Test(client, status_ring_and_presence)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_register(b, "bob");
+    json_t *s = world_ok(a, json_pack("{s:s,s:s}", "cmd", "status", "name", "BOB"));
+    cr_assert_str_eq(json_string_value(json_object_get(s, "name")), "bob", "another name");
+    cr_assert(json_is_true(json_object_get(s, "online")), "bob is offline");
+    cr_assert_str_eq(world_code(a, json_pack("{s:s,s:s}", "cmd", "status", "name", "nobody")),
+                     "not_found", "nobody is there");
+    json_t *ring = world_ok(a, json_pack("{s:s}", "cmd", "ring"));
+    cr_assert(json_is_true(json_object_get(ring, "whole")), "the ring is not whole");
+    cr_assert_eq(json_integer_value(json_object_get(ring, "epoch")), 3, "another epoch");
+    world_ok(a, json_pack("{s:s,s:s}", "cmd", "watch", "name", "bob"));
+    world_event(a, "presence", "name", "bob");
+    world_ok(a, json_pack("{s:s,s:n}", "cmd", "watch", "name"));
+    world_down(&w);
+}
+
+/* A server closes the link of who logs out before the session is there: so it is waited for. */
+Test(client, logs_out_right_after_the_start)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    world_register(a, "alice");
+    world_client_close(a);
+    world_client_open(a);
+    world_ok(a, json_pack("{s:s}", "cmd", "logout"));
+    static const uint8_t none[32];
+    cr_assert_arr_eq(world_account(&w, "alice")->token, none, 32, "the server was not told");
+    world_down(&w);
+}
+
+Test(client, sync_waits_for_the_mailbox)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_register(b, "bob");
+    world_client_close(a);
+    world_client_open(a);
+    json_t *r = world_ok(a, json_pack("{s:s}", "cmd", "sync"));
+    cr_assert(json_is_true(json_object_get(r, "settled")), "not settled");
+    cr_assert_eq((int)a->client->session, SESSION_ACTIVE, "settled without a session");
+    world_down(&w);
+}

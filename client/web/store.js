@@ -1,0 +1,321 @@
+// What the page knows, and everything that changes it. The page invents nothing: message states, presence and the connection are
+// shown as the client reported them, and are loaded anew each time the stream of events opens.
+
+import { useEffect, useState } from 'preact/hooks';
+import { call, listen } from './api.js';
+
+const PAGE = 50;
+const SEEN_MAX = 1000;
+
+let state = {
+  phase: 'loading', // loading, sign-in, main, taken-over
+  me: null,
+  stream: false, // the page hears the client
+  connection: { connected: false, server: null, reason: '' }, // the client's link to a server
+  people: [],
+  peer: null, // whose chat is open
+  chat: null, // { messages, more, loading, error }
+  problem: null, // an error that concerns the whole page
+};
+const watchers = new Set();
+
+function set(patch) {
+  state = { ...state, ...patch };
+  for (const w of watchers) w(state);
+}
+
+export function useStore() {
+  const [now, update] = useState(state);
+  useEffect(() => {
+    watchers.add(update);
+    update(state);
+    return () => watchers.delete(update);
+  }, []);
+  return now;
+}
+
+// ---- order of replies and events ----
+// A reply may have been written before an event that is already here. Events are numbered; a reply's state of a message holds only
+// when no event about that message came after the request was sent.
+
+let clock = 0;
+let messagesAt = 0;
+const seen = new Map(); // message id -> { state, at }
+
+function note(id, value) {
+  seen.delete(id);
+  seen.set(id, { state: value, at: ++clock });
+  if (seen.size > SEEN_MAX) seen.delete(seen.keys().next().value);
+}
+
+function newest(message, asked) {
+  const s = seen.get(message.id);
+  return s && s.at > asked ? { ...message, state: s.state } : message;
+}
+
+const peerOf = (m) => (m.from === state.me?.name ? m.to : m.from);
+export const isOwn = (m, me) => Boolean(me) && m.from === me.name;
+
+// ---- people ----
+
+const lastAt = (p) => (p.last ? p.last.sent_at : 0);
+
+function sorted(people) {
+  return [...people].sort((a, b) => lastAt(b) - lastAt(a) || a.name.localeCompare(b.name));
+}
+
+function changePerson(name, change) {
+  const old = state.people.find((p) => p.name === name);
+  const next = change(old || { name, online: false, last_seen: 0, unread: 0, last: null });
+  set({ people: sorted([...state.people.filter((p) => p.name !== name), next]) });
+}
+
+export const personOf = (s, name) => s.people.find((p) => p.name === name);
+
+async function loadPeople() {
+  const TRIES = 3;
+  for (let i = 0; i < TRIES; i++) {
+    const asked = clock;
+    const { conversations } = await call('conversations');
+    // Somebody whose chat is open, but with whom nothing was exchanged yet, stays.
+    const kept = state.people.filter((p) => p.name === state.peer && !conversations.some((c) => c.name === p.name));
+    const people = conversations.map((c) => (c.last ? { ...c, last: newest(c.last, asked) } : c));
+    set({ people: sorted([...people, ...kept]) });
+    if (messagesAt <= asked) return;
+  }
+}
+
+// ---- the open chat ----
+
+function merge(old, page, asked) {
+  const got = page.map((m) => newest(m, asked));
+  const ids = new Set(got.map((m) => m.id));
+  const overlap = old.findIndex((m) => ids.has(m.id));
+  const before = overlap > 0 ? old.slice(0, overlap) : [];
+  const last = got.length ? got[got.length - 1].sent_at : 0;
+  const after = old.filter((m, i) => i >= before.length && !ids.has(m.id) && m.sent_at >= last);
+  return { messages: [...before, ...got, ...after], kept: before.length > 0 };
+}
+
+function changeChat(patch) {
+  if (state.chat) set({ chat: { ...state.chat, ...patch } });
+}
+
+async function loadChat(name) {
+  const asked = clock;
+  try {
+    const page = await call('history', { name, limit: PAGE, before: null });
+    if (state.peer !== name || !state.chat) return;
+    const { messages, kept } = merge(state.chat.messages, page.messages, asked);
+    changeChat({ messages, more: kept ? state.chat.more : page.more, loading: false, error: null });
+    markRead();
+  } catch (e) {
+    if (state.peer === name) changeChat({ loading: false, error: e });
+  }
+}
+
+export async function loadEarlier() {
+  const { peer, chat } = state;
+  if (!chat || chat.loading || !chat.more || chat.messages.length === 0) return;
+  const asked = clock;
+  changeChat({ loading: true });
+  try {
+    const page = await call('history', { name: peer, limit: PAGE, before: chat.messages[0].id });
+    if (state.peer !== peer) return;
+    const ids = new Set(state.chat.messages.map((m) => m.id));
+    const earlier = page.messages.filter((m) => !ids.has(m.id)).map((m) => newest(m, asked));
+    changeChat({ messages: [...earlier, ...state.chat.messages], more: page.more, loading: false, error: null });
+  } catch (e) {
+    if (state.peer === peer) changeChat({ loading: false, error: e });
+  }
+}
+
+async function loadPresence(name) {
+  try {
+    const p = await call('status', { name });
+    changePerson(name, (old) => ({ ...old, online: p.online, last_seen: p.last_seen }));
+  } catch (e) {
+    if (state.peer === name && e.code !== 'unreachable') changeChat({ error: e });
+  }
+}
+
+function watch(name) {
+  call('watch', { name }).catch((e) => {
+    if (state.peer === name) changeChat({ error: e });
+  });
+}
+
+// Tells the sender, once the messages are on a page that somebody can see.
+function markRead() {
+  const { peer, chat } = state;
+  if (!peer || !chat || chat.loading || document.visibilityState !== 'visible') return;
+  const unread = chat.messages.some((m) => m.unread) || (personOf(state, peer)?.unread ?? 0) > 0;
+  if (!unread) return;
+  call('read', { name: peer })
+    .then(() => {
+      if (state.peer === peer) changeChat({ messages: state.chat.messages.map((m) => (m.unread ? { ...m, unread: false } : m)) });
+      if (personOf(state, peer)) changePerson(peer, (old) => ({ ...old, unread: 0 }));
+    })
+    .catch((e) => {
+      if (state.peer === peer) changeChat({ error: e });
+    });
+}
+
+function openFromAddress() {
+  let peer = null;
+  try {
+    peer = decodeURIComponent(location.hash.slice(1)) || null;
+  } catch {
+    peer = null;
+  }
+  if (peer === state.peer) return;
+  set({ peer, chat: peer ? { messages: [], more: false, loading: true, error: null } : null });
+  if (state.phase === 'main') enterChat();
+}
+
+function enterChat() {
+  const { peer } = state;
+  watch(peer);
+  if (!peer) return;
+  loadChat(peer);
+  loadPresence(peer);
+}
+
+export function openChat(name) {
+  location.hash = encodeURIComponent(name);
+}
+
+export function closeChat() {
+  location.hash = '';
+}
+
+// Looks a person up by name; throws what the client answers when there is none.
+export async function find(name) {
+  const p = await call('status', { name });
+  changePerson(p.name, (old) => ({ ...old, online: p.online, last_seen: p.last_seen }));
+  openChat(p.name);
+}
+
+// ---- sending ----
+
+function addMessage(m) {
+  const peer = peerOf(m);
+  if (state.peer === peer && state.chat && !state.chat.messages.some((x) => x.id === m.id)) {
+    changeChat({ messages: [...state.chat.messages, m] });
+  }
+  return peer;
+}
+
+// Throws when the client did not take it; then nothing was sent, and the text is still the writer's.
+export async function send(to, text) {
+  const asked = clock;
+  const reply = await call('send', { to, text });
+  const m = newest(
+    { id: reply.id, from: state.me.name, to: reply.to, text, sent_at: reply.sent_at || Date.now(), state: reply.state, unread: false },
+    asked,
+  );
+  const peer = addMessage(m);
+  changePerson(peer, (old) => (old.last && old.last.sent_at > m.sent_at ? old : { ...old, last: m }));
+}
+
+// ---- signing in and out ----
+
+function enter(me) {
+  set({
+    phase: 'main',
+    me,
+    connection: { ...state.connection, connected: me.connected, server: me.server },
+    problem: null,
+  });
+}
+
+async function load() {
+  try {
+    const me = await call('whoami');
+    if (me.name) {
+      enter(me);
+      await loadPeople();
+      enterChat();
+    } else if (state.phase !== 'taken-over') {
+      set({ phase: 'sign-in', me: null, people: [], chat: null, peer: null,
+        connection: { ...state.connection, connected: me.connected, server: me.server }, problem: null });
+    }
+  } catch (e) {
+    set({ problem: e });
+  }
+}
+
+export async function signIn(how, name, password) {
+  const me = await call(how, { name, password });
+  if (location.hash) history.replaceState(null, '', location.pathname);
+  set({ peer: null, chat: null, people: [] });
+  enter(me);
+  loadPeople().catch((e) => set({ problem: e }));
+}
+
+function leave(phase) {
+  if (location.hash) history.replaceState(null, '', location.pathname);
+  set({ phase, people: [], peer: null, chat: null, problem: null });
+}
+
+export async function logOut() {
+  try {
+    await call('logout');
+    leave('sign-in');
+  } catch (e) {
+    set({ problem: e });
+  }
+}
+
+export const signInAgain = () => leave('sign-in');
+export const dismiss = () => set({ problem: null });
+
+// ---- events ----
+
+const on = {
+  open() {
+    set({ stream: true });
+    load();
+  },
+  lost() {
+    set({ stream: false });
+  },
+  message(m) {
+    messagesAt = ++clock;
+    if (!state.me) return;
+    note(m.id, m.state);
+    const peer = addMessage(m);
+    changePerson(peer, (old) => ({
+      ...old,
+      last: old.last && old.last.sent_at > m.sent_at ? old.last : m,
+      unread: old.unread + (m.unread && old.last?.id !== m.id ? 1 : 0),
+    }));
+    markRead();
+  },
+  state(s) {
+    note(s.id, s.state);
+    const fresh = (m) => (m && m.id === s.id ? { ...m, state: s.state } : m);
+    if (state.chat?.messages.some((m) => m.id === s.id)) changeChat({ messages: state.chat.messages.map(fresh) });
+    if (personOf(state, s.peer)?.last?.id === s.id) changePerson(s.peer, (old) => ({ ...old, last: fresh(old.last) }));
+  },
+  presence(p) {
+    if (personOf(state, p.name) || state.peer === p.name) {
+      changePerson(p.name, (old) => ({ ...old, online: p.online, last_seen: p.last_seen }));
+    }
+  },
+  connection(c) {
+    set({ connection: { connected: c.connected, server: c.server, reason: c.reason || '' } });
+  },
+  session(s) {
+    if (s.name) load();
+    else if (state.me && s.reason === 'taken_over') leave('taken-over');
+    else if (state.phase === 'main') leave('sign-in');
+  },
+};
+
+export function start() {
+  window.addEventListener('hashchange', openFromAddress);
+  document.addEventListener('visibilitychange', markRead);
+  openFromAddress();
+  listen(on);
+}
