@@ -1,0 +1,113 @@
+// What the page knows of the ring: only what the visualizer pushes. Changes between two pictures of the ring become entries in
+// the log beside the traces that servers send.
+
+import { useEffect, useState } from 'preact/hooks';
+
+const LOG_MAX = 200;
+const RETRY_MS = 1500;
+const STATES = ['up', 'down', 'joining', 'leaving', 'suspect'];
+
+let state = {
+  stream: false,
+  connection: { connected: false, servers: [] },
+  ring: null,
+  log: [], // newest first: { key, at, node, kind, text }
+  selected: null,
+};
+const watchers = new Set();
+let entries = 0;
+
+function set(patch) {
+  state = { ...state, ...patch };
+  for (const w of watchers) w(state);
+}
+
+export function useStore() {
+  const [now, update] = useState(state);
+  useEffect(() => {
+    watchers.add(update);
+    update(state);
+    return () => watchers.delete(update);
+  }, []);
+  return now;
+}
+
+export const short = (id) => (id ? id.slice(0, 6) : '–');
+export const select = (id) => set({ selected: state.selected === id ? null : id });
+// A state this page has no picture for is shown as one that is not sound.
+export const stateOf = (node) => (STATES.includes(node.state) ? node.state : 'suspect');
+
+function entry(at, node, kind, text) {
+  entries += 1;
+  return { key: entries, at, node, kind, text };
+}
+
+const changes = {
+  up: 'is up',
+  down: 'does not answer',
+  joining: 'is joining',
+  leaving: 'is leaving',
+  suspect: 'is late to answer',
+};
+
+function differences(old, ring) {
+  const out = [];
+  const say = (node, kind, text) => out.push(entry(ring.at, node, kind, text));
+  const before = new Map(old.nodes.map((n) => [n.id, n]));
+  for (const n of ring.nodes) {
+    const was = before.get(n.id);
+    if (!was) say(n.id, 'joined', `${n.address} is new on the ring`);
+    else if (was.state !== n.state) say(n.id, stateOf(n), `${n.address} ${changes[stateOf(n)]}`);
+    else if (was.incarnation !== n.incarnation) say(n.id, 'up', `${n.address} was started again`);
+    before.delete(n.id);
+  }
+  for (const n of before.values()) say(n.id, 'left', `${n.address} is no longer on the ring`);
+  if (old.epoch !== ring.epoch) say(null, 'epoch', `The roster is now epoch ${ring.epoch}`);
+  if (old.coordinator !== ring.coordinator) {
+    say(ring.coordinator, 'coordinator', ring.coordinator ? `${short(ring.coordinator)} is the coordinator` : 'There is no coordinator');
+  }
+  if (old.whole !== ring.whole) say(null, ring.whole ? 'whole' : 'broken', ring.whole ? 'The ring is whole' : 'The ring has a gap');
+  return out;
+}
+
+function log(fresh) {
+  if (fresh.length > 0) set({ log: [...fresh.reverse(), ...state.log].slice(0, LOG_MAX) });
+}
+
+const on = {
+  ring(ring) {
+    const nodes = [...ring.nodes].sort((a, b) => (a.id < b.id ? -1 : 1));
+    const next = { ...ring, nodes };
+    const fresh = state.ring ? differences(state.ring, next) : [];
+    set({ ring: next });
+    log(fresh);
+  },
+  trace(t) {
+    log([entry(t.at, t.node, t.kind, t.text)]);
+  },
+  connection(c) {
+    set({ connection: { connected: c.connected, servers: c.servers || [] } });
+  },
+};
+
+// The token is new with each run of the visualizer, or empty when it asks for none.
+let token = document.querySelector('meta[name="peal-token"]')?.content ?? '';
+
+async function refreshToken() {
+  const reply = await fetch('/', { cache: 'no-store' });
+  const page = new DOMParser().parseFromString(await reply.text(), 'text/html');
+  token = page.querySelector('meta[name="peal-token"]')?.content ?? token;
+}
+
+export function listen() {
+  const source = new EventSource(token ? `/api/events?token=${encodeURIComponent(token)}` : '/api/events');
+  source.onopen = () => set({ stream: true });
+  source.onerror = () => {
+    set({ stream: false });
+    if (source.readyState !== EventSource.CLOSED) return;
+    setTimeout(() => refreshToken().catch(() => {}).then(listen), RETRY_MS);
+  };
+  for (const event of Object.keys(on)) {
+    source.addEventListener(event, (e) => on[event](JSON.parse(e.data)));
+  }
+}
