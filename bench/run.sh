@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Peal's benchmarks, one command: builds the release preset, starts its own servers on loopback, and prints one JSON object per figure.
+#   bench/run.sh [SECONDS per load, default 10]
+# The server of the one-core figure has one processor to itself (taskset), the load generator another.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+seconds=${1:-10}
+bin=${PEAL_BIN:-}
+if [ -z "$bin" ]; then
+  cmake --preset release -Wno-dev >/dev/null
+  cmake --build --preset release -- --quiet
+  bin=$PWD/build/release/bin
+fi
+work=$(mktemp -d -t peal-bench.XXXXXX)
+pids=()
+cleanup() {
+  for p in "${pids[@]}"; do kill -KILL "$p" 2>/dev/null || true; done
+  rm -rf "$work"
+}
+trap cleanup EXIT
+
+wait_ready() { # wait_ready NAME: prints the address
+  local end=$((SECONDS + 30))
+  until grep -q '^ready' "$work/$1.out" 2>/dev/null; do
+    [ "$SECONDS" -lt "$end" ] || { cat "$work/$1.log" >&2; exit 1; }
+    read -r -t 0.02 <> <(:) || true
+  done
+  sed -n 's/^ready.*listen=//p' "$work/$1.out"
+}
+
+start() { # start NAME CPU ARGS...
+  local name=$1 cpu=$2
+  shift 2
+  mkdir -p "$work/$name"
+  taskset -c "$cpu" "$bin/peald" --data "$work/$name" --ring-key-file "$work/ring.key" --bcrypt-cost 4 "$@" \
+    >"$work/$name.out" 2>"$work/$name.log" &
+  pids+=($!)
+}
+
+stop_all() {
+  for p in "${pids[@]}"; do
+    kill -TERM "$p" 2>/dev/null || true
+    wait "$p" 2>/dev/null || true
+  done
+  pids=()
+}
+
+rss() { awk '/^VmRSS/ { print $2 * 1024 }' "/proc/$1/status"; }
+cpu_ms() { awk -v hz="$(getconf CLK_TCK)" '{ print ($14 + $15) * 1000 / hz }' "/proc/$1/stat"; }
+
+sed -n 's/^model name[^:]*: /machine: /p' /proc/cpuinfo | head -1
+echo "processors: $(nproc), kernel $(uname -r)"
+
+echo "# sealing, one core"
+taskset -c 0 "$bin/peal-bench" seal
+echo "# the primitives alone, one core (openssl speed)"
+taskset -c 0 openssl speed -seconds 1 rsa3072 ed25519 2>/dev/null | grep -E '^ *(rsa 3072|.*Ed25519)' || true
+
+echo "# one server, K = 0, one core; 50 pairs, 8 in flight"
+start one 0 --listen 127.0.0.1:0 --multicast off --replicas 0
+address=$(wait_ready one)
+before=$(cpu_ms "${pids[0]}")
+taskset -c 1 "$bin/peal-bench" messages --server "$address" --seconds "$seconds"
+echo "{\"server_cpu_ms\":$(($(cpu_ms "${pids[0]}") - before)),\"rss\":$(rss "${pids[0]}")}"
+stop_all
+
+echo "# memory per idle logged-in client, 1,000 of them"
+start idle 0 --listen 127.0.0.1:0 --multicast off --replicas 0
+address=$(wait_ready idle)
+empty=$(rss "${pids[0]}")
+mkfifo "$work/go"
+"$bin/peal-bench" idle --server "$address" --clients 1000 <"$work/go" >"$work/idle.json" &
+bench=$!
+exec 8>"$work/go"
+until [ -s "$work/idle.json" ]; do read -r -t 0.05 <> <(:) || true; done
+full=$(rss "${pids[0]}")
+echo "{\"idle_clients\":1000,\"bytes_per_client\":$(((full - empty) / 1000))}"
+echo >&8
+exec 8>&-
+wait "$bench"
+stop_all
+
+echo "# five servers, K = 2"
+group=239.80.69.76:$((RANDOM % 20000 + 20000))
+begin=$(date +%s%N)
+for i in 1 2 3 4 5; do start "s$i" 0,1 --listen "127.0.0.1$i:0" --multicast "$group"; done
+for i in 1 2 3 4 5; do address=$(wait_ready "s$i"); done
+until s=$("$bin/peal" --profile "$work/p" --server "$address" --json ring status 2>/dev/null) &&
+  [[ $s == *'"whole":true'* || $s == *'"whole": true'* ]] && [ "$(grep -o '"state": *"up"' <<<"$s" | wc -l)" = 5 ]; do :; done
+echo "{\"ring_whole_ms\":$((($(date +%s%N) - begin) / 1000000))}"
+"$bin/peal-bench" messages --server "$address" --seconds "$seconds"
+stop_all
