@@ -1,0 +1,188 @@
+// The command line, as scripts may rely on it: every command, its JSON, its exit codes, and what it says when something is wrong.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { eventually, folder, peal, Person, Ring, Server, ringKeyFile } from './lib.mjs';
+
+let ring, alice, bob;
+
+before(async () => {
+  ring = await Ring.start(3);
+  alice = new Person('alice', ring.servers.slice(0, 2));
+  bob = new Person('bob', ring.servers.slice(1));
+});
+after(async () => {
+  assert.deepEqual(await ring.stop(), [0, 0, 0], 'SIGTERM ends each server in good order');
+});
+
+test('register, whoami, and a name has one owner', async () => {
+  let r = await alice.register();
+  assert.equal(r.code, 0, r.out + r.err);
+  assert.equal((await alice.run('whoami')).json[0].name, 'alice');
+  assert.equal((await bob.register()).code, 0);
+  const other = new Person('alice', ring.servers.slice(2));
+  r = await other.register();
+  assert.equal(r.code, 1, 'taken is refused');
+  assert.equal(r.json[0].error.code, 'exists');
+  assert.match(r.json[0].error.message, /taken/);
+  assert.ok(r.json[0].error.hint.length > 0, 'says what to do');
+});
+
+test('a message: stored, delivered, read; history on both sides', async () => {
+  let r = await alice.run('send', 'bob', 'hello bob');
+  assert.equal(r.code, 0, r.out + r.err);
+  const sent = r.json[0];
+  assert.deepEqual(Object.keys(sent).sort(), ['id', 'state', 'to']);
+  assert.equal(sent.to, 'bob');
+  assert.equal(sent.state, 'stored');
+
+  r = await bob.run('recv', '--wait', '20');
+  assert.equal(r.code, 0, r.out + r.err);
+  assert.equal(r.json.length, 1);
+  const got = r.json[0];
+  for (const k of ['id', 'from', 'to', 'text', 'sent_at', 'state']) assert.ok(k in got, k);
+  assert.equal(got.id, sent.id);
+  assert.equal(got.from, 'alice');
+  assert.equal(got.to, 'bob');
+  assert.equal(got.text, 'hello bob');
+  assert.ok(Math.abs(got.sent_at - Date.now()) < 3_600_000, 'Unix milliseconds');
+
+  await eventually(async () => {
+    await alice.run('recv');
+    const h = (await alice.run('history', 'bob')).json;
+    return h.length === 1 && h[0].state === 'read';
+  }, 'alice sees that bob has read it');
+  assert.equal((await bob.run('recv')).json.length, 0, 'once');
+  assert.equal((await bob.run('history', 'alice')).json[0].text, 'hello bob');
+});
+
+test('while bob is away three wait for him, and come once and in order', async () => {
+  for (const t of ['one', 'two', 'three']) assert.equal((await alice.run('send', 'bob', t)).code, 0);
+  const got = [];
+  await eventually(async () => {
+    got.push(...(await bob.run('recv', '--wait', '5')).json.map((m) => m.text));
+    return got.length >= 3;
+  }, 'three messages');
+  assert.deepEqual(got, ['one', 'two', 'three']);
+  assert.equal((await bob.run('recv')).json.length, 0);
+});
+
+test('recv --follow streams, and other commands go through the client that runs', async () => {
+  const follow = bob.spawn('recv', '--follow');
+  await eventually(async () => (await alice.run('status', 'bob')).json[0].online, 'bob is online');
+  assert.equal((await alice.run('send', 'bob', 'live')).code, 0);
+  await follow.match(/"live"/);
+  const r = await bob.run('send', 'alice', 'through the one that runs');
+  assert.equal(r.code, 0, r.out + r.err);
+  assert.equal(r.json[0].state, 'stored');
+  assert.equal((await bob.run('whoami')).json[0].name, 'bob');
+  assert.equal(await follow.signal('SIGTERM'), 0, 'ends in good order');
+  const texts = (await alice.run('recv', '--wait', '20')).json.map((m) => m.text);
+  assert.deepEqual(texts, ['through the one that runs']);
+});
+
+test('text from standard input, --max, and texts that are no good', async () => {
+  assert.equal((await alice.run('send', 'bob', '-', { input: 'line one\nline two ✓\n' })).code, 0);
+  assert.equal((await alice.run('send', 'bob', 'second')).code, 0);
+  let r = await bob.run('recv', '--wait', '20', '--max', '1');
+  assert.equal(r.json.length, 1);
+  assert.equal(r.json[0].text.trimEnd(), 'line one\nline two ✓');
+  r = await bob.run('recv', '--wait', '20', '--max', '5');
+  assert.deepEqual(r.json.map((m) => m.text), ['second']);
+
+  r = await alice.run('send', 'bob', '-', { input: Buffer.alloc(70_000, 'x').toString() });
+  assert.equal(r.code, 1, 'too long');
+  assert.match(r.json[0].error.message, /long|64/i);
+  r = await alice.run('send', 'bob', '-', { input: Buffer.from([0xff, 0xfe, 0x41]) });
+  assert.notEqual(r.code, 0, 'not UTF-8');
+  assert.ok(r.json[0].error.message);
+  assert.equal((await bob.run('recv')).json.length, 0, 'nothing of it was sent');
+});
+
+test('what is refused: exit 1, and what is wrong usage: exit 2', async () => {
+  let r = await alice.run('send', 'nobody-here', 'x');
+  assert.equal(r.code, 1);
+  assert.equal(r.json[0].error.code, 'not_found');
+  r = await alice.run('status', 'nobody-here');
+  assert.equal(r.code, 1);
+  r = await new Person('alice', ring.servers).login('a wrong password');
+  assert.equal(r.code, 1);
+  assert.match(r.json[0].error.message, /password/);
+  r = await new Person('nobody-here', ring.servers).login();
+  assert.equal(r.code, 1);
+  const stranger = new Person('stranger', ring.servers);
+  r = await stranger.run('send', 'bob', 'x');
+  assert.equal(r.code, 1, 'not logged in');
+  assert.match(r.json[0].error.hint, /login|register/);
+  for (const args of [['frobnicate'], ['send', 'bob'], ['recv', '--wait', 'soon'], ['recv', '--max', '-1'], ['--no-such-option', 'whoami'], []]) {
+    r = await peal(alice.profile, ...args);
+    assert.equal(r.code, 2, `usage: ${args.join(' ')}: ${r.out}${r.err}`);
+    assert.ok(r.err.length > 0, 'says what is wrong');
+  }
+  r = await new Person('Not A Name!', ring.servers).register();
+  assert.notEqual(r.code, 0);
+  assert.match(r.json[0].error.message, /name/i);
+  r = await peal(alice.profile, '--json', 'register', 'x', '--password-file', '/nonexistent/password');
+  assert.notEqual(r.code, 0);
+  assert.match(r.json[0].error.message, /\/nonexistent\/password/);
+});
+
+test('a name is found however it is written', async () => {
+  const r = await alice.run('status', 'BOB');
+  assert.equal(r.code, 0, r.out + r.err);
+  assert.equal(r.json[0].name, 'bob');
+  for (const k of ['name', 'online', 'last_seen']) assert.ok(k in r.json[0], k);
+});
+
+test('no server reached: exit 3, the message is queued, and goes out when there is one', async () => {
+  const key = ringKeyFile();
+  const lone = await new Server({ index: 9, key, replicas: 0 }).start();
+  const carol = new Person('carol', [lone]);
+  const dave = new Person('dave', [lone]);
+  assert.equal((await carol.register()).code, 0);
+  assert.equal((await dave.register()).code, 0);
+  assert.equal((await carol.run('send', 'dave', 'first')).code, 0);
+  const port = lone.address.split(':')[1];
+  await lone.kill();
+  let r = await carol.run('send', 'dave', 'second');
+  assert.equal(r.code, 3, r.out + r.err);
+  assert.equal(r.json[0].state, 'queued');
+  r = await new Person('erin', [lone]).register();
+  assert.equal(r.code, 3);
+  assert.ok(r.json[0].error.hint);
+  lone.listen = `127.0.0.9:${port}`;
+  await lone.start();
+  await carol.run('recv', '--wait', '1');
+  const got = [];
+  await eventually(async () => {
+    await carol.run('whoami');
+    got.push(...(await dave.run('recv', '--wait', '2')).json.map((m) => m.text));
+    if (got.length < 2) await carol.run('recv', '--wait', '1');
+    return got.length >= 2;
+  }, 'both messages');
+  assert.deepEqual(got, ['first', 'second']);
+  assert.equal(await lone.stop(), 0);
+});
+
+test('logout, login elsewhere: the new client has the account, the old one is told', async () => {
+  const follow = alice.spawn('recv', '--follow');
+  await eventually(async () => (await bob.run('status', 'alice')).json[0].online, 'alice is online');
+  const elsewhere = new Person('alice', ring.servers.slice(2));
+  elsewhere.password = alice.password;
+  assert.equal((await elsewhere.login()).code, 0);
+  const code = await follow.ended;
+  assert.notEqual(code, 0, 'the old client ends');
+  assert.match(follow.out + follow.err, /elsewhere|taken/i);
+  assert.equal((await bob.run('send', 'alice', 'to the new place')).code, 0);
+  assert.deepEqual((await elsewhere.run('recv', '--wait', '20')).json.map((m) => m.text), ['to the new place']);
+  assert.equal((await elsewhere.run('logout')).code, 0);
+  assert.equal((await elsewhere.run('send', 'bob', 'x')).code, 1, 'logged out');
+  assert.equal((await alice.login()).code, 0);
+});
+
+test('help and version', async () => {
+  for (const args of [['--help'], ['send', '--help'], ['--version']]) {
+    const r = await peal(folder('help'), ...args);
+    assert.equal(r.code, 0, args.join(' '));
+    assert.ok(r.out.length > 5);
+  }
+});

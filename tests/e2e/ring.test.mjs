@@ -1,0 +1,168 @@
+// Five servers that find each other by themselves: replication, kill -9 of any of them, restart as the same node, and who is let in.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { eventually, folder, peal, Person, Ring, Server, ringKeyFile } from './lib.mjs';
+
+let ring;
+before(async () => { ring = await Ring.start(5); });
+after(async () => { await ring.stop(); });
+
+async function status(server) {
+  return (await peal(folder('status'), '--server', server.address, '--json', 'ring', 'status')).json[0];
+}
+
+test('the ring of five: one order, one epoch, told alike by all', async () => {
+  const seen = await Promise.all(ring.servers.map(status));
+  const ids = ring.servers.map((s) => s.id).sort();
+  for (const r of seen) {
+    assert.equal(r.size, 5);
+    assert.equal(r.whole, true);
+    assert.equal(r.epoch, seen[0].epoch);
+    assert.equal(r.coordinator, seen[0].coordinator);
+    assert.deepEqual(r.nodes.map((n) => n.id).sort(), ids);
+    for (const n of r.nodes) {
+      assert.equal(n.state, 'up');
+      const i = ids.indexOf(n.id);
+      assert.equal(n.successor, ids[(i + 1) % 5]);
+      assert.equal(n.predecessor, ids[(i + 4) % 5]);
+      assert.ok(n.address && n.incarnation > 0);
+    }
+  }
+});
+
+test('one name at five servers at the same instant: one owner, four clear refusals', async () => {
+  for (let round = 0; round < 3; round++) {
+    const rivals = ring.servers.map((s) => {
+      const p = new Person(`rival${round}`, [s]);
+      p.password = `password of the rival at ${s.index}`;
+      return p;
+    });
+    const results = await Promise.all(rivals.map((p) => p.register()));
+    const owners = results.filter((r) => r.code === 0);
+    assert.equal(owners.length, 1, JSON.stringify(results.map((r) => [r.code, r.out])));
+    for (const r of results.filter((x) => x.code !== 0)) {
+      assert.equal(r.code, 1);
+      assert.equal(r.json[0].error.code, 'exists');
+    }
+    const winner = results.findIndex((r) => r.code === 0);
+    const check = new Person(`rival${round}`, ring.servers.slice(4));
+    assert.equal((await check.login(rivals[winner].password)).code, 0, 'the owner gets in');
+    assert.equal((await check.login(rivals[(winner + 1) % 5].password)).code, 1, 'nobody else does');
+  }
+});
+
+test('kill -9 of each server in turn: nothing is lost, writing goes on, and it comes back as the same node', async () => {
+  const alice = new Person('alice', ring.servers);
+  const bob = new Person('bob', ring.servers.slice().reverse());
+  assert.equal((await alice.register()).code, 0);
+  assert.equal((await bob.register()).code, 0);
+  const inbox = bob.spawn('recv', '--follow');
+  const outbox = alice.spawn('recv', '--follow');
+  let sent = 0;
+  const say = async () => {
+    const r = await alice.run('send', 'bob', `message ${sent}`);
+    assert.ok(r.code === 0 || r.code === 3, r.out + r.err);
+    sent++;
+  };
+  await say();
+  for (const s of ring.servers) {
+    const { id } = s;
+    await s.kill();
+    await say();
+    await say();
+    await ring.whole();
+    s.listen = s.address;
+    await s.start();
+    assert.equal(s.id, id, 'the same node');
+    await ring.whole();
+    await say();
+  }
+  const want = [...Array(sent)].map((_, i) => `message ${i}`);
+  await inbox.until(() => inbox.lines().length >= sent, 'all messages');
+  assert.deepEqual(inbox.lines().map((l) => JSON.parse(l).text), want, 'each once, in order');
+  const read = await eventually(async () => {
+    const h = (await alice.run('history', 'bob')).json;
+    return h.length === sent && h.every((m) => m.state === 'read') && h;
+  }, 'alice sees all of them as read');
+  assert.equal(read.length, sent);
+  assert.equal(await inbox.signal('SIGTERM'), 0);
+  assert.equal(await outbox.signal('SIGTERM'), 0);
+});
+
+test('two of five killed at once with K = 2 and started again: what was stored is there, once and in order', async () => {
+  const carol = new Person('carol', ring.servers);
+  const dora = new Person('dora', ring.servers);
+  assert.equal((await carol.register()).code, 0);
+  assert.equal((await dora.register()).code, 0);
+  for (let i = 0; i < 5; i++) assert.equal((await carol.run('send', 'dora', `kept ${i}`)).code, 0);
+  const two = [ring.servers[1], ring.servers[3]];
+  await Promise.all(two.map((s) => s.kill()));
+  await ring.whole();
+  for (const s of two) await s.start();
+  await ring.whole();
+  const got = [];
+  await eventually(async () => {
+    got.push(...(await dora.run('recv', '--wait', '5')).json.map((m) => m.text));
+    return got.length >= 5;
+  }, 'five messages');
+  assert.deepEqual(got, [0, 1, 2, 3, 4].map((i) => `kept ${i}`));
+});
+
+test('a server that freezes: the others close over it, writing goes on, and it is taken back when it thaws', async () => {
+  const erin = new Person('erin', ring.servers);
+  const frank = new Person('frank', ring.servers);
+  assert.equal((await erin.register()).code, 0);
+  assert.equal((await frank.register()).code, 0);
+  const inbox = frank.spawn('recv', '--follow');
+  const want = [];
+  for (const s of ring.servers.slice(0, 3)) {
+    s.proc.child.kill('SIGSTOP');
+    want.push(`while ${s.index} is frozen`);
+    const r = await erin.run('send', 'frank', want.at(-1));
+    assert.equal(r.code, 0, r.out + r.err);
+    await inbox.until(() => inbox.lines().length === want.length, want.at(-1));
+    s.proc.child.kill('SIGCONT');
+    await ring.whole();
+  }
+  assert.deepEqual(inbox.lines().map((l) => JSON.parse(l).text), want);
+  assert.equal(await inbox.signal('SIGTERM'), 0);
+});
+
+test('a server without the ring key can neither read a beacon nor join, and says why', async () => {
+  const byBeacon = new Server({ index: 11, key: ringKeyFile(), group: ring.group }).spawn();
+  await byBeacon.proc.match(/beacon from 127\.0\.0\.\d+:\d+ is sealed under another ring's key.*--ring-key-file/, { from: 'err' });
+  await byBeacon.stop();
+  const byJoin = new Server({ index: 12, key: ringKeyFile(), join: [ring.servers[0].address] }).spawn();
+  await byJoin.proc.match(/another ring/, { from: 'err' });
+  await byJoin.stop();
+  assert.equal((await status(ring.servers[0])).size, 5, 'nobody was let in');
+});
+
+test('a sixth server joins by --join, gets its share of the data, and leaves in good order', async () => {
+  const sixth = await new Server({ index: 6, key: ring.key, join: [ring.servers[2].address, ring.servers[0].address] }).start();
+  ring.servers.push(sixth);
+  await ring.whole();
+  assert.equal((await status(sixth)).size, 6);
+  const dora = new Person('dora', [sixth]);
+  assert.equal((await dora.login()).code, 0, 'accounts are reached through it');
+  assert.equal(await sixth.stop(), 0);
+  assert.match(sixth.proc.err, /left in good order/);
+  await ring.whole();
+});
+
+test('a second process on the same data folder is refused, and so is a taken port', async () => {
+  const s = ring.servers[0];
+  const again = new Server({ index: 1, key: ring.key, group: ring.group });
+  again.data = s.data;
+  again.spawn();
+  assert.equal(await again.proc.ended, 1);
+  assert.match(again.proc.err, /another peald uses/);
+  const port = new Server({ index: 1, key: ring.key, group: ring.group });
+  port.listen = s.address;
+  port.spawn();
+  assert.equal(await port.proc.ended, 1);
+  assert.match(port.proc.err, /in use/);
+  assert.equal(statSync(join(s.data, 'node.key')).mode & 0o777, 0o600);
+});

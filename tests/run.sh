@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Peal's test command. On a fresh Debian 12 machine it installs what it needs, builds, and runs every test through ctest:
+# the release build with all unit, page and end-to-end tests; the sanitisers; the other compiler; the fuzzers' seeds.
+#
+#   tests/run.sh          everything
+#   tests/run.sh quick    the release build only
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+./startup.sh --packages-only --with-tests
+
+step() { printf '\n=== %s\n' "$*"; }
+jobs=$(nproc)
+
+run() { # run PRESET [ctest options]
+  local preset=$1
+  shift
+  step "$preset: configure and build"
+  cmake --preset "$preset" -Wno-dev >/dev/null
+  cmake --build --preset "$preset" -j "$jobs" -- --quiet
+  step "$preset: test"
+  ctest --preset "$preset" -j "$jobs" "$@"
+}
+
+run release
+if [ "${1:-}" = quick ]; then exit 0; fi
+run asan -L 'unit|fuzz'
+run tsan -L unit
+step "clang: build (warnings are errors)"
+cmake --preset clang -Wno-dev >/dev/null
+cmake --build --preset clang -j "$jobs" -- --quiet
+run fuzz -L fuzz
+step "shell scripts"
+shellcheck startup.sh tests/run.sh tests/purity.sh cmake/criterion.sh
+echo "all tests passed"

@@ -1,0 +1,169 @@
+// The page of the visualizer against a stand-in for it.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { FakeProgram, bundle, launch, open, overflow, picture, unnamed } from './lib.mjs';
+
+let browser;
+let files;
+before(async () => {
+  files = await bundle('visualizer/web');
+  browser = await launch();
+});
+after(() => browser.close());
+
+const ids = ['0a', '2f', '31', '9c', 'd4'].map((start) => start.padEnd(40, '7'));
+
+// A ring whose successors skip those that are down.
+function ring({ down = [], epoch = 5, coordinator = 4, whole = true, all = ids } = {}) {
+  const up = all.filter((_, i) => !down.includes(i));
+  const after = (id, step) => up[(up.indexOf(id) + step + up.length) % up.length];
+  return {
+    whole, size: up.length, epoch, coordinator: coordinator === null ? null : all[coordinator], seen_by: up[0], at: Date.now(),
+    nodes: all.map((id, i) => ({
+      id, address: `127.0.0.${i + 1}:7401`, incarnation: 1, state: down.includes(i) ? 'down' : 'up',
+      successor: after(id, 1) ?? id, predecessor: after(id, -1) ?? id, clients: i, rows: 100 + i,
+    })),
+  };
+}
+
+async function with_ring(options, story) {
+  const program = new FakeProgram({
+    files,
+    needsToken: false,
+    onSubscribe: (send) => {
+      send('connection', { connected: true, servers: ['127.0.0.1:7401', '127.0.0.2:7401'] });
+      send('ring', program.now);
+    },
+  });
+  program.now = options.ring ?? ring();
+  program.show = (next) => {
+    program.now = next;
+    program.push('ring', next);
+  };
+  await program.start();
+  const page = await open(browser, program.url, options.context);
+  try {
+    await story(page, program);
+    assert.deepEqual(page.problems, [], 'the page threw nothing and broke no policy');
+  } finally {
+    await page.context().close();
+    await program.stop();
+  }
+}
+
+const id = (page, name) => page.getByTestId(name);
+const has = (page, locator, text) => locator.filter({ hasText: text }).first().waitFor();
+const node = (page, i, state) => page.locator(`[data-testid=node][data-id="${ids[i]}"][data-state=${state}]`);
+
+test('the ring, its servers, and where they lie', () =>
+  with_ring({}, async (page) => {
+    await has(page, id(page, 'ring-status'), 'The ring is whole');
+    assert.equal(await id(page, 'node').count(), 5);
+    assert.equal(await id(page, 'row').count(), 5);
+    assert.equal(await id(page, 'size').textContent(), '5');
+    assert.equal(await id(page, 'epoch').textContent(), '5');
+    assert.equal(await id(page, 'coordinator').textContent(), ids[4].slice(0, 6));
+    assert.equal(await page.locator('[data-testid=node][data-coordinator=true]').getAttribute('data-id'), ids[4]);
+    await has(page, id(page, 'connection'), 'Watching through 127.0.0.1:7401, 127.0.0.2:7401');
+    assert.equal(await page.locator('.arrow').count(), 5);
+    assert.equal(await page.locator('.astray').count(), 1, 'none is astray but the unused arrow head');
+    const centre = async (i) => {
+      const b = await node(page, i, 'up').locator('.disc').boundingBox();
+      return [b.x + b.width / 2, b.y + b.height / 2];
+    };
+    const track = await page.locator('.track').boundingBox();
+    const middle = [track.x + track.width / 2, track.y + track.height / 2];
+    for (let i = 0; i < ids.length; i++) {
+      const [x, y] = await centre(i);
+      const turn = (Math.atan2(x - middle[0], middle[1] - y) / (2 * Math.PI) + 1) % 1;
+      assert.ok(Math.abs(turn - parseInt(ids[i].slice(0, 8), 16) / 2 ** 32) < 0.005, `server ${i} lies at its identifier's place`);
+    }
+  }));
+
+test('a server dies and comes back', () =>
+  with_ring({}, async (page, program) => {
+    await node(page, 2, 'up').waitFor();
+    program.show(ring({ down: [2], whole: false }));
+    await node(page, 2, 'down').waitFor();
+    await has(page, id(page, 'ring-status'), 'The ring has a gap');
+    await has(page, id(page, 'event'), '127.0.0.3:7401 does not answer');
+    await picture(page, 'visualizer-down');
+    program.show(ring({ down: [2] }));
+    await has(page, id(page, 'ring-status'), 'The ring is whole');
+    assert.equal(await page.locator('.arrow').count(), 4, 'its neighbours point past it');
+    assert.equal(await page.locator('.arrow.astray').count(), 0);
+    program.show(ring({ epoch: 6, coordinator: 0 }));
+    await node(page, 2, 'up').waitFor();
+    await has(page, id(page, 'event'), '127.0.0.3:7401 is up');
+    await has(page, id(page, 'event'), 'epoch 6');
+    await has(page, id(page, 'event'), 'is the coordinator');
+    program.push('trace', { at: Date.now(), node: ids[1], kind: 'lookup', text: 'alice → 9c7777 <b>in one hop</b>' });
+    await has(page, id(page, 'event').first(), '<b>in one hop</b>');
+    assert.equal(await id(page, 'event').first().getAttribute('data-kind'), 'lookup');
+    assert.equal(await page.locator('b').count(), 0, 'text is shown as text');
+  }));
+
+test('a pointer that passes over a live server is seen', () =>
+  with_ring({}, async (page, program) => {
+    const wrong = ring();
+    wrong.nodes[0].successor = ids[3];
+    program.show(wrong);
+    await page.locator('.arrow.astray').waitFor({ state: 'attached' });
+    assert.equal(await page.locator('.arrow').count(), 5);
+  }));
+
+test('a lost connection is said, and the picture marked as old', () =>
+  with_ring({}, async (page, program) => {
+    await node(page, 0, 'up').waitFor();
+    program.push('connection', { connected: false, servers: [] });
+    await has(page, id(page, 'connection'), 'No server can be reached');
+    await page.locator('svg.stale').waitFor();
+    const { port } = program;
+    await program.stop();
+    await has(page, id(page, 'connection'), 'The visualizer is not running');
+    program.now = ring({ down: [1] });
+    await program.start(port);
+    await node(page, 1, 'down').waitFor();
+    await page.locator('svg:not(.stale)').waitFor();
+  }));
+
+test('choosing a server shows the rest of it', () =>
+  with_ring({}, async (page) => {
+    await node(page, 3, 'up').locator('.hit').click();
+    await has(page, page.locator('.details'), ids[3]);
+    await page.locator(`[data-testid=row][data-id="${ids[3]}"] button`).press('Enter');
+    await page.locator('.details').waitFor({ state: 'detached' });
+  }));
+
+test('one server alone, and many', () =>
+  with_ring({ ring: ring({ all: ids.slice(0, 1), coordinator: 0 }) }, async (page, program) => {
+    await node(page, 0, 'up').waitFor();
+    assert.equal(await page.locator('.arrow').count(), 1, 'it is its own successor');
+    const many = Array.from({ length: 100 }, (_, i) => Math.floor((i * 2 ** 32) / 100).toString(16).padStart(8, '0').padEnd(40, '0'));
+    program.show(ring({ all: many, coordinator: 0 }));
+    await page.locator(`[data-testid=node][data-id="${many[99]}"]`).waitFor();
+    assert.equal(await id(page, 'node').count(), 100);
+    assert.equal(await overflow(page), 0);
+    await picture(page, 'visualizer-many');
+  }));
+
+for (const [name, context] of Object.entries({
+  light: {},
+  dark: { colorScheme: 'dark' },
+  still: { reducedMotion: 'reduce' },
+  phone: { viewport: { width: 360, height: 640 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true },
+})) {
+  test(`everything fits: ${name}`, () =>
+    with_ring({ context, ring: ring({ down: [1] }) }, async (page, program) => {
+      await node(page, 1, 'down').waitFor();
+      for (let i = 0; i < 6; i++) program.push('trace', { at: Date.now(), node: ids[i % 5], kind: i % 2 ? 'lookup' : 'store', text: `the record of alice${i}, at 3 of 3 servers` });
+      await id(page, 'event').nth(5).waitFor();
+      assert.equal(await overflow(page), 0, 'not wider than the screen');
+      assert.deepEqual(await unnamed(page), [], 'every control has a name');
+      const moving = await page.evaluate(() => document.getAnimations().length);
+      if (name === 'still') assert.equal(moving, 0, 'nothing moves for who wants it still');
+      await picture(page, `visualizer-${name}`);
+      if (process.env.SCREENSHOTS && name === 'phone') await page.screenshot({ path: `${process.env.SCREENSHOTS}/visualizer-phone-full.png`, fullPage: true });
+    }));
+}
