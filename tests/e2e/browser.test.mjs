@@ -104,11 +104,12 @@ test('each server in turn is killed: both go on writing, the visualizer shows it
   for (const s of ring.servers) {
     const { id: node } = s;
     const have = await texts(pages.bob);
+    const [question, answer] = [`Server ${s.index} was just killed. Are you still there?`, `Still here, without server ${s.index}.`];
     await s.kill();
-    await write(pages.alice, `alice while server ${s.index} is dead`);
-    await shows(pages.bob, [...have, `alice while server ${s.index} is dead`]);
-    await write(pages.bob, `bob while server ${s.index} is dead`);
-    await shows(pages.alice, [...have, `alice while server ${s.index} is dead`, `bob while server ${s.index} is dead`]);
+    await write(pages.alice, question);
+    await shows(pages.bob, [...have, question]);
+    await write(pages.bob, answer);
+    await shows(pages.alice, [...have, question, answer]);
     await pages.ring.waitForSelector(`${id('node')}[data-id="${node}"][data-state="down"]`, { state: 'attached', timeout: PATIENCE });
     await ringShows(4);
     if (s.index === 3) await pages.ring.screenshot({ path: join(shots, 'ring-healing.png') });
@@ -126,10 +127,10 @@ test('each server in turn is killed: both go on writing, the visualizer shows it
 
 /** The README's picture: the conversation, and the ring in the moment in which a server is gone. */
 async function compose() {
-  const page = await browser.newPage({ viewport: { width: 1600, height: 560 } });
+  const page = await browser.newPage({ viewport: { width: 1600, height: 532 } });
   const image = (name) => `data:image/png;base64,${readFileSync(join(shots, name)).toString('base64')}`;
   await page.setContent(`<style>body{margin:0;background:#dfe3ea;display:flex;gap:16px;padding:16px}
-    img{height:528px;width:776px;object-fit:cover;object-position:top left;border-radius:12px}</style>
+    img{width:776px;border-radius:12px}</style>
     <img src="${image('alice.png')}"><img src="${image('ring-healing.png')}">`);
   await page.screenshot({ path: join(shots, 'picture.png') });
   await page.close();

@@ -12,10 +12,10 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as pace } from 'node:timers/promises';
 import tls from 'node:tls';
-import { eventually, folder, killAll, PATIENCE, Person, Proc, Ring, Server, ringKeyFile } from './lib.mjs';
+import { eventually, folder, killAll, PATIENCE, Person, Ring, Server, ringKeyFile } from './lib.mjs';
 
 const FRAME_MAX = 256 * 1024;
-const CODE = { VERSION: 6, BUSY: 18, AUTH: 10, NO_SPACE: 13 };
+const CODE = { VERSION: 6, AUTH: 10, BUSY: 18 };
 
 // ---- strangers ----
 
@@ -175,7 +175,7 @@ class Talk {
   }
 }
 
-let before_;
+let sizeAtFirst;
 before(async () => {
   ring = await Ring.start(3);
   alice = new Person('alice', ring.servers);
@@ -184,7 +184,7 @@ before(async () => {
   assert.equal((await bob.register()).code, 0);
   talk = new Talk();
   await talk.goesOn();
-  before_ = ring.servers.map((s) => rss(s.proc));
+  sizeAtFirst = ring.servers.map((s) => rss(s.proc));
 });
 
 after(async () => {
@@ -196,7 +196,7 @@ after(async () => {
 /** Memory may grow with what is being held, within the bounds of peal/net.h, and by nothing like what was thrown at it. */
 function memoryIsBounded() {
   ring.servers.forEach((s, i) => {
-    const grown = rss(s.proc) - before_[i];
+    const grown = rss(s.proc) - sizeAtFirst[i];
     assert.ok(grown < 64 << 20, `server ${s.index} has grown by ${grown >> 20} MiB`);
   });
 }
@@ -342,13 +342,6 @@ test('what is out of form but readable gets an answer, and the link stays', asyn
     assert.equal(u.t, 'c_unsent', JSON.stringify(bad));
     assert.equal(u.id, id);
     assert.ok(u.message && u.hint);
-  }
-  // Envelopes and receipts that are none reach bob's client, which keeps quiet about it and goes on.
-  for (const kind of [1, 2]) {
-    for (const body of [randomBytes(1), randomBytes(2000), Buffer.concat([Buffer.from([1]), randomBytes(1200)])]) {
-      const u = await them.link.say({ t: 'c_send', id: randomBytes(16).toString('hex'), name: 'carl-is-not-here', kind, body: body.toString('base64url') }, 'c_stored', 'c_unsent');
-      assert.ok(u.t, 'an answer');
-    }
   }
   assert.equal((await them.link.say({ t: 'c_ping', nonce: '3' }, 'c_pong')).nonce, '3', 'the link stays');
   it.socket.destroy();
@@ -499,14 +492,13 @@ test('the page of a client: who may call, and what is refused how', async () => 
 test('envelopes and receipts that are none: the client goes on and says nothing false', async () => {
   const [s] = ring.servers;
   const them = await account(s, 'forger');
-  const read = (await alice.run('history', 'bob')).json.length;
+  const dora = new Person('dora', ring.servers);
+  assert.equal((await dora.register()).code, 0);
   for (let i = 0; i < 6; i++) {
     const body = [randomBytes(1), randomBytes(3000), Buffer.concat([Buffer.from([1]), randomBytes(1200)])][i % 3];
     const u = await them.link.say({ t: 'c_send', id: randomBytes(16).toString('hex'), name: 'dora', kind: 1 + (i % 2), body: body.toString('base64url') }, 'c_stored', 'c_unsent');
     assert.equal(u.t, 'c_stored', 'a server does not look into it');
   }
-  const dora = new Person('dora', ring.servers);
-  assert.equal((await dora.register()).code, 0);
   assert.equal((await bob.run('send', 'dora', 'a real one')).code, 0);
   const got = [];
   await eventually(async () => {
@@ -514,7 +506,6 @@ test('envelopes and receipts that are none: the client goes on and says nothing 
     return got.some((m) => m.text === 'a real one');
   }, 'the real one');
   for (const m of got) assert.ok(m.text === 'a real one' || m.state === 'unreadable', JSON.stringify(m));
-  assert.ok((await alice.run('history', 'bob')).json.length >= read);
   them.link.socket.destroy();
   await talk.goesOn();
 });
