@@ -213,6 +213,7 @@ static int apply(struct cli *cli, enum option_id id, const char *value,
         break;
     }
     CHECK(false);
+    return PEAL_E_USAGE;
 }
 
 /* "--name", "--name value" or "--name=value" at *at; moves *at past what it took. */

@@ -50,7 +50,8 @@ static struct peal_bytes column(sqlite3_stmt *st, int i)
 /* Opens the box of cry_keys_wrap: version 1 (u8), then a box bound to "peal.keys.1" and the name,
  * with the RSA key's DER (u32 length
  * and bytes) and the Ed25519 seed in it. */
-static void print_keys(const struct peal_secret *device, struct peal_bytes name, struct peal_bytes wrapped)
+static void print_keys(const struct peal_secret *device, struct peal_bytes name,
+                       struct peal_bytes wrapped)
 {
     static const char domain[] = "peal.keys.1";
     uint8_t aad[sizeof domain + CRY_NAME_MAX], plain[CRY_WRAPPED_MAX];
@@ -61,7 +62,8 @@ static void print_keys(const struct peal_secret *device, struct peal_bytes name,
     wr_bytes(&w, domain, sizeof domain - 1);
     wr_bytes(&w, name.p, name.n);
     if (wr_end(&w) != 0 || wrapped.n < 1 || wrapped.p[0] != 1 ||
-        cry_box_open(device, peal_bytes_of(aad, w.n), peal_bytes_of(wrapped.p + 1, wrapped.n - 1), sizeof plain, plain, &n) != 0)
+        cry_box_open(device, peal_bytes_of(aad, w.n), peal_bytes_of(wrapped.p + 1, wrapped.n - 1),
+                     sizeof plain, plain, &n) != 0)
         die("the account's keys", "do not open");
     rd_init(&r, plain, n);
     struct peal_bytes rsa = rd_var(&r, sizeof plain);

@@ -24,7 +24,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PEERS_MAX = 16, TEXT_MAX = 256, PATH_SIZE = 4096, RECORD_HEAD = 6, KEY_DIGITS = 2 * SECRET_BYTES };
+enum {
+    PEERS_MAX = 16,
+    TEXT_MAX = 256,
+    PATH_SIZE = 4096,
+    RECORD_HEAD = 6,
+    KEY_DIGITS = 2 * SECRET_BYTES
+};
 
 struct node {
     struct cry_identity identity;
@@ -76,11 +82,13 @@ static bool first_line(const char *path, char out[static TEXT_MAX])
 static void read_key(const char *path, struct peal_secret *out)
 {
     char line[TEXT_MAX];
-    if (!first_line(path, line) || strlen(line) != KEY_DIGITS || peal_unhex(line, SECRET_BYTES, out->b) != 0)
+    if (!first_line(path, line) || strlen(line) != KEY_DIGITS ||
+        peal_unhex(line, SECRET_BYTES, out->b) != 0)
         die(path, "not a key of 64 hexadecimal digits");
 }
 
-static void read_identity(const struct peal_secret *ring, const char *folder, struct cry_identity *out)
+static void read_identity(const struct peal_secret *ring, const char *folder,
+                          struct cry_identity *out)
 {
     char path[PATH_SIZE];
     struct peal_secret seed;
@@ -146,7 +154,8 @@ static int dial_server(struct pair *p)
 {
     const struct net_link_info *info = net_link_info(p->caller);
     char text[TEXT_MAX], why[NET_REASON_MAX];
-    struct net_dial_opts opts = {.tls = tls_as(info), .alpn = info->alpn, .events = &server_events, .user = p};
+    struct net_dial_opts opts = {
+        .tls = tls_as(info), .alpn = info->alpn, .events = &server_events, .user = p};
     if (opts.tls == NULL || !first_line(tap.target_file, text))
         return PEAL_E_NOT_FOUND;
     int err = net_place_parse(text, 0, &opts.place, why);
@@ -186,8 +195,11 @@ static void read_arguments(int argc, char *const argv[], struct arguments *a)
     const struct {
         const char *flag;
         const char **to;
-    } flags[] = {{"--ring-key-file", &a->ring}, {"--node", &a->node}, {"--listen", &a->listen},
-                 {"--target-file", &a->target}, {"--out", &a->out}};
+    } flags[] = {{"--ring-key-file", &a->ring},
+                 {"--node", &a->node},
+                 {"--listen", &a->listen},
+                 {"--target-file", &a->target},
+                 {"--out", &a->out}};
     for (int i = 1; i < argc; i += 2) {
         bool known = false;
         if (i + 1 == argc)
