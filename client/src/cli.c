@@ -352,6 +352,7 @@ static int run(const struct cli *cli, struct cli_port **port, const char *passwo
         break;
     }
     CHECK(false);
+    return 2;
 }
 
 int cli_main(int argc, char **argv)
