@@ -51,7 +51,10 @@ static void after_steps(struct host *h)
     }
     if (!h->ready && chord_state(svc_chord(h->svc)) == CHORD_MEMBER) {
         h->ready = true;
-        h->cfg.ready(h->cfg.user, &h->cfg.identity.id, h->announced_text);
+        char listen[NET_ADDR_TEXT];
+        bool any = net_addr_is_any(net_listener_addr(h->listener));
+        net_addr_text(any ? &h->announced : net_listener_addr(h->listener), listen);
+        h->cfg.ready(h->cfg.user, &h->cfg.identity.id, listen);
     }
 }
 

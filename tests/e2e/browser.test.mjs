@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
-import { bin, endAll, folder, Person, Proc, Ring, PATIENCE } from './lib.mjs';
+import { bin, killAll, folder, Person, Proc, Ring, PATIENCE } from './lib.mjs';
 
 const shots = process.env.PEAL_SHOTS ?? folder('shots');
 mkdirSync(shots, { recursive: true });
@@ -41,7 +41,7 @@ before(async () => {
 after(async () => {
   await browser?.close();
   await ring?.stop();
-  await endAll();
+  await killAll();
 });
 
 async function register(page, name, password) {

@@ -1,7 +1,7 @@
 // The command line, as scripts may rely on it: every command, its JSON, its exit codes, and what it says when something is wrong.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { eventually, folder, peal, Person, Ring, Server, ringKeyFile } from './lib.mjs';
+import { eventually, folder, killAll, peal, Person, Ring, Server, ringKeyFile } from './lib.mjs';
 
 let ring, alice, bob;
 
@@ -11,7 +11,11 @@ before(async () => {
   bob = new Person('bob', ring.servers.slice(1));
 });
 after(async () => {
-  assert.deepEqual(await ring.stop(), [0, 0, 0], 'SIGTERM ends each server in good order');
+  try {
+    assert.deepEqual(await ring.stop(), [0, 0, 0], 'SIGTERM ends each server in good order');
+  } finally {
+    await killAll();
+  }
 });
 
 test('register, whoami, and a name has one owner', async () => {

@@ -16,11 +16,6 @@ export const PATIENCE = 60_000;
 const folders = [];
 const running = new Set();
 
-/** Ends whatever this test process has started and not ended: a test's after() calls it. */
-export async function endAll() {
-  await Promise.all([...running].map((p) => p.signal('SIGKILL')));
-}
-
 /** A fresh private folder, removed when the test process ends. */
 export function folder(name) {
   const path = mkdtempSync(join(tmpdir(), `peal-${name}-`));

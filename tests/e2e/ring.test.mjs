@@ -3,11 +3,14 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { eventually, folder, peal, Person, Ring, Server, ringKeyFile } from './lib.mjs';
+import { eventually, folder, killAll, peal, Person, Ring, Server, ringKeyFile } from './lib.mjs';
 
 let ring;
 before(async () => { ring = await Ring.start(5); });
-after(async () => { await ring.stop(); });
+after(async () => {
+  await ring.stop();
+  await killAll();
+});
 
 async function status(server) {
   return (await peal(folder('status'), '--server', server.address, '--json', 'ring', 'status')).json[0];
