@@ -10,26 +10,42 @@ _Static_assert(offsetof(struct wire_n_hello, to) == offsetof(struct header, to) 
                    offsetof(struct wire_n_notice, stamp) == offsetof(struct header, stamp),
                "messages between nodes begin with the header");
 
-enum { ALIGN = 16, POOL_PER_OP = 2, POOL_SPARE = 256 };
+_Static_assert((int)WINDOW_IDS <= (int)WIRE_PAGE_IDS, "a window's ids fit into a page");
+
+enum { ALIGN = 16 };
 
 static size_t round_up(size_t n)
 {
     return (n + ALIGN - 1) / ALIGN * ALIGN;
 }
 
-static uint32_t pool_blocks(const struct chord_config *cfg)
+struct bounds {
+    uint32_t puts, regs, reads, blocks;
+};
+
+static uint32_t bound_or(uint32_t bound, uint32_t normal)
 {
-    return POOL_PER_OP * cfg->ops_max + POOL_SPARE;
+    return bound != 0 ? bound : normal;
+}
+
+static struct bounds bounds_of(const struct chord_config *cfg)
+{
+    struct bounds b = {.puts = bound_or(cfg->puts_max, CHORD_PUTS_DEFAULT),
+                       .regs = bound_or(cfg->regs_max, CHORD_REGS_DEFAULT),
+                       .reads = bound_or(cfg->reads_max, CHORD_READS_DEFAULT),
+                       .blocks = bound_or(cfg->bodies_max, CHORD_BODIES_DEFAULT) / POOL_BLOCK};
+    CHECK(b.puts <= SLAB_MAX && b.regs <= SLAB_MAX && b.reads <= SLAB_MAX);
+    CHECK(b.blocks >= WIRE_BODY_MAX / POOL_BLOCK);
+    return b;
 }
 
 size_t chord_size(const struct chord_config *cfg)
 {
-    CHECK(cfg->ops_max > 0 && cfg->ops_max <= SLAB_MAX);
+    struct bounds b = bounds_of(cfg);
     return round_up(sizeof(struct chord)) + SCRATCH_BYTES +
-           round_up(slab_size(cfg->ops_max, sizeof(struct reg_op))) +
-           round_up(slab_size(cfg->ops_max, sizeof(struct put_op))) +
-           round_up(slab_size(cfg->ops_max, sizeof(struct read_op))) +
-           round_up(pool_size(pool_blocks(cfg)));
+           round_up(slab_size(b.regs, sizeof(struct reg_op))) +
+           round_up(slab_size(b.puts, sizeof(struct put_op))) +
+           round_up(slab_size(b.reads, sizeof(struct read_op))) + round_up(pool_size(b.blocks));
 }
 
 static int take_config(struct chord *c, const struct chord_config *cfg)
@@ -60,6 +76,7 @@ int chord_init(void *mem, const struct chord_config *cfg, struct chord **out)
 {
     CHECK(mem != NULL && (uintptr_t)mem % ALIGN == 0);
     struct chord *c = mem;
+    struct bounds b = bounds_of(cfg);
     uint8_t *at = (uint8_t *)mem + round_up(sizeof *c);
     memset(c, 0, sizeof *c);
     int err = take_config(c, cfg);
@@ -70,13 +87,13 @@ int chord_init(void *mem, const struct chord_config *cfg, struct chord **out)
     c->ops_us = UINT64_MAX;
     arena_init(&c->scratch, at, SCRATCH_BYTES);
     at += SCRATCH_BYTES;
-    slab_init(&c->regs, at, cfg->ops_max, sizeof(struct reg_op));
-    at += round_up(slab_size(cfg->ops_max, sizeof(struct reg_op)));
-    slab_init(&c->puts, at, cfg->ops_max, sizeof(struct put_op));
-    at += round_up(slab_size(cfg->ops_max, sizeof(struct put_op)));
-    slab_init(&c->reads, at, cfg->ops_max, sizeof(struct read_op));
-    at += round_up(slab_size(cfg->ops_max, sizeof(struct read_op)));
-    pool_init(&c->pool, at, pool_blocks(cfg));
+    slab_init(&c->regs, at, b.regs, sizeof(struct reg_op));
+    at += round_up(slab_size(b.regs, sizeof(struct reg_op)));
+    slab_init(&c->puts, at, b.puts, sizeof(struct put_op));
+    at += round_up(slab_size(b.puts, sizeof(struct put_op)));
+    slab_init(&c->reads, at, b.reads, sizeof(struct read_op));
+    at += round_up(slab_size(b.reads, sizeof(struct read_op)));
+    pool_init(&c->pool, at, b.blocks);
     *out = c;
     return 0;
 }

@@ -72,8 +72,9 @@ enum {
 
     TARGETS_MAX = 16, /* nodes that one put has tried */
     POOL_BLOCK = 1024,
-    WINDOW_IDS = 256,
+    WINDOW_IDS = 256, /* ids that a read lists at a time; at most WIRE_PAGE_IDS */
     READ_PHASE_US = 1 * SECOND,
+    PUT_GRAIN_US = 10 * MS, /* puts wake together, since each wake-up looks at all of them */
 
     ARCS_MAX = CHORD_REPLICAS_MAX + 1, /* arcs that this node is home of */
     ITEM_MAX = WIRE_PAGE_ITEMS,

@@ -160,7 +160,7 @@ static void place(struct chord *c, struct put_op *o, const struct wire_row *row)
         if (other != NULL)
             send_row(c, o, row, other, &home[i], o->push && !o->pushed);
     }
-    o->wake_us = c->now + RETRY_US + RETRY_US / 2;
+    o->wake_us = (c->now + RETRY_US + RETRY_US / 2) / PUT_GRAIN_US * PUT_GRAIN_US + PUT_GRAIN_US;
     if (o->wake_us > o->deadline_us)
         o->wake_us = o->deadline_us;
     ops_wake(c, o->wake_us);

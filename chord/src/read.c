@@ -4,9 +4,9 @@
  *   GET:  the window's rows are fetched page by page from whoever has them (from this node's own
  * disk first), and given out
  *
- * Then the next window, until nobody has more. A home that fails on the way is left out; when too
- * few homes are left for the union to be complete, the rows are given all the same and the read
- * ends with PEAL_E_UNAVAILABLE. */
+ * Then the next window, until nobody has more or the app has had enough. A home that fails on the
+ * way is left out; when too few homes are left for the union to be complete, the rows are given all
+ * the same and the read ends with PEAL_E_UNAVAILABLE. */
 #include "inner.h"
 
 #include <string.h>
@@ -15,7 +15,7 @@ static void finish(struct chord *c, struct read_op *o, int err)
 {
     uint64_t token = o->token;
     slab_release(&c->reads, o->handle);
-    c->cfg.app.set_rows(c->cfg.app.ctx, c->u, token, err, NULL, 0, true);
+    (void)c->cfg.app.set_rows(c->cfg.app.ctx, c->u, token, err, NULL, 0, true);
 }
 
 static uint64_t op_number(const struct read_op *o)
@@ -259,9 +259,12 @@ static void got_rows(struct chord *c, struct read_op *o, size_t at, const struct
         }
     if (!m->more || n == 0)
         o->at = end;
-    if (n > 0)
-        c->cfg.app.set_rows(c->cfg.app.ctx, c->u, o->token, 0, m->rows.v, n, false);
+    bool on = n == 0 || c->cfg.app.set_rows(c->cfg.app.ctx, c->u, o->token, 0, m->rows.v, n, false);
     CHECK(slab_get(&c->reads, handle) == o);
+    if (!on) {
+        slab_release(&c->reads, handle);
+        return;
+    }
     if (!get_next(c, o))
         next_window(c, o);
 }

@@ -212,7 +212,7 @@ static void load_page(struct chord *c, const struct peal_id *box, const struct p
 
 void on_set_list(struct chord *c, const struct source *src, const struct wire_n_set_list *m)
 {
-    struct peal_msg_id ids[WIRE_PAGE_IDS];
+    struct peal_msg_id ids[WINDOW_IDS];
     struct wire_row rows[WIRE_PAGE_ROWS];
     struct wire_n_set_page a = {.epoch = c->roster.epoch, .op = m->op};
     size_t mark = c->scratch.used;
@@ -224,8 +224,7 @@ void on_set_list(struct chord *c, const struct source *src, const struct wire_n_
         bool all = msg_id_eq(&m->after, &zero);
         memcpy(to, m->box.b, ID_BYTES);
         memset(to + ID_BYTES, 0xff, sizeof to - ID_BYTES);
-        struct listing l = {
-            .c = c, .ids = ids, .max = m->ids_only ? WIRE_PAGE_IDS : WIRE_PAGE_ROWS};
+        struct listing l = {.c = c, .ids = ids, .max = m->ids_only ? WINDOW_IDS : WIRE_PAGE_ROWS};
         /* with the zero byte behind it, the first key after that of `after` */
         code = c->rd->scan(c->rd->ctx, STEP_ROWS, peal_bytes_of(from, all ? ID_BYTES : sizeof from),
                            peal_bytes_of(to, sizeof to), SIZE_MAX, list_one, &l);

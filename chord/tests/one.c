@@ -66,7 +66,7 @@ static void set_done(void *ctx, struct step_update *u, uint64_t token, int err)
     o->done_n++;
 }
 
-static void set_rows(void *ctx, struct step_update *u, uint64_t token, int err,
+static bool set_rows(void *ctx, struct step_update *u, uint64_t token, int err,
                      const struct wire_row *rows, size_t n, bool last)
 {
     struct one *o = ctx;
@@ -76,6 +76,7 @@ static void set_rows(void *ctx, struct step_update *u, uint64_t token, int err,
     (void)n;
     o->done_err = err;
     o->done_n += last;
+    return true;
 }
 
 static void row_stored(void *ctx, struct step_update *u, const struct wire_row *row, bool push)
@@ -186,7 +187,10 @@ struct one *one_new(uint8_t n, bool discovery, const char *join)
                                .contact = one_contact(&o->self),
                                .discovery = discovery,
                                .replicas = 2,
-                               .ops_max = 16,
+                               .puts_max = ONE_PUTS,
+                               .regs_max = ONE_REGS,
+                               .reads_max = ONE_READS,
+                               .bodies_max = ONE_BODIES,
                                .seed = n,
                                .app = {.ctx = o,
                                        .reg_change = reg_change,
@@ -309,4 +313,39 @@ int one_change(struct one *o, const struct peal_id *key, uint8_t append)
          i++) /* a ballot that was too low is raised after a pause */
         one_wait(o, 10000);
     return o->done_err;
+}
+
+static struct step_event begin(struct one *o)
+{
+    struct step_event ev = {.kind = STEP_TIMER};
+    fill(o, &ev);
+    step_update_reset(&o->u);
+    return ev;
+}
+
+int one_begin_change(struct one *o)
+{
+    struct step_event ev = begin(o);
+    int err = chord_reg_change(o->chord, &ev, &o->u, 0, &o->self.id, 400000);
+    obey(o);
+    return err;
+}
+
+int one_begin_put(struct one *o, size_t body_n)
+{
+    static const uint8_t body[WIRE_BODY_MAX] = {1};
+    struct wire_row row = {
+        .box = o->self.id, .kind = WIRE_ROW_MESSAGE, .body = peal_bytes_of(body, body_n)};
+    struct step_event ev = begin(o);
+    int err = chord_set_put(o->chord, &ev, &o->u, 0, &row, false, 400000);
+    obey(o);
+    return err;
+}
+
+int one_begin_read(struct one *o)
+{
+    struct step_event ev = begin(o);
+    int err = chord_set_read(o->chord, &ev, &o->u, 0, &o->self.id, NULL, 400000);
+    obey(o);
+    return err;
 }

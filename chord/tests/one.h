@@ -7,7 +7,14 @@
 #include "peal/crypto.h"
 #include "peal/store.h"
 
-enum { ONE_SAID_MAX = 512, ONE_FRAME_MAX = 96 * 1024 };
+enum {
+    ONE_SAID_MAX = 512,
+    ONE_FRAME_MAX = 96 * 1024,
+    ONE_PUTS = 16,
+    ONE_REGS = 12,
+    ONE_READS = 8,
+    ONE_BODIES = 2 * WIRE_BODY_MAX
+};
 
 struct one_peer {
     struct cry_sign_key key;
@@ -66,5 +73,10 @@ void one_forget(struct one *o);
 /* Changes (or reads: append 0) a register and waits 200 ms at most; 1 when it has not ended by
  * then. */
 int one_change(struct one *o, const struct peal_id *key, uint8_t append);
+
+/* Begin such an operation on the box or register of this node's own id; what chord said of it. */
+int one_begin_change(struct one *o);
+int one_begin_put(struct one *o, size_t body_n);
+int one_begin_read(struct one *o);
 
 #endif

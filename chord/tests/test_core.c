@@ -52,6 +52,40 @@ Test(core, founds_alone_at_once_when_nobody_can_be_heard)
     one_free(o);
 }
 
+static size_t count_until_busy(struct one *o, int (*begin)(struct one *o))
+{
+    size_t n = 0;
+    int err = 0;
+    while ((err = begin(o)) == 0)
+        n++;
+    cr_assert_eq(err, PEAL_E_BUSY, "refused with %s after %zu", err_name(err), n);
+    return n;
+}
+
+static int put_little(struct one *o)
+{
+    return one_begin_put(o, 1);
+}
+
+static int put_much(struct one *o)
+{
+    return one_begin_put(o, WIRE_BODY_MAX);
+}
+
+/* A node in no ring yet keeps what it is asked to do. */
+Test(core, each_kind_of_operation_has_its_own_bound)
+{
+    struct one *o = start(1, true, NULL);
+    cr_assert_eq(count_until_busy(o, one_begin_read), ONE_READS, "reads");
+    cr_assert_eq(count_until_busy(o, one_begin_change), ONE_REGS, "changes of registers");
+    cr_assert_eq(count_until_busy(o, put_much), ONE_BODIES / WIRE_BODY_MAX, "large bodies");
+    cr_assert_eq(count_until_busy(o, put_little), 0, "no room for a small one");
+    one_wait(o, 500000);
+    cr_assert_eq(o->done_n, ONE_READS + ONE_REGS + ONE_BODIES / WIRE_BODY_MAX, "all of them end");
+    cr_assert_eq(count_until_busy(o, put_little), ONE_PUTS, "small bodies");
+    one_free(o);
+}
+
 Test(core, listens_before_it_founds)
 {
     struct one *o = start(1, true, NULL);

@@ -23,7 +23,11 @@ enum {
     CHORD_REPLICAS_MAX = 7,
     CHORD_JOINS_MAX = 16,     /* addresses given with --join */
     CHORD_CONTACTS_MAX = 128, /* nodes known, admitted or not */
-    CHORD_OPS_DEFAULT = 1024, /* register and set operations under way that this node began */
+    /* operations under way that this node began */
+    CHORD_PUTS_DEFAULT = 16384, /* 1000 pairs of people, 8 messages and 8 receipts each */
+    CHORD_REGS_DEFAULT = 256,   /* each holds a value, WIRE_REGISTER_MAX bytes */
+    CHORD_READS_DEFAULT = 1024,
+    CHORD_BODIES_DEFAULT = 16 << 20, /* bytes of bodies that wait to be stored at other nodes */
     CHORD_TOMBSTONE_MS_DAYS = 30,
     CHORD_CONTACT_BODY_MAX = ID_BYTES + 8 + 4 + WIRE_ADDRESS_MAX,
 };
@@ -75,8 +79,9 @@ struct chord_app {
     void (*set_done)(void *ctx, struct step_update *u, uint64_t token, int err);
     /* A page of chord_set_read, oldest first; last: no more calls for this token. err < 0: the read
      * is over (and last is true); PEAL_E_UNAVAILABLE when fewer homes answered than make it
-     * complete (what they had was given before). */
-    void (*set_rows)(void *ctx, struct step_update *u, uint64_t token, int err,
+     * complete (what they had was given before). Returns whether to go on: false ends the read, and
+     * nothing more is told of it (no matter when last). */
+    bool (*set_rows)(void *ctx, struct step_update *u, uint64_t token, int err,
                      const struct wire_row *rows, size_t n, bool last);
     /* At a home of row->box: the row is being written in this update. push: this home is the one to
      * push it. */
@@ -97,7 +102,11 @@ struct chord_config {
     size_t joins_n;
     bool discovery;   /* beacons can be heard: wait for some before founding a ring */
     uint8_t replicas; /* K, used when this node founds the ring; else the ring's own counts */
-    uint32_t ops_max;
+    /* Bounds of the operations under way that this node began, each at most SLAB_MAX, and of the
+     * bytes of bodies kept for puts of which this node is not a home (at least WIRE_BODY_MAX; a
+     * body takes whole KiB). 0: CHORD_*_DEFAULT. Of these chord_init touches only the indices. */
+    uint32_t puts_max, regs_max, reads_max;
+    uint32_t bodies_max;
     uint64_t seed;
     struct chord_app app;
 };
@@ -115,13 +124,14 @@ uint64_t chord_deadline(const struct chord *c);
 /* ---- operations: ev is the event in whose step they are called ---- */
 
 /* Reads the register key at a quorum, applies app.reg_change, writes what it returns at a quorum;
- * ends with app.reg_done, within timeout_us. Linearizable. PEAL_E_BUSY when ops_max operations are
+ * ends with app.reg_done, within timeout_us. Linearizable. PEAL_E_BUSY when regs_max of these are
  * under way. Contention backs off at random. */
 PEAL_MUST int chord_reg_change(struct chord *c, const struct step_event *ev, struct step_update *u,
                                uint64_t token, const struct peal_id *key, uint64_t timeout_us);
 /* Writes row to home(row->box), stand-ins taking the place of homes that are down; ends with
  * app.set_done. Idempotent by (box, id). push: ask the first live home to push the row
- * (app.row_stored there). */
+ * (app.row_stored there). PEAL_E_BUSY when puts_max of these are under way, or the bodies kept for
+ * them leave no room for this one. */
 PEAL_MUST int chord_set_put(struct chord *c, const struct step_event *ev, struct step_update *u,
                             uint64_t token, const struct wire_row *row, bool push,
                             uint64_t timeout_us);
@@ -130,7 +140,9 @@ PEAL_MUST int chord_set_put(struct chord *c, const struct step_event *ev, struct
 void chord_set_del(struct chord *c, const struct step_event *ev, struct step_update *u,
                    const struct peal_id *box, const struct peal_msg_id *ids, size_t n);
 /* Reads the union of box's rows over its live homes, with id > after (NULL: all), in pages;
- * app.set_rows. */
+ * app.set_rows. PEAL_E_BUSY when reads_max of these are under way. Only what is about to be given
+ * out is read from the disks: a mailbox of any size that is read by many reads, each ended by
+ * app.set_rows and continued by the next one's `after`, costs each home a few row reads per row. */
 PEAL_MUST int chord_set_read(struct chord *c, const struct step_event *ev, struct step_update *u,
                              uint64_t token, const struct peal_id *box,
                              const struct peal_msg_id *after, uint64_t timeout_us);

@@ -1,11 +1,13 @@
 /* A mailbox on its way to its owner: rows are pushed as they come and read from the homes when a
  * session begins, and each stays in flight until the client has it on its disk.
  *
- *   reading      a read is under way; its rows are delivered while there is room in flight
- *   more         the last read stopped for want of room: it goes on after `cursor` when
- * acknowledgements have made some again        something may have been missed: the mailbox is read
- * from its beginning caught_up    all that waited when the session began has been delivered. Until
- * then nothing is pushed, so that what waited comes first and in order.
+ * - reading: a read is under way; its rows are delivered while there is room in flight.
+ * - more: the last read was ended for want of room; it goes on after `cursor` when acknowledgements
+ *   have made some.
+ * - again: something may have been missed; the mailbox is read from its beginning.
+ * - caught_up: all that waited when the session began has been delivered. Until then nothing is
+ *   pushed, so that what waited comes first and in order.
+ * - told_empty: the client was told so.
  *
  * A row is delivered at least once; in one session once, unless it was acknowledged so long ago
  * that `seen` has forgotten it, and all that is left of the deletion was lost. */
@@ -180,20 +182,33 @@ static void deliver_page(struct svc *s, struct client *c, const struct wire_row 
         chord_set_del(s->chord, s->ev, s->u, &c->box, gone, gone_n);
 }
 
-void deliver_rows(struct svc *s, struct client *c, int err, const struct wire_row *rows, size_t n,
+/* The mailbox was read to its end. The client is told so once, by an empty page, unless something
+ * has come in the meantime, for then the next read is to find it. */
+static void caught_up(struct svc *s, struct client *c)
+{
+    struct wire_c_deliver nothing = {0};
+    c->caught_up = true;
+    if (c->again || c->told_empty)
+        return;
+    c->told_empty = true;
+    client_say(s, c, WIRE_c_deliver, &nothing);
+}
+
+bool deliver_rows(struct svc *s, struct client *c, int err, const struct wire_row *rows, size_t n,
                   bool last)
 {
     CHECK(c->state == CLIENT_SESSION && c->reading);
     deliver_page(s, c, rows, n);
+    c->reading = !last && !c->more;
     if (!last)
-        return;
-    c->reading = false;
+        return c->reading;
     if (err != 0) {
         c->again = true;
         c->retry_us = s->ev->now_us + READ_RETRY_US;
-    } else if (!c->more) {
-        c->caught_up = true;
+    } else {
+        caught_up(s, c);
     }
+    return false;
 }
 
 void deliver_ack(struct svc *s, struct client *c, const struct wire_msgids *ids)

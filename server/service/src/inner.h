@@ -39,7 +39,7 @@ enum {
 
     FLIGHT_ROWS = 256,         /* rows of one session that are delivered and not acknowledged */
     FLIGHT_BYTES = 512 * 1024, /* bytes of these; one more row may start below it */
-    FLIGHTS_PER_SESSION = 16,  /* memory for them, on the average */
+    FLIGHTS_PER_SESSION = 8,   /* memory for them, on the average */
     SEEN_SLOTS = 16384,        /* ids acknowledged lately; a power of two */
     UNSEEN_MAX = 4,            /* announced rows that one session waits for by name */
     STORED_MAX = WIRE_ACK_MAX, /* ids collected in a step for c_stored */
@@ -100,7 +100,7 @@ struct client {
     uint32_t homes_ok;   /* that took the last announcement */
 
     /* delivery: deliver.c */
-    bool reading, more, again, caught_up, has_cursor;
+    bool reading, more, again, caught_up, has_cursor, told_empty;
     uint32_t read_serial;
     struct peal_msg_id cursor;
     uint64_t retry_us;
@@ -363,7 +363,8 @@ void home_flush_notices(struct svc *s);
 /* deliver.c */
 void deliver_push(struct svc *s, struct client *c, const struct wire_row *row);
 void deliver_notice(struct svc *s, struct client *c, const struct peal_msg_id *ids, size_t n);
-void deliver_rows(struct svc *s, struct client *c, int err, const struct wire_row *rows, size_t n,
+/* A page of the read under way; false when there is no room for more: the read is over then. */
+bool deliver_rows(struct svc *s, struct client *c, int err, const struct wire_row *rows, size_t n,
                   bool last);
 void deliver_ack(struct svc *s, struct client *c, const struct wire_msgids *ids);
 /* Reads on, when there is something to read and room for it. True when it began. */

@@ -28,15 +28,6 @@ static uint32_t at_most(uint64_t n, uint32_t max)
     return n < max ? (uint32_t)n : max;
 }
 
-/* Zero in a bound means its default, here as in the service's own. */
-static struct chord_config chord_config_of(const struct svc_config *cfg)
-{
-    struct chord_config chord = cfg->chord;
-    if (chord.ops_max == 0)
-        chord.ops_max = CHORD_OPS_DEFAULT;
-    return chord;
-}
-
 struct sizes {
     uint32_t sessions, clients, watches, locations, sends, flights;
 };
@@ -51,17 +42,17 @@ static struct sizes sizes_of(const struct svc_config *cfg)
     z.locations =
         at_most(cfg->locations_max != 0 ? cfg->locations_max : SVC_LOCATIONS_DEFAULT, SLAB_MAX);
     z.flights = at_most((uint64_t)z.sessions * FLIGHTS_PER_SESSION + FLIGHT_ROWS, SLAB_MAX);
-    z.sends = at_most(chord_config_of(cfg).ops_max, SLAB_MAX);
+    z.sends =
+        at_most(cfg->chord.puts_max != 0 ? cfg->chord.puts_max : CHORD_PUTS_DEFAULT, SLAB_MAX);
     return z;
 }
 
 static struct layout layout_of(const struct svc_config *cfg)
 {
     struct sizes z = sizes_of(cfg);
-    struct chord_config chord = chord_config_of(cfg);
     struct layout l = {0};
     l.svc = place(&l, sizeof(struct svc));
-    l.chord = place(&l, chord_size(&chord));
+    l.chord = place(&l, chord_size(&cfg->chord));
     l.clients = place(&l, slab_size(z.clients, sizeof(struct client)));
     l.requests = place(&l, slab_size(SVC_REQUESTS_MAX, sizeof(struct request)));
     l.drafts = place(&l, slab_size(DRAFTS_MAX, sizeof(struct draft)));
@@ -116,14 +107,14 @@ static void on_set_done(void *ctx, struct step_update *u, uint64_t token, int er
     slab_release(&s->sends, (uint32_t)token);
 }
 
-static void on_set_rows(void *ctx, struct step_update *u, uint64_t token, int err,
+static bool on_set_rows(void *ctx, struct step_update *u, uint64_t token, int err,
                         const struct wire_row *rows, size_t n, bool last)
 {
     struct svc *s = ctx;
     CHECK(u == s->u && token_kind(token) == TOKEN_READ);
     struct client *c = client_get(s, (uint32_t)token);
-    if (c != NULL && c->reading && (c->read_serial & 0xffffff) == token_serial(token))
-        deliver_rows(s, c, err, rows, n, last);
+    bool current = c != NULL && c->reading && (c->read_serial & 0xffffff) == token_serial(token);
+    return current && deliver_rows(s, c, err, rows, n, last);
 }
 
 static void on_row_stored(void *ctx, struct step_update *u, const struct wire_row *row, bool push)
@@ -253,7 +244,7 @@ int svc_init(void *mem, const struct svc_config *cfg, struct svc **out)
     struct rng r;
     rng_init(&r, seed ^ cfg->chord.seed);
     init_tables(s, p, &l, &z, &r);
-    struct chord_config chord = chord_config_of(cfg);
+    struct chord_config chord = cfg->chord;
     chord.app = (struct chord_app){.ctx = s,
                                    .reg_change = on_reg_change,
                                    .reg_done = on_reg_done,

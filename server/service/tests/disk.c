@@ -145,7 +145,9 @@ void disk_free(struct disk *d)
 int disk_get(void *ctx, enum step_space space, struct peal_bytes key, struct arena *a,
              struct peal_bytes *value)
 {
-    const struct record *r = disk_find(ctx, space, key);
+    struct disk *d = ctx;
+    const struct record *r = disk_find(d, space, key);
+    d->row_reads += space == STEP_ROWS;
     if (r == NULL)
         return PEAL_E_NOT_FOUND;
     *value = arena_copy(a, view(&r->value));
@@ -155,12 +157,13 @@ int disk_get(void *ctx, enum step_space space, struct peal_bytes key, struct are
 int disk_scan(void *ctx, enum step_space space, struct peal_bytes from, struct peal_bytes to,
               size_t limit, step_scan_fn *fn, void *fn_ctx)
 {
-    const struct disk *d = ctx;
+    struct disk *d = ctx;
     size_t n = 0;
     for (size_t i = lower_bound(d, space, from); i < d->n && n < limit; i++, n++) {
         const struct record *r = &d->v[i];
         if (r->space != space || (to.n > 0 && key_cmp(space, view(&r->key), space, to) >= 0))
             break;
+        d->row_reads += space == STEP_ROWS;
         if (!fn(fn_ctx, view(&r->key), view(&r->value)))
             break;
     }

@@ -27,6 +27,7 @@ struct disk {
     size_t n, cap;
     struct undo *undo;
     size_t undo_n, undo_cap;
+    uint64_t row_reads; /* of STEP_ROWS */
 };
 
 /* Room for need items of size bytes; ends the test when there is no memory. */

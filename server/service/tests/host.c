@@ -161,6 +161,14 @@ struct rng *host_rng(struct host *h)
     return &h->rng;
 }
 
+uint64_t host_row_reads(const struct host *h)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < h->o.nodes; i++)
+        n += h->nodes[i].disk.row_reads;
+    return n;
+}
+
 struct peal_id host_node_id(const struct host *h, uint32_t node)
 {
     return h->nodes[node].id;

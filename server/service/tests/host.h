@@ -44,6 +44,9 @@ void host_leave(struct host *h, uint32_t node);
 void host_store_state(struct host *h, uint32_t node, int err);
 /* Rows, tombstones not counted, that lie at the node. */
 size_t host_rows(struct host *h, uint32_t node);
+/* Rows that cores have read from the disks, one by one or in scans, of all nodes since the start.
+ */
+uint64_t host_row_reads(const struct host *h);
 /* From now on so many of a hundred messages of this type between nodes get lost; 0: none. */
 void host_lose(struct host *h, uint16_t type, uint32_t percent);
 struct peal_id host_node_id(const struct host *h, uint32_t node);

@@ -146,12 +146,29 @@ void person_stored(struct person *p, struct peal_msg_id id)
               "this one, and no other");
 }
 
-void person_delivered(struct person *p, const char *from, struct peal_msg_id id, const char *text)
+const struct wire_c_deliver *person_rows(struct person *p, uint64_t us)
+{
+    uint64_t end = host_now(p->h) + us;
+    const union wire_any *m = NULL;
+    do {
+        m = host_expect(p->h, p->client, WIRE_c_deliver, end - host_now(p->h));
+    } while (m != NULL && m->c_deliver.rows.n == 0);
+    return m != NULL ? &m->c_deliver : NULL;
+}
+
+void person_caught_up(struct person *p)
 {
     const union wire_any *m = host_expect(p->h, p->client, WIRE_c_deliver, PEOPLE_WAIT);
+    cr_assert_not_null(m, "%s is told that there is nothing more", p->name);
+    cr_assert_eq(m->c_deliver.rows.n, 0, "that, and no rows");
+}
+
+void person_delivered(struct person *p, const char *from, struct peal_msg_id id, const char *text)
+{
+    const struct wire_c_deliver *m = person_rows(p, PEOPLE_WAIT);
     cr_assert_not_null(m, "%s gets \"%s\"", p->name, text);
-    cr_assert_eq(m->c_deliver.rows.n, 1, "one row");
-    const struct wire_row *r = &m->c_deliver.rows.v[0];
+    cr_assert_eq(m->rows.n, 1, "one row");
+    const struct wire_row *r = &m->rows.v[0];
     cr_assert(msg_id_eq(&r->id, &id), "the id of \"%s\"", text);
     cr_assert(peal_bytes_eq(r->from, peal_bytes_str(from)), "from %s", from);
     cr_assert(peal_bytes_eq(r->body, peal_bytes_str(text)), "\"%s\", not \"%.*s\"", text,
@@ -178,6 +195,11 @@ void person_silence(struct person *p, uint16_t type, uint64_t us)
 {
     cr_assert_null(host_expect(p->h, p->client, type, us), "%s gets no %s", p->name,
                    wire_type_name(type));
+}
+
+void person_no_rows(struct person *p, uint64_t us)
+{
+    cr_assert_null(person_rows(p, us), "%s gets no rows", p->name);
 }
 
 enum { WAITING = 1500, LIVE = 50, ALL = WAITING + LIVE };
@@ -253,4 +275,32 @@ void people_full_mailbox(struct person *alice, struct person *bob, uint32_t node
                  (unsigned long)(host_now(h) - from) / HOST_MS);
     host_run(h, 15 * HOST_SEC);
     cr_assert(!take_mail(&b), "and nothing more");
+}
+
+uint64_t people_count_reads(struct person *alice, struct person *bob, uint32_t node, size_t many)
+{
+    struct host *h = alice->h;
+    host_hang_up(h, bob->client);
+    host_run(h, HOST_SEC);
+    for (size_t i = 1; i <= many; i++) {
+        person_send(alice, bob->name, people_id(h, i), "x");
+        if (i % 100 == 0)
+            host_run(h, 100 * HOST_MS);
+    }
+    host_run(h, HOST_SEC);
+    uint64_t before = host_row_reads(h);
+    person_resume(bob, node);
+    size_t got = 0;
+    while (got < many) {
+        struct peal_msg_id ids[WIRE_PAGE_ROWS];
+        const struct wire_c_deliver *m = person_rows(bob, PEOPLE_WAIT);
+        cr_assert_not_null(m, "after %zu of %zu there is more", got, many);
+        for (size_t k = 0; k < m->rows.n; k++)
+            ids[k] = m->rows.v[k].id;
+        struct wire_c_ack ack = {.ids = {.v = ids, .n = m->rows.n}};
+        got += m->rows.n;
+        host_say(h, bob->client, WIRE_c_ack, &ack);
+    }
+    person_caught_up(bob);
+    return host_row_reads(h) - before;
 }

@@ -38,6 +38,10 @@ struct peal_msg_id people_id(struct host *h, uint64_t n);
 void person_send(struct person *p, const char *to, struct peal_msg_id id, const char *text);
 /* Expects c_stored with exactly this id. */
 void person_stored(struct person *p, struct peal_msg_id id);
+/* Waits for a page with rows; NULL after us microseconds. */
+const struct wire_c_deliver *person_rows(struct person *p, uint64_t us);
+/* Expects the empty page that says that all that waited was delivered, with no rows before it. */
+void person_caught_up(struct person *p);
 /* Expects c_deliver of exactly this row. */
 void person_delivered(struct person *p, const char *from, struct peal_msg_id id, const char *text);
 void person_ack(struct person *p, struct peal_msg_id id);
@@ -46,7 +50,12 @@ const struct wire_c_user *person_find(struct person *p, const char *name);
 /* Many messages wait for bob, who comes back at the node and acknowledges what he gets, while alice
  * says more: all of it comes once, and what waited first and in order. */
 void people_full_mailbox(struct person *alice, struct person *bob, uint32_t node);
+/* So many messages wait for bob, who comes back at the node and takes them; returns how many rows
+ * the disks of all nodes were asked for meanwhile. */
+uint64_t people_count_reads(struct person *alice, struct person *bob, uint32_t node, size_t many);
 /* Nothing of this type comes within us. */
 void person_silence(struct person *p, uint16_t type, uint64_t us);
+/* No rows come within us. */
+void person_no_rows(struct person *p, uint64_t us);
 
 #endif

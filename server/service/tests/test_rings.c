@@ -150,7 +150,7 @@ Test(rings, pushes_get_lost)
         person_delivered(&b, "alice", id, "hello");
         cr_assert_lt(host_now(h) - from, HOST_SEC, "at node %u", n);
         person_ack(&b, id);
-        person_silence(&b, WIRE_c_deliver, 2 * HOST_SEC);
+        person_no_rows(&b, 2 * HOST_SEC);
     }
     host_free(h);
 }
@@ -170,8 +170,8 @@ Test(rings, announcements_get_lost)
         struct peal_msg_id id = people_id(h, 10 + n);
         person_send(&a, "bob", id, "hello");
         person_stored(&a, id);
-        const union wire_any *m = host_expect(h, 1, WIRE_c_deliver, 12 * HOST_SEC);
-        cr_assert(m != NULL && msg_id_eq(&m->c_deliver.rows.v[0].id, &id), "found at node %u", n);
+        const struct wire_c_deliver *m = person_rows(&b, 12 * HOST_SEC);
+        cr_assert(m != NULL && msg_id_eq(&m->rows.v[0].id, &id), "found at node %u", n);
         person_ack(&b, id);
         host_lose(h, WIRE_n_session_open, 0);
         host_run(h, 12 * HOST_SEC);
@@ -201,9 +201,8 @@ Test(rings, whatever_gets_lost)
         struct peal_msg_id id = people_id(h, n);
         person_send(&a, "bob", id, "hello");
         person_stored(&a, id);
-        const union wire_any *m = host_expect(h, 1, WIRE_c_deliver, 75 * (uint64_t)HOST_SEC);
-        cr_assert(m != NULL && msg_id_eq(&m->c_deliver.rows.v[0].id, &id), "it comes to node %u",
-                  n);
+        const struct wire_c_deliver *m = person_rows(&b, 75 * (uint64_t)HOST_SEC);
+        cr_assert(m != NULL && msg_id_eq(&m->rows.v[0].id, &id), "it comes to node %u", n);
         person_ack(&b, id);
     }
     host_free(h);
@@ -222,6 +221,21 @@ Test(rings, full_mailboxes)
             cr_assert_eq(host_rows(h, i), 0, "nothing is left at node %u", i);
         host_free(h);
     }
+}
+
+enum { MANY = 10000, READS_PER_COPY = 4 };
+
+/* The same of a mailbox with three copies, whose rows are listed at each of them. */
+Test(rings, a_large_mailbox_is_read_a_few_times)
+{
+    struct host *h = ring(3, 2, 50);
+    struct person a = person_of(h, 0, "alice"), b = person_of(h, 1, "bob");
+    person_register(&a, 0);
+    person_register(&b, 1);
+    uint64_t n = people_count_reads(&a, &b, 1, MANY);
+    cr_assert_leq(n, 3 * READS_PER_COPY * MANY, "%lu rows were read for %d", (unsigned long)n,
+                  MANY);
+    host_free(h);
 }
 
 static void reconnect(struct person *p, uint32_t not_at)
@@ -267,15 +281,15 @@ Test(rings, any_of_five_killed)
         reconnect(&b, victim);
         size_t got = 0;
         while (got < 6) {
-            const union wire_any *m = host_expect(h, 1, WIRE_c_deliver, PEOPLE_WAIT);
+            const struct wire_c_deliver *m = person_rows(&b, PEOPLE_WAIT);
             cr_assert_not_null(m, "victim %u: number %zu is not lost", victim, got);
-            for (size_t k = 0; k < m->c_deliver.rows.n; k++, got++)
-                cr_assert(got < 6 && msg_id_eq(&m->c_deliver.rows.v[k].id, &ids[got]),
+            for (size_t k = 0; k < m->rows.n; k++, got++)
+                cr_assert(got < 6 && msg_id_eq(&m->rows.v[k].id, &ids[got]),
                           "victim %u: number %zu in its place, once", victim, got);
         }
         struct wire_c_ack ack = {.ids = {.v = ids, .n = 6}};
         host_say(h, 1, WIRE_c_ack, &ack);
-        person_silence(&b, WIRE_c_deliver, 15 * HOST_SEC);
+        person_no_rows(&b, 15 * HOST_SEC);
         host_start(h, victim);
         cr_assert(host_whole(h, 60 * HOST_SEC), "victim %u comes back", victim);
         for (uint32_t n = 0; n < 5; n++) {

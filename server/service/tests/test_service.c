@@ -208,7 +208,7 @@ Test(message, sent_stored_delivered_acknowledged)
     person_ack(&bob, id);
     host_run(h, HOST_SEC);
     cr_assert_eq(host_rows(h, 0), 0, "and is gone");
-    person_silence(&bob, WIRE_c_deliver, 20 * HOST_SEC);
+    person_no_rows(&bob, 20 * HOST_SEC);
     person_send(&alice, "bob", people_id(h, 2), "again");
     person_send(&alice, "alice", people_id(h, 3), "a note to herself");
     person_delivered(&alice, "alice", people_id(h, 3), "a note to herself");
@@ -256,17 +256,16 @@ Test(message, waits_for_the_absent_in_order)
         person_stored(&alice, ids[i]);
     }
     person_resume(&bob, 0);
-    const union wire_any *m = host_expect(h, 1, WIRE_c_deliver, PEOPLE_WAIT);
+    const struct wire_c_deliver *m = person_rows(&bob, PEOPLE_WAIT);
     cr_assert_not_null(m, "what waited is delivered");
-    cr_assert_eq(m->c_deliver.rows.n, 3, "all three");
+    cr_assert_eq(m->rows.n, 3, "all three");
     for (int i = 0; i < 3; i++)
-        cr_assert(msg_id_eq(&m->c_deliver.rows.v[i].id, &ids[i]), "number %d is in its place", i);
-    person_silence(&bob, WIRE_c_deliver, 12 * HOST_SEC);
+        cr_assert(msg_id_eq(&m->rows.v[i].id, &ids[i]), "number %d is in its place", i);
+    person_no_rows(&bob, 12 * HOST_SEC);
     host_hang_up(h, 1);
     person_resume(&bob, 0);
-    m = host_expect(h, 1, WIRE_c_deliver, PEOPLE_WAIT);
-    cr_assert(m != NULL && m->c_deliver.rows.n == 3,
-              "not acknowledged: delivered again to the next session");
+    m = person_rows(&bob, PEOPLE_WAIT);
+    cr_assert(m != NULL && m->rows.n == 3, "not acknowledged: delivered again to the next session");
     struct wire_c_ack ack = {.ids = {.v = ids, .n = 3}};
     host_say(h, 1, WIRE_c_ack, &ack);
     person_send(&alice, "bob", people_id(h, 9), "now");
@@ -284,6 +283,45 @@ Test(message, a_full_mailbox)
     person_register(&bob, 0);
     people_full_mailbox(&alice, &bob, 0);
     cr_assert_eq(host_rows(h, 0), 0, "the mailbox is empty");
+    host_free(h);
+}
+
+/* The end of what waited is said once in a session, whether or not anything waited. */
+Test(message, nothing_more_is_said_once)
+{
+    struct host *h = one();
+    struct person alice = person_of(h, 0, "alice"), bob = person_of(h, 1, "bob");
+    person_register(&alice, 0);
+    person_caught_up(&alice);
+    person_register(&bob, 0);
+    person_caught_up(&bob);
+    struct peal_msg_id id = people_id(h, 1);
+    person_send(&alice, "bob", id, "hello");
+    person_delivered(&bob, "alice", id, "hello");
+    person_silence(&bob, WIRE_c_deliver, 70 * HOST_SEC); /* it is looked into again meanwhile */
+    host_hang_up(h, 1);
+    person_resume(&bob, 0);
+    person_delivered(&bob, "alice", id, "hello");
+    person_caught_up(&bob);
+    person_ack(&bob, id);
+    host_run(h, HOST_SEC);
+    host_hang_up(h, 1);
+    person_resume(&bob, 0);
+    person_caught_up(&bob);
+    host_free(h);
+}
+
+enum { MANY = 10000, READS_PER_ROW = 4 };
+
+/* However much waits, it is not read over and over. */
+Test(message, a_large_mailbox_is_read_a_few_times)
+{
+    struct host *h = one();
+    struct person alice = person_of(h, 0, "alice"), bob = person_of(h, 1, "bob");
+    person_register(&alice, 0);
+    person_register(&bob, 0);
+    uint64_t n = people_count_reads(&alice, &bob, 0, MANY);
+    cr_assert_leq(n, READS_PER_ROW * MANY, "%lu rows were read for %d", (unsigned long)n, MANY);
     host_free(h);
 }
 

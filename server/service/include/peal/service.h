@@ -26,8 +26,8 @@ enum {
     SVC_MESSAGE_DAYS = 30,
 };
 
-/* Zero in a bound, chord.ops_max included, means its default. ops_max bounds the messages of all
- * clients of this node that are not stored yet; beyond it they are told BUSY. */
+/* Zero in a bound means its default. chord.puts_max bounds the messages of all clients of this node
+ * that are not stored yet; beyond it they are told BUSY. */
 struct svc_config {
     struct chord_config chord; /* .app is filled in by svc_init */
     uint32_t sessions_max;
