@@ -4,6 +4,9 @@
 
 enum { CONTENT_VERSION = 1, RECEIPT_VERSION = 1 };
 
+_Static_assert((int)CONTENT_MAX <= (int)CRY_PLAIN_MAX, "the longest text fits into an envelope");
+_Static_assert((int)CRY_ENVELOPE_MAX <= (int)WIRE_BODY_MAX, "and its envelope into a row");
+
 int content_write(uint64_t stamp, struct peal_bytes text, size_t cap, uint8_t out[], size_t *n)
 {
     struct wr w;

@@ -7,17 +7,17 @@
 
 json_t *whoami_json(const struct client *c)
 {
-    char hex[2 * CRY_FP_BYTES + 1] = "";
+    char fp[CRY_FP_TEXT] = "";
     const uint8_t *pin = reach_pin(c->reach);
     bool in = c->session != SESSION_NOBODY && c->session != SESSION_OUTSIDE;
     bool up = reach_is_up(c->reach);
     if (pin != NULL)
-        peal_hex(pin, CRY_FP_BYTES, hex);
+        cry_fp_text(pin, fp);
     return json_pack("{s:o,s:s,s:o,s:b,s:s}", "name",
                      in ? json_string(c->account.name) : json_null(), "display",
                      in ? c->account.display : "", "server",
                      up ? json_string(reach_address(c->reach)) : json_null(), "connected", (int)up,
-                     "fingerprint", hex);
+                     "fingerprint", fp);
 }
 
 static void whoami_now(struct client_call *call)

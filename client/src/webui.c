@@ -107,9 +107,12 @@ int webui_new(struct net_loop *loop, struct client *c, const char *listen, struc
     };
     int err = web_new(net_loop_uv(loop), listen, &config, &w->web);
     if (err != 0) {
-        (void)snprintf(why, CLIENT_WHY_MAX, "the page cannot be served on %.100s: %s", listen,
-                       err == PEAL_E_USAGE ? "write it as ADDR:PORT, for instance 127.0.0.1:8080"
-                                           : err_prose(err));
+        const char *cause = err_prose(err);
+        if (err == PEAL_E_USAGE)
+            cause = "write it as ADDR:PORT, for instance 127.0.0.1:8080";
+        else if (err == PEAL_E_EXISTS)
+            cause = "the port is in use";
+        (void)snprintf(why, CLIENT_WHY_MAX, "the page cannot be served on %.100s: %s", listen, cause);
         free(w);
         return err;
     }

@@ -51,4 +51,3 @@ export function hue(name) {
 }
 
 export const initial = (name) => [...name][0]?.toUpperCase() ?? '?';
-export const groups = (hex) => (hex || '').match(/.{1,4}/g)?.join(' ') ?? '';

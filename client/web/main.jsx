@@ -4,7 +4,7 @@
 //   login-tab, register-tab, name, password, submit     the form in front
 //   error (data-code)                                   an error's text, wherever it is shown
 //   connection (data-connected="true"|"false")          the link to a server; in a chat on a phone shown only while it is broken
-//   me, logout                                          who is signed in (opens the key's fingerprint); logs out
+//   me, logout                                          who is signed in (opens the ring's fingerprint); logs out
 //   find, find-submit                                   the box that looks a person up by name and opens the chat
 //   person (data-name), unread                          a conversation in the list, and the count on it
 //   presence (data-online), back                        the head of the open chat; back to the list on a phone

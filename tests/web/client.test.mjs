@@ -109,6 +109,8 @@ async function with_client(options, story) {
 
 const id = (page, name) => page.getByTestId(name);
 const has = (page, locator, text) => locator.filter({ hasText: text }).first().waitFor();
+/** The title is set after what the page shows. */
+const titled = (page, title) => page.waitForFunction((t) => document.title === t, title);
 
 test('registering, with a refusal first, then logging out', () =>
   with_client({}, async (page, client) => {
@@ -218,12 +220,12 @@ test('messages are pushed, counted, read, and told as read', () =>
       client.receive('carol', 'two');
       await has(page, id(page, 'unread'), '2');
       assert.equal(await id(page, 'person').first().getAttribute('data-name'), 'carol', 'the latest is on top');
-      assert.equal(await page.title(), '(2) Peal');
+      await titled(page, '(2) Peal');
       await id(page, 'person').first().click();
       await has(page, id(page, 'message-text'), 'two');
       assert.deepEqual(await client.called('read'), { name: 'carol' });
       await id(page, 'unread').waitFor({ state: 'detached' });
-      assert.equal(await page.title(), 'Peal');
+      await titled(page, 'Peal');
       assert.equal(await id(page, 'day').count(), 2, 'a heading for each day');
       client.receive('carol', 'three');
       await has(page, id(page, 'message-text'), 'three');

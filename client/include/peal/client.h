@@ -11,7 +11,8 @@
  * Commands are objects {"cmd":NAME, ...}; the answer is the object named here, or
  * {"error":{"code","message","hint"}}, its code one of err_name's:
  *
- *   whoami {wait?}              {"name"|null,"display","server"|null,"connected","fingerprint"}
+ *   whoami {wait?}              {"name"|null,"display","server"|null,"connected","fingerprint"};
+ *                               the fingerprint is the ring's, as after # in a link (peal/net.h)
  *   register {name,password}    as whoami
  *   login {name,password}       as whoami
  *   logout {}                   {}; history and outbox stay in the profile, for the next login
@@ -56,15 +57,14 @@
 #include <peal/net.h>
 
 enum {
-    /* bytes of a message's text: what an envelope takes, less its version and stamp */
-    CLIENT_TEXT_MAX = 64 * 1024 - 9,
-    CLIENT_SERVERS_MAX = 32,  /* chosen servers */
-    CLIENT_FLIGHTS_MAX = 64,  /* messages sent and not answered yet */
-    CLIENT_CALLS_MAX = 64,    /* commands under way */
-    CLIENT_ASKS_MAX = 64,     /* requests to the server, waiting ones included */
-    CLIENT_ASKS_SENT_MAX = 6, /* of these on the way */
-    CLIENT_HELD_MAX = 256,    /* received rows whose author's keys are being fetched */
-    CLIENT_PAGE_MAX = 500,    /* messages in one history answer */
+    CLIENT_TEXT_MAX = 64 * 1024, /* bytes of a message's text */
+    CLIENT_SERVERS_MAX = 32,     /* chosen servers */
+    CLIENT_FLIGHTS_MAX = 64,     /* messages sent and not answered yet */
+    CLIENT_CALLS_MAX = 64,       /* commands under way */
+    CLIENT_ASKS_MAX = 64,        /* requests to the server, waiting ones included */
+    CLIENT_ASKS_SENT_MAX = 6,    /* of these on the way */
+    CLIENT_HELD_MAX = 256,       /* received rows whose author's keys are being fetched */
+    CLIENT_PAGE_MAX = 500,       /* messages in one history answer */
     CLIENT_CONVERSATIONS_MAX = 1000,
     CLIENT_CONNECT_WAIT_MS = 5000, /* how long a command waits for a server */
     CLIENT_ASK_WAIT_MS = 12000,    /* and for its answer */

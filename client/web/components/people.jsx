@@ -1,7 +1,7 @@
 // The left side: who I am, finding somebody, and the conversations.
 
 import { useState } from 'preact/hooks';
-import { briefTime, groups } from '../format.js';
+import { briefTime } from '../format.js';
 import { find, isOwn, logOut, openChat } from '../store.js';
 import { Leave, Search, StateIcon } from './icons.jsx';
 import { Avatar, Connection, Problem } from './parts.jsx';
@@ -61,8 +61,8 @@ export function People({ me, stream, connection, people, peer, problem, onDismis
         <details class="me">
           <summary data-testid="me" title="Your account"><Avatar name={me.name} /><span class="clip">{me.display || me.name}</span></summary>
           <div class="me-card">
-            <p class="note">Signed in as <strong>{me.name}</strong>. The fingerprint of your key, to compare with what others see:</p>
-            <code class="fingerprint">{groups(me.fingerprint)}</code>
+            <p class="note">Signed in as <strong>{me.name}</strong>. The fingerprint of the ring, as it stands after # in a peal:// link:</p>
+            <code class="fingerprint">{me.fingerprint}</code>
           </div>
         </details>
         <button type="button" class="plain" data-testid="logout" onClick={logOut} title="Log out" aria-label="Log out"><Leave /></button>

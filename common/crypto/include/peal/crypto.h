@@ -273,11 +273,11 @@ PEAL_MUST int cry_public_verify(const struct cry_public *p, const char *domain,
 enum {
     CRY_RSA_BYTES = 384,
     CRY_PAD_BLOCK = 256,
-    CRY_PLAIN_MAX = 64 << 10,
+    CRY_PLAIN_MAX = (64 << 10) + 64, /* 64 KiB of text and a small header of the client's */
     CRY_ENVELOPE_HEAD = 1 + 2 * CRY_FP_BYTES + 2 * CRY_RSA_BYTES + 24,
     /* what an envelope has besides the padded plaintext */
     CRY_ENVELOPE_OVERHEAD = CRY_ENVELOPE_HEAD + 4 + 16 + CRY_SIG_BYTES,
-    CRY_ENVELOPE_MAX = CRY_ENVELOPE_OVERHEAD + CRY_PLAIN_MAX + CRY_PAD_BLOCK,
+    CRY_ENVELOPE_MAX = CRY_ENVELOPE_OVERHEAD + (CRY_PLAIN_MAX / CRY_PAD_BLOCK + 1) * CRY_PAD_BLOCK,
 };
 
 /* What an envelope is bound to. Views of the caller's. */
