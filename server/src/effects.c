@@ -227,19 +227,28 @@ static void hold(struct host *h, uint64_t ticket)
     h->held_end = &b->next;
 }
 
+/* Of an update whose writes were refused: what promises nothing is still done. What was to be said on the
+ * strength of the writes is not said: to the others that is a lost message, and is retried. */
+static void apply_refused(struct host *h)
+{
+    log_line(STEP_WARN, "store", "a write was refused: %s", store_error_text(h->store));
+    for (size_t i = 0; i < h->update.n; i++) {
+        const struct step_effect *e = &h->update.effects[i];
+        if (e->kind != STEP_SEND || e->eager)
+            carry_out(h, e);
+    }
+}
+
 void effects_apply(struct host *h)
 {
     uint64_t ticket = 0;
-    int err = submit(h, &ticket);
-    for (size_t i = 0; i < h->update.n; i++) {
-        if (at_once(&h->update.effects[i]) && (err == 0 || h->update.effects[i].kind == STEP_TRACE))
-            carry_out(h, &h->update.effects[i]);
-    }
-    if (err != 0) {
-        /* What was promised on the strength of these writes is not said: to the others this is a
-         * lost message, and is retried. */
-        log_line(STEP_WARN, "store", "a write was refused: %s", store_error_text(h->store));
+    if (submit(h, &ticket) != 0) {
+        apply_refused(h);
         return;
+    }
+    for (size_t i = 0; i < h->update.n; i++) {
+        if (at_once(&h->update.effects[i]))
+            carry_out(h, &h->update.effects[i]);
     }
     if (ticket != 0 && ticket > store_durable(h->store)) {
         hold(h, ticket);

@@ -42,6 +42,17 @@ static void drain_self(struct host *h)
     }
 }
 
+/* Tells whoever runs this server what to give to the first client. */
+static void say_link(const struct host *h)
+{
+    struct net_place place = net_place_of(&h->announced);
+    char text[NET_PLACE_TEXT];
+    place.pinned = true;
+    memcpy(place.fingerprint, h->cfg.identity.fingerprint, sizeof place.fingerprint);
+    net_place_text(&place, text);
+    log_line(STEP_INFO, "peald", "clients may connect to %s", text);
+}
+
 static void after_steps(struct host *h)
 {
     uint64_t due = svc_deadline(h->svc);
@@ -54,6 +65,7 @@ static void after_steps(struct host *h)
         char listen[NET_ADDR_TEXT];
         bool any = net_addr_is_any(net_listener_addr(h->listener));
         net_addr_text(any ? &h->announced : net_listener_addr(h->listener), listen);
+        say_link(h);
         h->cfg.ready(h->cfg.user, &h->cfg.identity.id, listen);
     }
 }
@@ -495,7 +507,6 @@ static int open_core(struct host *h, char *why)
     sc.chord.joins_n = h->cfg.joins_n;
     sc.chord.discovery = h->cfg.multicast;
     sc.chord.replicas = h->cfg.replicas;
-    sc.chord.ops_max = CHORD_OPS_DEFAULT;
     cry_random(&sc.chord.seed, sizeof sc.chord.seed);
     cry_random(sc.secret, sizeof sc.secret);
     h->svc_mem = aligned_alloc(64, (svc_size(&sc) + 63) / 64 * 64);
