@@ -141,6 +141,8 @@ static void acknowledge(struct user *u, const struct wire_c_deliver *d)
     struct peal_msg_id ids[WIRE_PAGE_ROWS];
     for (size_t i = 0; i < d->rows.n; i++)
         ids[i] = d->rows.v[i].id;
+    if (d->rows.n == 0)
+        return; /* the mailbox is empty */
     struct wire_c_ack ack = {.ids = {.v = ids, .n = d->rows.n}};
     send_message(u, WIRE_c_ack, &ack);
     size_t messages = 0;
@@ -157,6 +159,8 @@ static void receipts(struct user *u, const struct wire_c_deliver *d)
     struct bench *b = u->b;
     struct peal_msg_id ids[WIRE_PAGE_ROWS];
     uint64_t arrived = 0;
+    if (d->rows.n == 0)
+        return; /* the mailbox is empty */
     for (size_t i = 0; i < d->rows.n; i++) {
         ids[i] = d->rows.v[i].id;
         arrived += (d->rows.v[i].body.n - RECEIPT_SIGNATURE) / MSG_ID_BYTES;

@@ -64,20 +64,29 @@ taskset -c 1 "$bin/peal-bench" messages --server "$address" --seconds "$seconds"
 echo "{\"server_cpu_ms\":$(($(cpu_ms "${pids[0]}") - before)),\"rss\":$(rss "${pids[0]}")}"
 stop_all
 
-echo "# memory per idle logged-in client, 1,000 of them"
+echo "# memory per idle logged-in client: 1,000 more on a server that has served 100 (so that caches and threads are there already)"
 start idle 0 --listen 127.0.0.1:0 --multicast off --replicas 0
 address=$(wait_ready idle)
-empty=$(rss "${pids[0]}")
 mkfifo "$work/go"
-"$bin/peal-bench" idle --server "$address" --clients 1000 <"$work/go" >"$work/idle.json" &
-bench=$!
-exec 8>"$work/go"
-until [ -s "$work/idle.json" ]; do read -r -t 0.05 <> <(:) || true; done
+exec 8<>"$work/go"
+benches=()
+idle() { # idle N: N more logged-in clients that stay
+  : >"$work/idle.json"
+  "$bin/peal-bench" idle --server "$address" --clients "$1" <"$work/go" >"$work/idle.json" &
+  benches+=($!)
+  until [ -s "$work/idle.json" ]; do read -r -t 0.05 <> <(:) || true; done
+}
+fresh=$(rss "${pids[0]}")
+idle 100
+warm=$(rss "${pids[0]}")
+idle 1000
 full=$(rss "${pids[0]}")
-echo "{\"idle_clients\":1000,\"bytes_per_client\":$(((full - empty) / 1000))}"
-echo >&8
+echo "{\"rss_fresh\":$fresh,\"rss_100_clients\":$warm,\"rss_1100_clients\":$full,\"bytes_per_client\":$(((full - warm) / 1000))}"
+for b in "${benches[@]}"; do
+  kill "$b" 2>/dev/null || true
+  wait "$b" 2>/dev/null || true
+done
 exec 8>&-
-wait "$bench"
 stop_all
 
 echo "# five servers, K = 2"
