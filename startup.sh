@@ -9,7 +9,7 @@
 # NAME: server1 … server5, client1 … client3, visualizer.
 # Options: --local (plain processes even where Docker answers), --yes (no question), --packages-only, --with-tests.
 # Environment: PEAL_HOME (data folder, default ./var), PEAL_BIN (folder of built programs: nothing is installed or built),
-# PEAL_MULTICAST (GROUP:PORT), PEAL_PAGE_PORT (first page's port, default 8080; 0: any free ones).
+# PEAL_MULTICAST (GROUP:PORT), PEAL_SERVER_PORT (default 7400), PEAL_PAGE_PORT (first page's, default 8080); port 0: any free ones.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here"
@@ -51,16 +51,24 @@ packages() { # packages with-tests?
     if ! dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed'; then missing="$missing $p"; fi
   done
   [ -n "$missing" ] || return 0
-  say "Installing:$missing"
-  local root=""
+  local root="" log=$here/build/packages.log by_hand="as root: apt-get update && apt-get install --no-install-recommends$missing"
   if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || die "packages are missing and there is no sudo; as root: apt-get install$missing"
+    command -v sudo >/dev/null || die "packages are missing and there is no sudo; $by_hand"
+    say "Packages are missing; sudo is used to install them:$missing"
+    sudo true || die "packages are missing and sudo was refused; $by_hand"
     root=sudo
+  else
+    say "Installing:$missing"
   fi
-  $root apt-get update -q >/dev/null || say "apt-get update failed; going on with the lists at hand"
+  mkdir -p "$here/build"
+  if ! $root apt-get update -q >"$log" 2>&1; then
+    say "apt-get update failed ($(tail -n 1 "$log")); going on with the lists at hand."
+  fi
   # shellcheck disable=SC2086
-  $root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing >"$log_install" 2>&1 ||
-    die "packages could not be installed; $log_install says why"
+  if ! $root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing >>"$log" 2>&1 </dev/null; then
+    tail -n 5 "$log" >&2
+    die "packages could not be installed; all that was said is in $log; $by_hand"
+  fi
 }
 
 build() {
@@ -68,7 +76,7 @@ build() {
   say "Building in ${dir#"$here"/} …"
   mkdir -p "$dir"
   if ! { cmake -S . -B "$dir" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBUILD_TESTING=OFF -Wno-dev &&
-    cmake --build "$dir" --target peald peal peal-visualizer; } >"$dir/startup.log" 2>&1; then
+    cmake --build "$dir" --target peald peald_man peal peal-visualizer; } >"$dir/startup.log" 2>&1; then
     tail -n 30 "$dir/startup.log" >&2
     die "the build failed; all of it is in $dir/startup.log"
   fi
@@ -214,7 +222,7 @@ cmd_start() {
     say "A Docker engine answers, but this version of Peal has no images yet: starting plain processes, as with --local."
   fi
   [ -n "$bin" ] || { packages no && build; }
-  if [ -n "$up" ]; then say "Running already: $(tr '\n' ' ' <<<"$up"). Starting:$todo"; fi
+  if [ -n "$up" ]; then say "Running already: ${up//$'\n'/ }. Starting:$todo."; fi
   for name in $todo; do
     case $name in server*) launch_at "$name" "$server_port" ;; esac
   done
@@ -321,8 +329,6 @@ for arg in "$@"; do
   esac
 done
 
-log_install=$(mktemp -t peal-install.XXXXXX)
-trap 'rm -f "$log_install"' EXIT
 if [ "$only_packages" = yes ]; then
   packages "$with_tests"
   exit 0

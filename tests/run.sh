@@ -5,6 +5,13 @@
 #   tests/run.sh          everything
 #   tests/run.sh quick    the release build only
 set -euo pipefail
+case "$#:${1:-}" in
+0: | 1:quick) ;;
+*)
+  sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
+  exit 2
+  ;;
+esac
 cd "$(dirname "$0")/.."
 
 ./startup.sh --packages-only --with-tests
@@ -23,7 +30,10 @@ run() { # run PRESET [ctest options]
 }
 
 run release
-if [ "${1:-}" = quick ]; then exit 0; fi
+if [ "${1:-}" = quick ]; then
+  printf '\nthe release build passed\n'
+  exit 0
+fi
 run asan -L 'unit|fuzz'
 run tsan -L unit
 step "clang: build (warnings are errors)"
@@ -31,5 +41,5 @@ cmake --preset clang -Wno-dev >/dev/null
 cmake --build --preset clang -j "$jobs" -- --quiet
 run fuzz -L fuzz
 step "shell scripts"
-shellcheck startup.sh tests/run.sh tests/purity.sh cmake/criterion.sh
-echo "all tests passed"
+shellcheck startup.sh .ci/run bench/*.sh cmake/*.sh tests/*.sh
+printf '\nall tests passed\n'

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { existsSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { bin, folder, multicastGroup, Proc, root } from './lib.mjs';
 
@@ -9,9 +10,9 @@ const home = join(folder('home'), 'var');
 const env = { PEAL_HOME: home, PEAL_BIN: bin, PEAL_MULTICAST: multicastGroup(), PEAL_PAGE_PORT: '0', PEAL_SERVER_PORT: '0' };
 
 async function startup(...args) {
-  let input;
-  if (typeof args.at(-1) === 'object') ({ input } = args.pop());
-  const p = new Proc(join(root, 'startup.sh'), args, { env, input, name: `startup.sh ${args.join(' ')}` });
+  let input, more;
+  if (typeof args.at(-1) === 'object') ({ input, env: more } = args.pop());
+  const p = new Proc(join(root, 'startup.sh'), args, { env: { ...env, ...more }, input, name: `startup.sh ${args.join(' ')}` });
   const code = await p.ended;
   return { code, out: p.out, err: p.err };
 }
@@ -80,4 +81,28 @@ test('wrong words are refused with what is known', async () => {
   r = await startup('start', 'server9');
   assert.equal(r.code, 1);
   assert.match(r.err, /server1/);
+});
+
+/** Somebody else's listener. A port that is taken already serves as well. */
+function occupy(port, host) {
+  return new Promise((resolve) => {
+    const s = createServer().listen(port, host);
+    s.on('listening', () => resolve(s)).on('error', () => resolve(s));
+  });
+}
+
+test('a port that somebody else has: another one is taken, and said', async () => {
+  const others = [await occupy(0, '0.0.0.0')];
+  const { port } = others[0].address();
+  others.push(await occupy(port + 1, '127.0.0.1'));
+  const taken = { PEAL_SERVER_PORT: String(port), PEAL_PAGE_PORT: String(port) };
+  const r = await startup('start', 'server1', 'client1', 'visualizer', { env: taken });
+  assert.equal((await startup('stop')).code, 0);
+  for (const s of others) s.close();
+  assert.equal(r.code, 0, r.out + r.err);
+  assert.match(r.out, new RegExp(`Port ${port} is taken; server1 gets another`));
+  assert.match(r.out, new RegExp(`Port ${port} is taken; visualizer gets another`));
+  assert.match(r.out, new RegExp(`Port ${port + 1} is taken; client1 gets another`));
+  assert.match(r.out, /^ {2}client1: http:/m);
+  assert.equal((await startup('clean', '--yes')).code, 0);
 });

@@ -67,7 +67,7 @@ static void set_done(void *ctx, struct step_update *u, uint64_t token, int err)
     end_op(n->ring, token, err);
 }
 
-static void set_rows(void *ctx, struct step_update *u, uint64_t token, int err,
+static bool set_rows(void *ctx, struct step_update *u, uint64_t token, int err,
                      const struct wire_row *rows, size_t count, bool last)
 {
     struct ring_node *n = ctx;
@@ -80,6 +80,7 @@ static void set_rows(void *ctx, struct step_update *u, uint64_t token, int err,
         memcpy(o->value + MSG_ID_BYTES * o->value_n++, rows[i].id.b, MSG_ID_BYTES);
     if (last)
         end_op(n->ring, token, err);
+    return true;
 }
 
 static void row_stored(void *ctx, struct step_update *u, const struct wire_row *row, bool push)

@@ -497,7 +497,9 @@ void sim_start(struct sim *s, size_t node)
     struct chord_config base = {.self = n->id,
                                 .discovery = s->cfg.discovery,
                                 .replicas = s->cfg.replicas,
-                                .ops_max = s->cfg.ops_max,
+                                .puts_max = s->cfg.ops_max,
+                                .regs_max = s->cfg.ops_max,
+                                .reads_max = s->cfg.ops_max,
                                 .seed = rng_next(&s->rng)};
     n->incarnation++;
     sign_contact(n, &base.contact, sig);

@@ -38,7 +38,7 @@ struct sim_config {
     uint8_t replicas;
     bool discovery;         /* beacons are heard */
     bool join_first;        /* every node is given the first one's address to join */
-    uint32_t ops_max;       /* 0: 64 */
+    uint32_t ops_max;       /* of each kind of operation; 0: 64 */
     uint64_t latency_us[2]; /* one way, uniform; 0: 200 to 2,000 */
     uint64_t fsync_us[2];   /* 0: 100 to 5,000 */
     uint32_t beacon_loss;   /* of 100 */
