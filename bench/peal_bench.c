@@ -1,12 +1,13 @@
 /* peal-bench: load on servers of one's own, over the clients' protocol, and the speed of sealing.
  *
  *   peal-bench messages --server HOST:PORT [--pairs 50] [--flight 8] [--body 256] [--seconds 10]
- *   peal-bench idle     --server HOST:PORT [--clients 1000]     then waits for a line on standard
- * input peal-bench seal     [--body 256] [--seconds 3]
+ *   peal-bench idle     --server HOST:PORT [--clients 1000]     (then waits for a line on stdin)
+ *   peal-bench seal     [--body 256] [--seconds 3]
  *
  * messages: each pair is two logged-in links; one sends sealed envelopes (made beforehand), keeping
- * `flight` of them unacknowledged; the other acknowledges each to the server and answers with a
- * receipt; what counts is receipts that came back. Prints one JSON object.
+ * `flight` of them not yet stored or not yet acknowledged; the other acknowledges each to the
+ * server and answers with a receipt; what counts is receipts that came back. Prints one JSON
+ * object.
  *
  * Not for: judging. It prints what it measured; bench/run.sh puts figures side by side. */
 #include "peal/crypto.h"
@@ -39,7 +40,8 @@ struct user {
     struct net_link *link;
     size_t index;
     bool ready;
-    uint64_t sent, done; /* as a sender: messages sent, and receipts for them */
+    uint64_t sent, stored,
+        done; /* as a sender: messages sent, called stored, and receipts for them */
 };
 
 struct bench {
@@ -109,7 +111,8 @@ static void send_one(struct user *u)
 
 static void fill(struct user *u)
 {
-    while (u->b->sending && u->sent - u->done < u->b->s.flight)
+    uint64_t flight = u->b->s.flight;
+    while (u->b->sending && u->sent - u->done < flight && u->sent - u->stored < flight)
         send_one(u);
 }
 
@@ -245,9 +248,10 @@ static void on_message(struct user *u, enum wire_type type, const union wire_any
         receipts(u, &m->c_deliver);
     else if (type == WIRE_c_unsent)
         unsent(u, &m->c_unsent);
-    else if (type == WIRE_c_stored && u->index % 2 == 0)
+    else if (type == WIRE_c_stored && u->index % 2 == 0) {
+        u->stored += m->c_stored.ids.n;
         fill(u);
-    else if (type == WIRE_c_error)
+    } else if (type == WIRE_c_error)
         die("refused", (const char *)m->c_error.message.p);
     else if (type == WIRE_c_session && !u->ready) {
         u->ready = true;
