@@ -80,7 +80,8 @@ void row_delete(struct chord *c, const struct peal_id *box, const struct peal_ms
                             .stamp = clk_now(&c->clk, c->wall),
                             .expires =
                                 c->wall + (uint64_t)CHORD_TOMBSTONE_MS_DAYS * 24 * 3600 * 1000};
-    row_store(c, &tomb, NULL, true);
+    /* Not lazy: the row has nothing more to wait for, and its author waits for "stored". */
+    row_store(c, &tomb, NULL, false);
 }
 
 int row_load(struct chord *c, const struct peal_id *box, const struct peal_msg_id *id,
