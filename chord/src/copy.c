@@ -119,7 +119,7 @@ void on_copy(struct chord *c, const struct source *src, const struct wire_n_copy
     struct batch b = {0};
     uint8_t next[WIRE_KEY_MAX + 1];
     if (code == 0 && m->cursor.n == 0)
-        hold_answer(c); /* the seal must outlast a crash before anyone relies on it */
+        roster_save(c); /* the seal must outlast a crash before anyone relies on it */
     if (code == 0) {
         uint8_t from[WIRE_KEY_MAX];
         size_t from_n = 0;

@@ -190,7 +190,9 @@ static void place_again(struct chord *c, struct put_op *o)
             s.row.kind ==
                 WIRE_ROW_TOMBSTONE) { /* it was acknowledged and is gone, or the disk lost it */
             c->scratch.used = mark;
-            finish(c, o, err == 0 || err == PEAL_E_NOT_FOUND ? 0 : PEAL_E_UNKNOWN);
+            const struct target *self = target_of(o, &c->cfg.self);
+            bool had = self != NULL && self->state == TARGET_OK;
+            finish(c, o, err == 0 || (err == PEAL_E_NOT_FOUND && had) ? 0 : PEAL_E_UNKNOWN);
             return;
         }
         row.body = s.row.body;

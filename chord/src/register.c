@@ -21,7 +21,7 @@ void ops_wake(struct chord *c, uint64_t at_us)
 bool ops_room(struct chord *c)
 {
     const struct step_update *u = c->u;
-    if (u->arena.cap - u->arena.used >= ROOM_BYTES && u->cap - u->n >= ROOM_EFFECTS)
+    if (u->arena.cap - u->arena.used >= ROOM_BYTES && u->n < 2 * ROOM_EFFECTS)
         return true;
     ops_wake(c, c->now + ROOM_WAIT_US);
     return false;

@@ -58,9 +58,20 @@ void batch_apply(struct chord *c, const struct wire_record_list *records,
 {
     for (size_t i = 0; i < records->n; i++)
         reg_merge(c, &records->v[i]);
-    for (size_t i = 0; i < rows->n; i++)
-        if (!row_over(c, &rows->v[i]))
-            row_store(c, &rows->v[i], NULL, false);
+    for (size_t i = 0; i < rows->n; i++) {
+        struct wire_s_row old;
+        size_t mark = c->scratch.used;
+        if (row_over(c, &rows->v[i]))
+            continue;
+        if (row_load(c, &rows->v[i].box, &rows->v[i].id, &old) == PEAL_E_CORRUPT) {
+            uint8_t key[ROW_KEY_BYTES]; /* else "put if absent" would keep the damaged one */
+            row_key(&rows->v[i].box, &rows->v[i].id, key);
+            step_write(c->u, STEP_ROWS, STEP_DEL, peal_bytes_of(key, sizeof key),
+                       (struct peal_bytes){0});
+        }
+        c->scratch.used = mark;
+        row_store(c, &rows->v[i], NULL, false);
+    }
 }
 
 static void send_batch(struct chord *c, const struct peal_id *to, struct batch *b)
@@ -105,6 +116,10 @@ void on_records(struct chord *c, const struct source *src, const struct wire_n_r
         code = PEAL_E_BUSY;
     if (code == 0)
         batch_apply(c, &m->records, &m->rows);
+    for (size_t i = 0; code == 0 && i < m->rows.n; i++) /* its owner may be waiting for it */
+        if (!row_over(c, &m->rows.v[i]) &&
+            roster_is_home(&c->roster, &m->rows.v[i].box, &c->cfg.self))
+            c->cfg.app.row_stored(c->cfg.app.ctx, c->u, &m->rows.v[i], false);
     if (m->op == 0)
         return;
     if (code == 0)

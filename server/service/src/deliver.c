@@ -46,7 +46,8 @@ static bool was_seen(const struct svc *s, const struct client *c, const struct p
 static bool has_room(const struct svc *s, const struct client *c)
 {
     return c->flight_rows < FLIGHT_ROWS && c->flight_bytes < FLIGHT_BYTES &&
-           s->flights.used < s->flights.cap;
+           s->flights.used < s->flights.cap &&
+           (c->flight_rows < FLIGHTS_PER_SESSION / 2 || s->flights.used < s->flights.cap / 2);
 }
 
 static void take_off(struct svc *s, struct client *c, const struct wire_row *row)

@@ -56,11 +56,14 @@ static struct location *location_add(struct svc *s, const struct peal_id *box)
 }
 
 /* Does what is announced count for more than what is known? */
-static bool is_newer(const struct location *l, const struct peal_id *from,
+static bool is_newer(const struct svc *s, const struct location *l, const struct peal_id *from,
                      const struct wire_n_session_open *m)
 {
     if (m->generation != l->generation)
         return m->generation > l->generation;
+    bool up = id_eq(&l->gateway, &s->self) || chord_is_up(s->chord, &l->gateway);
+    if (!up || !is_online(s, l))
+        return true;
     if (m->active != l->active)
         return m->active > l->active;
     return id_cmp(from, &l->gateway) >= 0;
@@ -83,7 +86,7 @@ void home_open(struct svc *s, const struct peal_id *from, const struct wire_n_se
     ok->box = m->box;
     ok->generation = m->generation;
     ok->code = 0;
-    if (l != NULL && !is_newer(l, from, m)) {
+    if (l != NULL && !is_newer(s, l, from, m)) {
         ok->code = code_of(PEAL_E_STALE);
         ok->generation = l->generation;
         return;

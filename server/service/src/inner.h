@@ -144,6 +144,7 @@ struct watch {
     char name[WIRE_NAME_MAX];
     uint8_t name_n;
     bool known, online;
+    uint64_t generation; /* of the best answer to the last question */
     uint64_t last_seen;
     uint64_t ask_us;
     uint32_t next;               /* of the client's */

@@ -85,8 +85,9 @@ static void ask(struct svc *s, struct watch *w, uint32_t h)
         return;
     }
     struct wire_n_presence_get m = {.op = token_make(TOKEN_WATCH, 0, h), .box = w->box};
-    if (n > 0)
-        (void)!chord_send(s->chord, s->u, &homes[0], WIRE_n_presence_get, &m, true);
+    w->generation = 0;
+    for (size_t i = 0; i < n; i++)
+        (void)!chord_send(s->chord, s->u, &homes[i], WIRE_n_presence_get, &m, true);
 }
 
 void watch_set(struct svc *s, struct client *c, const struct wire_c_watch *m)
@@ -130,8 +131,11 @@ void watch_tick(struct svc *s, struct client *c)
 void watch_presence(struct svc *s, uint32_t handle, const struct wire_n_presence *m)
 {
     struct watch *w = watch_at(s, handle);
-    if (w != NULL && id_eq(&w->box, &m->box))
-        learn(s, w, m->online, m->last_seen);
+    if (w == NULL || !id_eq(&w->box, &m->box) || (w->known && m->generation < w->generation) ||
+        (w->known && m->generation == 0))
+        return; /* a home that has restarted does not know yet */
+    w->generation = m->generation;
+    learn(s, w, m->online, m->last_seen);
 }
 
 void watch_changed(struct svc *s, const struct peal_id *box)
