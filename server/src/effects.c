@@ -227,8 +227,9 @@ static void hold(struct host *h, uint64_t ticket)
     h->held_end = &b->next;
 }
 
-/* Of an update whose writes were refused: what promises nothing is still done. What was to be said on the
- * strength of the writes is not said: to the others that is a lost message, and is retried. */
+/* Of an update whose writes were refused: what promises nothing is still done. What was to be said
+ * on the strength of the writes is not said: to the others that is a lost message, and is retried.
+ */
 static void apply_refused(struct host *h)
 {
     log_line(STEP_WARN, "store", "a write was refused: %s", store_error_text(h->store));
@@ -250,7 +251,9 @@ void effects_apply(struct host *h)
         if (at_once(&h->update.effects[i]))
             carry_out(h, &h->update.effects[i]);
     }
-    if (ticket != 0 && ticket > store_durable(h->store)) {
+    /* Also behind older ones that wait, though this one's writes may be durable already: updates
+     * with writes complete in their order. */
+    if (ticket != 0 && (h->held != NULL || ticket > store_durable(h->store))) {
         hold(h, ticket);
         return;
     }
@@ -288,4 +291,10 @@ void effects_drop(struct host *h)
         free(s);
     }
     h->self_end = &h->self;
+    while (h->undialled != NULL) {
+        struct host_undialled *u = h->undialled;
+        h->undialled = u->next;
+        free(u);
+    }
+    h->undialled_end = &h->undialled;
 }

@@ -11,6 +11,8 @@ enum {
     HOST_FOREIGN_SAY_US = 10 * 1000 * 1000, /* foreign beacons are logged this seldom */
     HOST_PROBE_VERSION = WIRE_VERSION,
     HOST_DIAL_TIMEOUT_US = 3 * 1000 * 1000,
+    HOST_LEAVE_STEPS = 64,
+    HOST_NODE_LINKS = 2 * WIRE_ROSTER_MAX, /* kept free for servers, however many clients come */
 };
 
 void host_dial(struct host *h, struct peal_bytes address);
@@ -53,6 +55,8 @@ static void say_link(const struct host *h)
     log_line(STEP_INFO, "peald", "clients may connect to %s", text);
 }
 
+static void tell_undialled(struct host *h);
+
 static void after_steps(struct host *h)
 {
     uint64_t due = svc_deadline(h->svc);
@@ -77,6 +81,7 @@ void host_step(struct host *h, struct step_event *ev)
     h->running = true;
     one_step(h, ev);
     drain_self(h);
+    tell_undialled(h);
     h->running = false;
     after_steps(h);
 }
@@ -96,6 +101,7 @@ static void on_store(void *user)
     h->running = true;
     effects_release(h);
     drain_self(h);
+    tell_undialled(h);
     h->running = false;
     int err = store_health(h->store);
     if (err != h->store_err) {
@@ -205,7 +211,9 @@ static void tell_up(struct host *h, struct host_link *l)
 static void on_accept_up(struct net_link *net)
 {
     struct host *h = net_link_user(net);
-    struct host_link *l = link_new(h, net);
+    bool node = net_link_info(net)->alpn == NET_ALPN_NODE;
+    bool room = node || h->links.cap - h->links.used > HOST_NODE_LINKS;
+    struct host_link *l = room ? link_new(h, net) : NULL;
     if (l == NULL) {
         net_link_user_set(net, NULL);
         net_link_abort(net, "this server has too many links");
@@ -240,16 +248,34 @@ static void on_frame(struct net_link *net, struct peal_bytes payload)
     host_step(h, &ev);
 }
 
+/* That a node which is down cannot be dialled is said once by the core, and not at every try; that
+ * a server is of another ring, this seldom, and with the remedy. */
+static void say_down(struct host *h, const struct host_link *l, int err, const char *reason)
+{
+    bool dialled = net_link_info(l->net)->dialled;
+    bool usual = err == PEAL_E_CLOSED ||
+                 (!l->up && (!dialled || err == PEAL_E_REFUSED || err == PEAL_E_UNAVAILABLE));
+    if (!dialled || err != PEAL_E_FOREIGN) {
+        log_line(usual ? STEP_DEBUG : STEP_INFO, "link", "%s is down: %s", l->address, reason);
+        return;
+    }
+    uint64_t now = net_now_us();
+    if (h->foreign_link_us != 0 && now - h->foreign_link_us < HOST_FOREIGN_SAY_US)
+        return;
+    h->foreign_link_us = now;
+    log_line(
+        STEP_WARN, "link",
+        "%s belongs to another ring (%s): this server cannot join it with its key; copy the ring "
+        "key of that server and give it here with --ring-key-file",
+        l->address, reason);
+}
+
 static void link_end(struct host_link *l, int err, const char *reason)
 {
     struct host *h = l->host;
     const struct net_link_info *info = net_link_info(l->net);
     bool tell = l->up || info->dialled;
-    /* That a node which is down cannot be dialled is said once by the core, and not at every try.
-     */
-    bool usual =
-        err == PEAL_E_CLOSED || (!l->up && (err == PEAL_E_REFUSED || err == PEAL_E_UNAVAILABLE));
-    log_line(usual ? STEP_DEBUG : STEP_INFO, "link", "%s is down: %s", l->address, reason);
+    say_down(h, l, err, reason);
     struct step_event ev = {.kind = STEP_LINK_DOWN,
                             .link = l->handle,
                             .link_kind =
@@ -283,6 +309,38 @@ static const struct net_events accept_events = {
     .up = on_accept_up, .frame = on_frame, .down = on_down, .refused = on_refused};
 static const struct net_events dial_events = {.up = on_dial_up, .frame = on_frame, .down = on_down};
 
+/* A dial that ended before there was a link: told like any other, but only after the step that
+ * asked for it, since steps do not nest. */
+static void dial_failed(struct host *h, struct peal_bytes address, int err)
+{
+    struct host_undialled *u = malloc(sizeof *u + address.n);
+    CHECK(u != NULL);
+    u->next = NULL;
+    u->err = err;
+    u->n = address.n;
+    memcpy(u->address, address.p, address.n);
+    *h->undialled_end = u;
+    h->undialled_end = &u->next;
+}
+
+static void tell_undialled(struct host *h)
+{
+    while (h->undialled != NULL) {
+        struct host_undialled *u = h->undialled;
+        h->undialled = u->next;
+        if (h->undialled == NULL)
+            h->undialled_end = &h->undialled;
+        struct step_event ev = {.kind = STEP_LINK_DOWN,
+                                .link_kind = STEP_LINK_NODE,
+                                .dialled = true,
+                                .address = peal_bytes_of(u->address, u->n),
+                                .err = u->err};
+        one_step(h, &ev);
+        drain_self(h);
+        free(u);
+    }
+}
+
 void host_dial(struct host *h, struct peal_bytes address)
 {
     struct net_dial_opts opts = {.tls = h->tls_node,
@@ -313,6 +371,7 @@ void host_dial(struct host *h, struct peal_bytes address)
         net_link_abort(net, "too many links");
         (void)snprintf(why, sizeof why, "this server has too many links");
     }
+    dial_failed(h, address, err != 0 ? err : PEAL_E_FULL);
     log_line(STEP_WARN, "link", "%.*s cannot be dialled: %s", (int)address.n,
              (const char *)address.p, why);
 }
@@ -540,6 +599,7 @@ int host_new(const struct host_config *cfg, struct host **out, char why[static H
     h->loop = cfg->loop;
     h->held_end = &h->held;
     h->self_end = &h->self;
+    h->undialled_end = &h->undialled;
     h->deadline = UINT64_MAX;
     int err = open_store(h, why);
     if (err == 0)
@@ -561,8 +621,11 @@ void host_leave(struct host *h)
     if (h->leaving)
         return;
     h->leaving = true;
-    struct step_event ev = {.kind = STEP_LEAVE};
-    host_step(h, &ev);
+    /* The core says good-bye to so many clients a step, and leaves the ring after the last one. */
+    for (int i = 0; i < HOST_LEAVE_STEPS && chord_state(svc_chord(h->svc)) != CHORD_LEFT; i++) {
+        struct step_event ev = {.kind = STEP_LEAVE};
+        host_step(h, &ev);
+    }
     store_flush(h->store);
     net_listener_free(h->listener);
     h->listener = NULL;

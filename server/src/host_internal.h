@@ -33,6 +33,14 @@ struct host_self {
     uint8_t bytes[];
 };
 
+/* A dial that could not even begin, to be told as LINK_DOWN. */
+struct host_undialled {
+    struct host_undialled *next;
+    int err;
+    size_t n;
+    uint8_t address[];
+};
+
 struct host {
     struct host_config cfg;
     struct net_loop *loop;
@@ -51,6 +59,7 @@ struct host {
     void *links_mem;
     struct host_held *held, **held_end;
     struct host_self *self, **self_end;
+    struct host_undialled *undialled, **undialled_end;
     uint64_t deadline; /* the timer is set to this */
     uint32_t works;    /* under way on worker threads */
     struct net_addr announced;
@@ -58,6 +67,7 @@ struct host {
     int store_err; /* what the core was last told */
     bool running;  /* a step or its effects are under way */
     bool ready, leaving;
+    uint64_t foreign_link_us; /* when a server of another ring was last logged */
     uint64_t foreign_said_us; /* when a foreign beacon was last logged */
     struct arena json;        /* scratch of the transcoder */
     void *json_mem;

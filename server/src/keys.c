@@ -84,8 +84,8 @@ static int sync_folder(const char *path)
 }
 
 /* Writes aside and links into place: link(2) fails when somebody else was first, so that all agree
- * on one key. */
-static int make_key(const char *path, bool *made, char *why)
+ * on one. */
+static int place_file(const char *path, const char *line, size_t n, bool *mine, char *why)
 {
     char tmp[KEY_PATH_MAX];
     if (snprintf(tmp, sizeof tmp, "%s.%ld.new", path, (long)getpid()) >= (int)sizeof tmp)
@@ -93,19 +93,12 @@ static int make_key(const char *path, bool *made, char *why)
     int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return fail(why, PEAL_E_IO, tmp, strerror(errno));
-    struct peal_secret secret;
-    char line[KEY_DIGITS + 2];
-    cry_secret_new(&secret);
-    peal_hex(secret.b, SECRET_BYTES, line);
-    line[KEY_DIGITS] = '\n';
-    int err = write_all(fd, line, KEY_DIGITS + 1);
-    cry_wipe(line, sizeof line);
-    cry_wipe(&secret, sizeof secret);
+    int err = write_all(fd, line, n);
     if (err != 0)
         (void)fail(why, err, tmp, strerror(errno));
     (void)close(fd);
     if (err == 0 && link(tmp, path) == 0)
-        *made = true;
+        *mine = true;
     else if (err == 0 && errno != EEXIST)
         err = fail(why, PEAL_E_IO, path, strerror(errno));
     (void)unlink(tmp);
@@ -114,11 +107,48 @@ static int make_key(const char *path, bool *made, char *why)
     return err;
 }
 
-int keys_load(const char *path, struct peal_secret *out, bool *made, char why[static KEYS_WHY_MAX])
+static int make_key(const char *path, bool *made, char *why)
+{
+    struct peal_secret secret;
+    char line[KEY_DIGITS + 2];
+    cry_secret_new(&secret);
+    peal_hex(secret.b, SECRET_BYTES, line);
+    line[KEY_DIGITS] = '\n';
+    int err = place_file(path, line, KEY_DIGITS + 1, made, why);
+    cry_wipe(line, sizeof line);
+    cry_wipe(&secret, sizeof secret);
+    return err;
+}
+
+int keys_bind(const char *path, const uint8_t fingerprint[static CRY_FP_BYTES],
+              char why[static KEYS_WHY_MAX])
+{
+    char line[CRY_FP_TEXT + 1], kept[KEY_READ_MAX];
+    bool mine = false;
+    cry_fp_text(fingerprint, line);
+    line[CRY_FP_TEXT - 1] = '\n';
+    int err = place_file(path, line, CRY_FP_TEXT, &mine, why);
+    if (err != 0 || mine)
+        return err;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, kept, sizeof kept);
+    if (n < 0)
+        err = fail(why, PEAL_E_IO, path, strerror(errno));
+    else if (n != CRY_FP_TEXT || memcmp(kept, line, CRY_FP_TEXT) != 0)
+        err = fail(why, PEAL_E_FOREIGN, path,
+                   "this folder belongs to another ring than the given key; start with that ring's "
+                   "key (--ring-key-file), or with a new --data folder");
+    if (fd >= 0)
+        (void)close(fd);
+    return err;
+}
+
+int keys_load(const char *path, bool make, struct peal_secret *out, bool *made,
+              char why[static KEYS_WHY_MAX])
 {
     bool mine = false;
     int err = read_key(path, out, why);
-    if (err == PEAL_E_NOT_FOUND) {
+    if (err == PEAL_E_NOT_FOUND && make) {
         err = make_key(path, &mine, why);
         if (err == 0)
             err = read_key(path, out, why);

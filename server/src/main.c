@@ -88,26 +88,64 @@ static int parse_addresses(const struct options *o, struct host_config *cfg, cha
     return err;
 }
 
+/* May a ring key that is missing be made? Not for a folder that belongs to a ring already, and not
+ * for a server that is to join one: its new key would be another ring's. */
+static bool may_make_key(const struct options *o, const char *path, char *why)
+{
+    char bound[PATH_SIZE];
+    (void)snprintf(bound, sizeof bound, "%s/ring.id", o->data);
+    if (access(bound, F_OK) == 0)
+        (void)snprintf(
+            why, OPT_WHY_MAX,
+            "%.400s is not there, and the server in %.300s belongs to a ring already; put the ring's "
+            "key back, or name it with --ring-key-file",
+            path, o->data);
+    else if (o->join.n > 0 && o->ring_key_file[0] == '\0')
+        (void)snprintf(
+            why, OPT_WHY_MAX,
+            "%.600s is not there; to join a ring, copy the key of one of its servers and name it "
+            "with --ring-key-file",
+            path);
+    else
+        return true;
+    return false;
+}
+
+static int load_ring_key(const struct options *o, struct peal_secret *ring, char *why)
+{
+    char path[PATH_SIZE], no[OPT_WHY_MAX];
+    bool made = false;
+    if (o->ring_key_file[0] != '\0')
+        (void)snprintf(path, sizeof path, "%s", o->ring_key_file);
+    else
+        (void)snprintf(path, sizeof path, "%s/ring.key", o->data);
+    bool make = may_make_key(o, path, no);
+    int err = keys_load(path, make, ring, &made, why);
+    if (err == PEAL_E_NOT_FOUND)
+        memcpy(why, no, sizeof no);
+    if (err == 0 && made)
+        log_line(STEP_INFO, "peald",
+                 "made a new ring key, %s: every server of this ring needs a copy of it", path);
+    return err;
+}
+
 static int load_keys(const struct options *o, struct host_config *cfg, char *why)
 {
     char path[PATH_SIZE];
-    struct peal_secret ring, node;
-    bool made = false;
-    (void)snprintf(path, sizeof path, "%s/ring.key", o->data);
-    int err = keys_load(o->ring_key_file[0] != '\0' ? o->ring_key_file : path, &ring, &made, why);
-    if (err == 0 && made)
-        log_line(STEP_INFO, "peald",
-                 "made a new ring key, %s: every server of this ring needs a copy of it",
-                 o->ring_key_file[0] != '\0' ? o->ring_key_file : path);
+    struct peal_secret ring = {{0}}, node = {{0}};
+    int err = load_ring_key(o, &ring, why);
     (void)snprintf(path, sizeof path, "%s/node.key", o->data);
     if (err == 0)
-        err = keys_load(path, &node, NULL, why);
+        err = keys_load(path, true, &node, NULL, why);
     if (err == 0) {
         cry_ring_beacon_key(&ring, &cfg->beacon_key);
         err = cry_identity_make(&ring, &node, &cfg->identity);
         if (err != 0)
             (void)snprintf(why, OPT_WHY_MAX, "no certificate can be made: %s", err_prose(err));
     }
+    (void)snprintf(path, sizeof path, "%s/ring.id", o->data);
+    if (err == 0)
+        err = keys_bind(path, cfg->identity.fingerprint, why);
     cry_wipe(&ring, sizeof ring);
     cry_wipe(&node, sizeof node);
     return err;

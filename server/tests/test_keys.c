@@ -42,11 +42,11 @@ Test(keys, made_once_and_private)
     struct peal_secret a, b;
     struct stat st;
     bool made = false;
-    cr_assert_eq(keys_load(path, &a, &made, why), 0, "%s", why);
+    cr_assert_eq(keys_load(path, true, &a, &made, why), 0, "%s", why);
     cr_assert(made, "the first call makes it");
     cr_assert_eq(stat(path, &st), 0, "it is there");
     cr_assert_eq(st.st_mode & 0777, 0600, "only its owner reads it");
-    cr_assert_eq(keys_load(path, &b, &made, why), 0, "%s", why);
+    cr_assert_eq(keys_load(path, true, &b, &made, why), 0, "%s", why);
     cr_assert(!made && cry_secret_eq(&a, &b), "the second call reads the same");
 }
 
@@ -58,7 +58,7 @@ Test(keys, all_who_start_at_once_agree)
     for (int i = 0; i < N; i++) {
         if (fork() == 0) {
             struct peal_secret s;
-            int err = keys_load(path, &s, NULL, why);
+            int err = keys_load(path, true, &s, NULL, why);
             _exit(err == 0 && write(p[1], s.b, sizeof s.b) == (ssize_t)sizeof s.b ? 0 : 1);
         }
     }
@@ -78,22 +78,42 @@ Test(keys, forms)
     uint8_t raw[SECRET_BYTES];
     memset(raw, 7, sizeof raw);
     put(raw, sizeof raw, 0600);
-    cr_assert_eq(keys_load(path, &s, NULL, why), 0, "raw bytes: %s", why);
+    cr_assert_eq(keys_load(path, true, &s, NULL, why), 0, "raw bytes: %s", why);
     cr_assert_eq(memcmp(s.b, raw, sizeof raw), 0, "as they are");
     put("zz", 2, 0600);
-    cr_assert_eq(keys_load(path, &s, NULL, why), PEAL_E_MALFORMED, "too short");
+    cr_assert_eq(keys_load(path, true, &s, NULL, why), PEAL_E_MALFORMED, "too short");
     cr_assert_not_null(strstr(why, path), "names the file: %s", why);
     put("", 0, 0600);
-    cr_assert_eq(keys_load(path, &s, NULL, why), PEAL_E_MALFORMED,
+    cr_assert_eq(keys_load(path, true, &s, NULL, why), PEAL_E_MALFORMED,
                  "an empty file is not silently replaced");
     put(raw, sizeof raw, 0644);
-    cr_assert_eq(keys_load(path, &s, NULL, why), PEAL_E_REFUSED, "readable by others");
+    cr_assert_eq(keys_load(path, true, &s, NULL, why), PEAL_E_REFUSED, "readable by others");
     cr_assert_not_null(strstr(why, "chmod 600"), "says what to do: %s", why);
 }
 
 Test(keys, folder_missing)
 {
     struct peal_secret s;
-    cr_assert_eq(keys_load("/nonexistent/ring.key", &s, NULL, why), PEAL_E_IO, "cannot be made");
+    cr_assert_eq(keys_load("/nonexistent/ring.key", true, &s, NULL, why), PEAL_E_IO,
+                 "cannot be made");
     cr_assert_not_null(strstr(why, "/nonexistent/ring.key"), "names the file: %s", why);
+}
+
+Test(keys, not_made_unless_allowed)
+{
+    struct peal_secret s;
+    cr_assert_eq(keys_load(path, false, &s, NULL, why), PEAL_E_NOT_FOUND, "missing");
+    cr_assert_neq(access(path, F_OK), 0, "and not made");
+}
+
+Test(keys, a_folder_belongs_to_one_ring)
+{
+    uint8_t one[CRY_FP_BYTES] = {1}, other[CRY_FP_BYTES] = {2};
+    cr_assert_eq(keys_bind(path, one, why), 0, "bound at first: %s", why);
+    cr_assert_eq(keys_bind(path, one, why), 0, "the same ring: %s", why);
+    cr_assert_eq(keys_bind(path, other, why), PEAL_E_FOREIGN, "another ring");
+    cr_assert_not_null(strstr(why, "belongs to another ring"), "says so: %s", why);
+    cr_assert_not_null(strstr(why, "--ring-key-file"), "says what to do: %s", why);
+    put("damaged", 7, 0600);
+    cr_assert_eq(keys_bind(path, one, why), PEAL_E_FOREIGN, "a damaged mark is not taken for ours");
 }
