@@ -121,8 +121,9 @@ static bool fill_node(const struct chord *c, const struct peal_id *live, size_t 
     out->state = WIRE_NODE_DOWN;
     if (up)
         out->state = ready ? WIRE_NODE_UP : WIRE_NODE_JOINING;
-    else if (s.leaving || (p != NULL && p->leaving))
-        out->state = WIRE_NODE_LEAVING;
+    else if (p != NULL && p->leaving && p->link != STEP_NO_LINK)
+        out->state =
+            WIRE_NODE_LEAVING; /* until its link is gone: then it is as far away as any other */
     if (!up)
         return true;
     out->successor = s.successor;
