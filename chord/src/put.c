@@ -138,6 +138,18 @@ static const struct peal_id *stand_in(const struct chord *c, struct put_op *o)
     return NULL;
 }
 
+/* Full disks, and nobody left who could make up the number: the author is told at once, instead of when
+ * the time is up. */
+static bool is_hopeless(const struct chord *c, const struct put_op *o)
+{
+    if (o->refused != PEAL_E_NO_SPACE && c->store_err != PEAL_E_NO_SPACE)
+        return false;
+    size_t able = 0;
+    for (size_t i = 0; i < o->targets_n; i++)
+        able += o->targets[i].state != TARGET_FAILED;
+    return able < o->need;
+}
+
 static void place(struct chord *c, struct put_op *o, const struct wire_row *row)
 {
     struct peal_id home[CHORD_REPLICAS_MAX + 1];
@@ -159,6 +171,10 @@ static void place(struct chord *c, struct put_op *o, const struct wire_row *row)
         const struct peal_id *other = stand_in(c, o);
         if (other != NULL)
             send_row(c, o, row, other, &home[i], o->push && !o->pushed);
+    }
+    if (is_hopeless(c, o)) {
+        finish(c, o, PEAL_E_NO_SPACE);
+        return;
     }
     o->wake_us = (c->now + RETRY_US + RETRY_US / 2) / PUT_GRAIN_US * PUT_GRAIN_US + PUT_GRAIN_US;
     if (o->wake_us > o->deadline_us)
