@@ -280,6 +280,8 @@ static int start_reach(struct program *p, const struct settings *s)
         .events = &events, .user = p, .agent = "peal-visualizer/" PEAL_VERSION};
     const char *group =
         s->multicast != NULL && s->multicast[0] != '\0' ? s->multicast : REACH_GROUP;
+    if (strcmp(group, "off") == 0 && s->servers_n == 0)
+        return usage("without multicast at least one --server is needed", "");
     if (strcmp(group, "off") != 0 && net_addr_parse(group, &rc.mcast) != 0)
         return usage("--multicast: not of the form GROUP:PORT: ", group);
     if (reach_new(p->loop, &rc, &p->reach) != 0)

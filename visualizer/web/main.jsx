@@ -2,6 +2,7 @@
 //
 // Stable handles for tests, as data-testid:
 //   ring-status (data-whole="true"|"false"), size, epoch, coordinator   how the ring is
+//   middle                                                              the same in the middle of the picture
 //   connection (data-connected)                                         whether the picture is live
 //   node (data-id, data-state, data-coordinator)                        a server in the picture
 //   row (data-id, data-state)                                           the same in the table

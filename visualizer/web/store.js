@@ -37,6 +37,17 @@ export const select = (id) => set({ selected: state.selected === id ? null : id 
 // A state this page has no picture for is shown as one that is not sound.
 export const stateOf = (node) => (STATES.includes(node.state) ? node.state : 'suspect');
 
+// How the ring is, for the headline and the middle of the picture. Whole: every server is up and the pointers close. Closed: the
+// pointers close, past servers that are not up.
+export function verdict({ whole, nodes }) {
+  const up = nodes.filter((n) => stateOf(n) === 'up').length;
+  const down = nodes.filter((n) => stateOf(n) === 'down').length;
+  if (!whole) return { kind: 'broken', headline: 'The ring is not whole', word: 'not whole', up };
+  if (up === nodes.length) return { kind: 'whole', headline: 'The ring is whole', word: 'ring whole', up };
+  const headline = `The ring is closed: ${up} of ${nodes.length} servers up`;
+  return { kind: 'closed', headline, word: down > 0 ? `closed over ${down} down` : 'ring closed', up };
+}
+
 function entry(at, node, kind, text) {
   entries += 1;
   return { key: entries, at, node, kind, text };
@@ -66,7 +77,8 @@ function differences(old, ring) {
   if (old.coordinator !== ring.coordinator) {
     say(ring.coordinator, 'coordinator', ring.coordinator ? `${short(ring.coordinator)} is the coordinator` : 'There is no coordinator');
   }
-  if (old.whole !== ring.whole) say(null, ring.whole ? 'whole' : 'broken', ring.whole ? 'The ring is whole' : 'The ring has a gap');
+  const { kind, headline } = verdict(ring);
+  if (kind !== verdict(old).kind) say(null, kind, headline);
   return out;
 }
 

@@ -1,6 +1,6 @@
 // Beside the picture: how the ring is, its servers as a table, and what happened.
 
-import { select, short, stateOf } from '../store.js';
+import { select, short, stateOf, verdict } from '../store.js';
 
 const time = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false });
 const words = { up: 'up', down: 'down', joining: 'joining', leaving: 'leaving', suspect: 'late' };
@@ -10,10 +10,11 @@ export function Status({ ring, stream, connection }) {
   if (stream && !connection.connected) watching = 'No server can be reached – trying again…';
   else if (stream) watching = connection.servers.length ? `Watching through ${connection.servers.join(', ')}` : 'Watching';
   const sound = stream && connection.connected;
+  const { kind, headline } = ring ? verdict(ring) : { kind: 'broken', headline: 'Waiting for the first picture of the ring…' };
   return (
     <section class="status" aria-label="The ring">
-      <p class={`verdict ${ring?.whole ? 'whole' : 'open'} ${sound ? '' : 'stale'}`} role="status" data-testid="ring-status" data-whole={String(Boolean(ring?.whole))}>
-        {!ring ? 'Waiting for the first picture of the ring…' : ring.whole ? 'The ring is whole' : 'The ring has a gap'}
+      <p class={`verdict ${kind} ${sound ? '' : 'stale'}`} role="status" data-testid="ring-status" data-whole={String(Boolean(ring?.whole))}>
+        {headline}
       </p>
       <p class={sound ? 'connection good' : 'connection'} role="status" data-testid="connection" data-connected={String(sound)}>
         <span class="lamp" aria-hidden="true" />{watching}

@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from 'preact/hooks';
 import { arc, at, chord, labels, radii, turnOf } from '../geometry.js';
-import { select, short, stateOf } from '../store.js';
+import { select, short, stateOf, verdict } from '../store.js';
 
 const RADIUS = 140;
 const LABELS_MAX = 28; // beyond, only the chosen node has one
@@ -75,7 +75,7 @@ export function Ring({ ring, selected, stale }) {
   const half = narrow ? [215, 186] : [284, 208];
   const places = labels(labelled, RADIUS + 28, narrow ? 20 : 34, half[1] - 18);
   const radius = radii(nodes, RADIUS, size);
-  const up = nodes.filter((n) => stateOf(n) === 'up').length;
+  const { kind, word, up } = verdict(ring);
   const summary = `${nodes.length} servers on the ring, ${up} of them up; the table below lists them.`;
   return (
     <svg class={stale ? 'ring stale' : 'ring'} viewBox={`${-half[0]} ${-half[1]} ${2 * half[0]} ${2 * half[1]}`} role="img" aria-label={summary}>
@@ -88,9 +88,9 @@ export function Ring({ ring, selected, stale }) {
       {nodes.map((n) => <Arrow key={`arrow-${n.id}`} node={n} nodes={nodes} size={size} />)}
       {labelled.map((n) => <Label key={`label-${n.id}`} node={n} place={places.get(n.id)} narrow={narrow} />)}
       {nodes.map((n) => <Node key={n.id} node={n} radius={radius.get(n.id)} size={size} chosen={n.id === selected} coordinator={n.id === ring.coordinator} />)}
-      <g class={ring.whole ? 'middle whole' : 'middle'} aria-hidden="true">
+      <g class={`middle ${kind}`} data-testid="middle" aria-hidden="true">
         <text y="-4" class="count">{up}<tspan class="of"> / {nodes.length}</tspan></text>
-        <text y="22" class="word">{ring.whole ? 'ring whole' : 'ring open'}</text>
+        <text y="22" class="word">{word}</text>
       </g>
     </svg>
   );
