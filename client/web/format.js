@@ -31,8 +31,10 @@ export function briefTime(ms) {
   return n === 1 ? 'Yesterday' : shortDay.format(ms);
 }
 
-export function presence(person) {
-  if (!person) return '';
+// live: whether news of others reaches this page at all.
+export function presence(person, live) {
+  if (!live) return 'Unknown while disconnected';
+  if (!person || person.online === null) return ''; // asked, not answered yet
   if (person.online) return 'Online';
   if (!person.last_seen) return 'Offline';
   const ago = Date.now() - person.last_seen;

@@ -7,7 +7,8 @@
 //   me, logout                                          who is signed in (opens the ring's fingerprint); logs out
 //   find, find-submit                                   the box that looks a person up by name and opens the chat
 //   person (data-name), unread                          a conversation in the list, and the count on it
-//   presence (data-online), back                        the head of the open chat; back to the list on a phone
+//   presence (data-online="true"|"false"|"unknown"), back
+//                                                       the head of the open chat; back to the list on a phone
 //   messages, more, day                                 the list; the button for earlier ones; a day's heading
 //   message (data-id, data-state, data-from), message-text, message-state
 //                                                       one message; message-state only on one's own: Queued, Stored, Delivered, …

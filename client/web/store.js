@@ -2,7 +2,7 @@
 // shown as the client reported them, and are loaded anew each time the stream of events opens.
 
 import { useEffect, useState } from 'preact/hooks';
-import { call, listen } from './api.js';
+import { ApiError, call, listen } from './api.js';
 
 const PAGE = 50;
 const SEEN_MAX = 1000;
@@ -40,6 +40,7 @@ export function useStore() {
 
 let clock = 0;
 let messagesAt = 0;
+let connectionAt = 0;
 const seen = new Map(); // message id -> { state, at }
 
 function note(id, value) {
@@ -54,9 +55,12 @@ function newest(message, asked) {
 }
 
 const peerOf = (m) => (m.from === state.me?.name ? m.to : m.from);
+// Whether news of others can reach this page; without it nobody's presence is known.
+export const isLive = (s) => s.stream && s.connection.connected;
 export const isOwn = (m, me) => Boolean(me) && m.from === me.name;
 
 // ---- people ----
+// online is null until the client has said it; heard is when an event last did.
 
 const lastAt = (p) => (p.last ? p.last.sent_at : 0);
 
@@ -66,11 +70,21 @@ function sorted(people) {
 
 function changePerson(name, change) {
   const old = state.people.find((p) => p.name === name);
-  const next = change(old || { name, online: false, last_seen: 0, unread: 0, last: null });
+  const next = change(old || { name, online: null, last_seen: 0, heard: 0, unread: 0, last: null });
   set({ people: sorted([...state.people.filter((p) => p.name !== name), next]) });
 }
 
 export const personOf = (s, name) => s.people.find((p) => p.name === name);
+
+// What a reply says of somebody's presence, unless an event said something newer.
+function changePresence(p, asked) {
+  changePerson(p.name, (old) => (old.heard > asked ? old : { ...old, online: p.online, last_seen: p.last_seen }));
+}
+
+// What was known before a break says nothing about now.
+function forgetPresence() {
+  set({ people: state.people.map((p) => ({ ...p, online: null })) });
+}
 
 async function loadPeople() {
   const TRIES = 3;
@@ -79,7 +93,11 @@ async function loadPeople() {
     const { conversations } = await call('conversations');
     // Somebody whose chat is open, but with whom nothing was exchanged yet, stays.
     const kept = state.people.filter((p) => p.name === state.peer && !conversations.some((c) => c.name === p.name));
-    const people = conversations.map((c) => (c.last ? { ...c, last: newest(c.last, asked) } : c));
+    const people = conversations.map((c) => {
+      const old = personOf(state, c.name);
+      const { online, last_seen, heard } = old?.heard > asked ? old : { ...c, heard: 0 };
+      return { ...c, online, last_seen, heard, last: c.last && newest(c.last, asked) };
+    });
     set({ people: sorted([...people, ...kept]) });
     if (messagesAt <= asked) return;
   }
@@ -131,9 +149,9 @@ export async function loadEarlier() {
 }
 
 async function loadPresence(name) {
+  const asked = clock;
   try {
-    const p = await call('status', { name });
-    changePerson(name, (old) => ({ ...old, online: p.online, last_seen: p.last_seen }));
+    changePresence({ ...(await call('status', { name })), name }, asked);
   } catch (e) {
     if (state.peer === name && e.code !== 'unreachable') changeChat({ error: e });
   }
@@ -191,8 +209,10 @@ export function closeChat() {
 
 // Looks a person up by name; throws what the client answers when there is none.
 export async function find(name) {
-  const p = await call('status', { name });
-  changePerson(p.name, (old) => ({ ...old, online: p.online, last_seen: p.last_seen }));
+  const asked = clock;
+  const p = name === state.me.name ? state.me : await call('status', { name });
+  if (p.name === state.me.name) throw new ApiError(0, 'refused', 'That is you.', 'Find somebody else by name.');
+  changePresence(p, asked);
   openChat(p.name);
 }
 
@@ -220,25 +240,24 @@ export async function send(to, text) {
 
 // ---- signing in and out ----
 
-function enter(me) {
-  set({
-    phase: 'main',
-    me,
-    connection: { ...state.connection, connected: me.connected, server: me.server },
-    problem: null,
-  });
+const connectionOf = (me, asked) =>
+  connectionAt > asked ? state.connection : { ...state.connection, connected: me.connected, server: me.server };
+
+function enter(me, asked) {
+  set({ phase: 'main', me, connection: connectionOf(me, asked), problem: null });
 }
 
 async function load() {
+  const asked = clock;
   try {
     const me = await call('whoami');
     if (me.name) {
-      enter(me);
+      enter(me, asked);
       await loadPeople();
       enterChat();
     } else if (state.phase !== 'taken-over') {
       set({ phase: 'sign-in', me: null, people: [], chat: null, peer: null,
-        connection: { ...state.connection, connected: me.connected, server: me.server }, problem: null });
+        connection: connectionOf(me, asked), problem: null });
     }
   } catch (e) {
     set({ problem: e });
@@ -246,10 +265,11 @@ async function load() {
 }
 
 export async function signIn(how, name, password) {
+  const asked = clock;
   const me = await call(how, { name, password });
   if (location.hash) history.replaceState(null, '', location.pathname);
   set({ peer: null, chat: null, people: [] });
-  enter(me);
+  enter(me, asked);
   loadPeople().catch((e) => set({ problem: e }));
 }
 
@@ -274,6 +294,7 @@ export const dismiss = () => set({ problem: null });
 
 const on = {
   open() {
+    forgetPresence();
     set({ stream: true });
     load();
   },
@@ -300,11 +321,18 @@ const on = {
   },
   presence(p) {
     if (personOf(state, p.name) || state.peer === p.name) {
-      changePerson(p.name, (old) => ({ ...old, online: p.online, last_seen: p.last_seen }));
+      const heard = ++clock;
+      changePerson(p.name, (old) => ({ ...old, online: p.online, last_seen: p.last_seen, heard }));
     }
   },
   connection(c) {
+    const again = c.connected && !state.connection.connected;
+    connectionAt = ++clock;
+    if (again) forgetPresence();
     set({ connection: { connected: c.connected, server: c.server, reason: c.reason || '' } });
+    if (!again || state.phase !== 'main') return;
+    loadPeople().catch((e) => set({ problem: e }));
+    if (state.peer) loadPresence(state.peer);
   },
   session(s) {
     if (s.name) load();

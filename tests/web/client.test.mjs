@@ -301,6 +301,77 @@ test('the connection is never silent, and nothing is lost over a restart', () =>
     assert.equal(await id(page, 'message').count(), 3, 'each once');
   }));
 
+test('presence is unknown while it cannot be, and comes back by itself', () =>
+  with_client(
+    {
+      me: 'alice',
+      hash: '#bob',
+      prepare: (client) => {
+        client.people.carol = { name: 'carol', online: true, last_seen: 0 };
+        client.add('bob', { from: 'bob', text: 'hello', sent_at: NOW - MINUTE });
+        client.add('carol', { from: 'carol', text: 'good day', sent_at: NOW - 2 * MINUTE });
+      },
+    },
+    async (page, client) => {
+      const presence = (value) => page.locator(`[data-testid=presence][data-online=${value}]`);
+      const listed = (name, text) => page.locator(`[data-testid=person][data-name=${name}]`).filter({ hasText: text }).waitFor();
+      const everybodyUnknown = async () => {
+        await has(page, presence('unknown'), /^Unknown while disconnected$/);
+        await listed('bob', 'presence unknown while disconnected');
+        await listed('carol', 'presence unknown while disconnected');
+        assert.equal(await page.locator('.presence.on, .dot.on').count(), 0, 'nothing is green');
+        assert.equal(await page.locator('.dot').count(), 3, 'the dots are grey, not gone');
+      };
+      await has(page, presence('true'), /^Online$/);
+      await listed('carol', ', online');
+      assert.equal(await page.locator('.dot.on').count(), 3);
+
+      client.link = { connected: false, server: null, reason: 'no server answers' };
+      client.push('connection', client.link);
+      await everybodyUnknown();
+      await picture(page, 'client-disconnected');
+      client.people.carol = { name: 'carol', online: false, last_seen: NOW - 3 * DAY }; // no event tells the page
+      client.link = { connected: true, server: '127.0.0.2:7401', reason: '' };
+      client.push('connection', client.link);
+      await has(page, presence('true'), /^Online$/);
+      await listed('carol', ', offline');
+      await page.locator('[data-name=bob] .dot.on').waitFor();
+
+      const { port } = client;
+      await client.stop();
+      await everybodyUnknown();
+      client.people.bob = { name: 'bob', online: false, last_seen: Date.now() - 5 * MINUTE };
+      client.people.carol = { name: 'carol', online: true, last_seen: 0 };
+      await client.start(port);
+      await has(page, presence('false'), 'Last seen 5 min ago');
+      await page.locator('[data-name=carol] .dot.on').waitFor();
+      await listed('bob', ', offline');
+    },
+  ));
+
+test('one does not find oneself, and what the client refuses is shown as it said it', () =>
+  with_client({ me: 'alice' }, async (page, client) => {
+    client.people.alice = { name: 'alice', online: true, last_seen: 0 };
+    client.people['ALICE'] = client.people.alice; // another spelling of the same name
+    for (const name of ['alice', 'ALICE']) {
+      await id(page, 'find').fill(name);
+      await page.keyboard.press('Enter');
+      await has(page, id(page, 'error'), 'That is you.');
+      assert.equal(await id(page, 'error').getAttribute('data-code'), 'refused');
+      await id(page, 'error').getByRole('button').click();
+      await id(page, 'error').waitFor({ state: 'detached' });
+    }
+    assert.equal(await id(page, 'person').count(), 0);
+    assert.equal(await id(page, 'composer').count(), 0, 'no chat with oneself opens');
+    client.commands.status = () => {
+      throw new Refusal(403, 'refused', 'that is you', 'give another name');
+    };
+    await id(page, 'find').fill('bob');
+    await page.keyboard.press('Enter');
+    await has(page, id(page, 'error'), /^that is you give another name/);
+    assert.equal(await id(page, 'error').getAttribute('data-code'), 'refused');
+  }));
+
 test('an account that is in use elsewhere', () =>
   with_client({ me: 'alice' }, async (page, client) => {
     await id(page, 'me').waitFor();

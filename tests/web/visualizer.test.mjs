@@ -58,7 +58,8 @@ const node = (page, i, state) => page.locator(`[data-testid=node][data-id="${ids
 
 test('the ring, its servers, and where they lie', () =>
   with_ring({}, async (page) => {
-    await has(page, id(page, 'ring-status'), 'The ring is whole');
+    await has(page, id(page, 'ring-status'), /^The ring is whole$/);
+    assert.equal(await id(page, 'middle').textContent(), '5 / 5ring whole');
     assert.equal(await id(page, 'node').count(), 5);
     assert.equal(await id(page, 'row').count(), 5);
     assert.equal(await id(page, 'size').textContent(), '5');
@@ -86,15 +87,23 @@ test('a server dies and comes back', () =>
     await node(page, 2, 'up').waitFor();
     program.show(ring({ down: [2], whole: false }));
     await node(page, 2, 'down').waitFor();
-    await has(page, id(page, 'ring-status'), 'The ring has a gap');
+    await has(page, id(page, 'ring-status'), /^The ring is not whole$/);
+    assert.equal(await id(page, 'ring-status').getAttribute('data-whole'), 'false');
+    assert.equal(await id(page, 'middle').textContent(), '4 / 5not whole');
     await has(page, id(page, 'event'), '127.0.0.3:7401 does not answer');
     await picture(page, 'visualizer-down');
     program.show(ring({ down: [2] }));
-    await has(page, id(page, 'ring-status'), 'The ring is whole');
+    await has(page, id(page, 'ring-status'), /^The ring is closed: 4 of 5 servers up$/);
+    assert.equal(await id(page, 'ring-status').getAttribute('data-whole'), 'true');
+    assert.equal(await id(page, 'middle').textContent(), '4 / 5closed over 1 down');
+    await has(page, id(page, 'event'), 'The ring is closed: 4 of 5 servers up');
+    await picture(page, 'visualizer-closed');
     assert.equal(await page.locator('.arrow').count(), 4, 'its neighbours point past it');
     assert.equal(await page.locator('.arrow.astray').count(), 0);
     program.show(ring({ epoch: 6, coordinator: 0 }));
     await node(page, 2, 'up').waitFor();
+    await has(page, id(page, 'ring-status'), /^The ring is whole$/);
+    assert.equal(await id(page, 'middle').textContent(), '5 / 5ring whole');
     await has(page, id(page, 'event'), '127.0.0.3:7401 is up');
     await has(page, id(page, 'event'), 'epoch 6');
     await has(page, id(page, 'event'), 'is the coordinator');

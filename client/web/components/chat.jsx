@@ -2,7 +2,7 @@
 
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { clockTime, dayKey, dayName, fullTime, presence } from '../format.js';
-import { closeChat, isOwn, loadEarlier, personOf, send } from '../store.js';
+import { closeChat, isLive, isOwn, loadEarlier, personOf, send } from '../store.js';
 import { Back, Down, Lock, Send, StateIcon } from './icons.jsx';
 import { Avatar, Connection, Problem } from './parts.jsx';
 
@@ -152,6 +152,8 @@ function Composer({ peer }) {
 export function Chat({ store }) {
   const { peer, chat, me, stream, connection } = store;
   const person = personOf(store, peer);
+  const live = isLive(store);
+  const online = live && Boolean(person?.online);
   const [, tick] = useState(0);
   useEffect(() => {
     const timer = setInterval(() => tick((n) => n + 1), REFRESH_MS); // "2 min ago" grows
@@ -161,13 +163,13 @@ export function Chat({ store }) {
     <section class="chat" aria-label={`Conversation with ${peer}`}>
       <header class="bar">
         <button type="button" class="plain back" data-testid="back" aria-label="Back to the conversations" onClick={closeChat}><Back /></button>
-        <Avatar name={peer} online={person?.online} />
+        <Avatar name={peer} online={online} />
         <div class="who">
           <h2 class="clip">{peer}</h2>
-          <p class={person?.online ? 'presence on' : 'presence'} data-testid="presence" data-online={String(Boolean(person?.online))} role="status">{presence(person)}</p>
+          <p class={online ? 'presence on' : 'presence'} data-testid="presence" data-online={live ? String(online) : 'unknown'} role="status">{presence(person, live)}</p>
         </div>
       </header>
-      {!(stream && connection.connected) && <div class="only-phone"><Connection stream={stream} connection={connection} /></div>}
+      {!live && <div class="only-phone"><Connection stream={stream} connection={connection} /></div>}
       <Problem error={chat.error} />
       <Messages key={peer} peer={peer} chat={chat} me={me} />
       <Composer key={`to-${peer}`} peer={peer} />

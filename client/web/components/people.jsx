@@ -2,7 +2,7 @@
 
 import { useState } from 'preact/hooks';
 import { briefTime } from '../format.js';
-import { find, isOwn, logOut, openChat } from '../store.js';
+import { find, isLive, isOwn, logOut, openChat } from '../store.js';
 import { Leave, Search, StateIcon } from './icons.jsx';
 import { Avatar, Connection, Problem } from './parts.jsx';
 
@@ -35,14 +35,18 @@ function Find() {
   );
 }
 
-function Person({ person, me, open }) {
-  const { name, online, unread, last } = person;
+function Person({ person, me, open, live }) {
+  const { name, unread, last } = person;
+  const online = live && Boolean(person.online);
+  let presence = online ? ', online' : ', offline';
+  if (!live) presence = ', presence unknown while disconnected';
+  else if (person.online === null) presence = ''; // asked, not answered yet
   const own = last && isOwn(last, me);
   return (
     <li>
       <button type="button" class="person" data-testid="person" data-name={name} aria-current={open ? 'true' : undefined} onClick={() => openChat(name)}>
         <Avatar name={name} online={online} />
-        <span class="person-name">{name}<span class="hidden">{online ? ', online' : ', offline'}</span></span>
+        <span class="person-name">{name}<span class="hidden">{presence}</span></span>
         {last && <time class="person-time" dateTime={new Date(last.sent_at).toISOString()}>{briefTime(last.sent_at)}</time>}
         <span class="person-last">
           {own && <span class={`state ${last.state}`} title={last.state}><StateIcon state={last.state} /></span>}
@@ -55,6 +59,7 @@ function Person({ person, me, open }) {
 }
 
 export function People({ me, stream, connection, people, peer, problem, onDismiss }) {
+  const live = isLive({ stream, connection });
   return (
     <aside class="people">
       <header class="bar">
@@ -72,7 +77,7 @@ export function People({ me, stream, connection, people, peer, problem, onDismis
       <Problem error={problem} onClose={onDismiss} />
       <nav aria-label="Conversations">
         {people.length === 0 && <p class="empty">No conversations yet. Find somebody by name to begin.</p>}
-        <ul>{people.map((p) => <Person key={p.name} person={p} me={me} open={p.name === peer} />)}</ul>
+        <ul>{people.map((p) => <Person key={p.name} person={p} me={me} open={p.name === peer} live={live} />)}</ul>
       </nav>
     </aside>
   );
