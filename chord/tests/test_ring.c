@@ -333,6 +333,148 @@ Test(rings, a_full_disk_leaves_the_quorum_and_comes_back)
     ring_free(r);
 }
 
+Test(rings, a_refused_write_is_not_called_stored)
+{
+    struct ring *r = five(7);
+    struct peal_id box = ring_key(r, 1);
+    size_t by = home_at(r, &box, 0), held = 0;
+    sim_refuse(r->sim, by); /* its own copy; and nothing is said that goes with it */
+    size_t put = ring_put(r, by, &box, 100, OP_US);
+    cr_assert_gt(sim_refused(r->sim), 0, "the disk refused something");
+    sim_run(r->sim, 20 * 1000);
+    sim_disk(r->sim, by, PEAL_E_NO_SPACE);
+    int err = ring_wait(r, put, 2 * OP_US);
+    cr_assert_neq(err, RING_RUNNING, "the sender is told something");
+    sim_disk(r->sim, by, 0);
+    sim_run(r->sim, FORM_US);
+    for (size_t i = 0; i < 3; i++)
+        held += ring_disk_row(r, home_at(r, &box, i), &box, &r->ops[put].id) == WIRE_ROW_MESSAGE;
+    cr_assert(err != 0 || held >= 2, "told %s with %zu copies", err_name(err), held);
+    put = ring_put(r, by, &box, 100, OP_US);
+    cr_assert_eq(ring_wait(r, put, OP_US), 0, "the next one is stored");
+    ring_free(r);
+}
+
+struct epoch_wait {
+    struct ring *r;
+    uint64_t before;
+};
+
+static bool epoch_changed(void *arg)
+{
+    static uint8_t mem[64 * 1024];
+    struct epoch_wait *w = arg;
+    struct arena a;
+    struct wire_c_ring v;
+    arena_init(&a, mem, sizeof mem);
+    chord_ring(ring_chord(w->r, 0), &a, &v);
+    if (w->before == 0)
+        w->before = v.epoch;
+    return v.epoch != w->before;
+}
+
+/* Three servers with slow disks, and a fourth that begins to join. */
+static struct ring *three_and_one(struct epoch_wait *wait)
+{
+    struct sim_config cfg = {.seed = 3,
+                             .nodes = 4,
+                             .replicas = 2,
+                             .discovery = true,
+                             .ops_max = RING_OPS_MAX,
+                             .fsync_us = {300 * 1000, 400 * 1000}};
+    struct ring *r = ring_new(&cfg);
+    for (size_t i = 0; i < 3; i++)
+        sim_start(r->sim, i);
+    cr_assert(ring_wait_whole(r, 3, 3, SETTLE_US), "three servers form a ring");
+    *wait = (struct epoch_wait){.r = r};
+    cr_assert(!epoch_changed(wait), "this is their epoch");
+    sim_start(r->sim, 3);
+    return r;
+}
+
+/* Every put that is under way goes out again when the epoch changes, in updates of bounded size. */
+Test(rings, a_burst_when_the_epoch_changes_makes_no_giant_update)
+{
+    enum { BURST = 1600, BURSTS = 5, APART_US = 90 * 1000 };
+    struct epoch_wait wait;
+    struct ring *r = three_and_one(&wait);
+    uint64_t began = sim_now(r->sim);
+    cr_assert(sim_until(r->sim, epoch_changed, &wait, SETTLE_US), "it is admitted");
+    uint64_t took = sim_now(r->sim) - began;
+    ring_free(r);
+    r = three_and_one(&wait); /* the same once more, now with puts just before that */
+    struct peal_id box = ring_key(r, 1);
+    sim_run(r->sim, took > APART_US ? took - APART_US : 0);
+    bool changed = epoch_changed(&wait);
+    for (size_t i = 0; i < BURSTS && !changed; i++) {
+        for (size_t k = 0; k < BURST; k++)
+            cr_assert_neq(ring_put(r, 0, &box, 100, FORM_US), SIZE_MAX, "put %zu begins", k);
+        changed = sim_until(r->sim, epoch_changed, &wait, APART_US);
+    }
+    size_t open = 0;
+    for (size_t i = 0; i < r->ops_n; i++)
+        open += r->ops[i].err == RING_RUNNING;
+    cr_assert(changed, "the epoch changes");
+    cr_assert_gt(open, STORE_UNIT_MAX, "while many are under way: %zu", open);
+    sim_run(r->sim, 2 * FORM_US);
+    for (size_t i = 0; i < r->ops_n; i++)
+        cr_assert_eq(r->ops[i].err, 0, "put %zu: %s", i, err_name(r->ops[i].err));
+    cr_assert_leq(sim_writes_most(r->sim), STORE_UNIT_MAX, "%zu writes in one update",
+                  sim_writes_most(r->sim));
+    ring_free(r);
+}
+
+Test(rings, a_damaged_row_is_fetched_from_the_other_homes)
+{
+    struct sim_config cfg = {.seed = 7, .nodes = 3, .replicas = 2, .discovery = true};
+    struct ring *r = ring_new(&cfg);
+    ring_start_all(r);
+    cr_assert(ring_wait_whole(r, 3, 3, FORM_US), "three servers form a ring");
+    struct peal_id box = ring_key(r, 1);
+    size_t put = ring_put(r, 0, &box, 100, OP_US);
+    cr_assert_eq(ring_wait(r, put, OP_US), 0, "stored");
+    sim_run(r->sim, 20 * SECOND_US);
+    const struct peal_msg_id *id = &r->ops[put].id;
+    uint8_t key[ID_BYTES + MSG_ID_BYTES];
+    memcpy(key, box.b, ID_BYTES);
+    memcpy(key + ID_BYTES, id->b, MSG_ID_BYTES);
+    cr_assert_eq(ring_disk_row(r, 1, &box, id), WIRE_ROW_MESSAGE, "it has its copy");
+    int err = store_memory_damage(sim_store(r->sim, 1), STORE_ROWS, peal_bytes_of(key, sizeof key));
+    cr_assert_eq(err, 0, "damaged");
+    cr_assert_eq(ring_disk_row(r, 1, &box, id), -1, "it cannot be read");
+    size_t next = ring_put(r, 0, &box, 100, OP_US); /* the homes compare what they have */
+    cr_assert_eq(ring_wait(r, next, OP_US), 0, "stored");
+    sim_run(r->sim, SETTLE_US);
+    cr_assert_eq(ring_disk_row(r, 1, &box, id), WIRE_ROW_MESSAGE, "it has it again");
+    ring_free(r);
+}
+
+/* A sender that reaches no home, while nobody else misses one: the rows go to stand-ins, which hand
+ * them over. Whoever waits at a home must hear of it. */
+Test(rings, a_row_that_is_handed_over_is_announced)
+{
+    struct ring *r = five(9);
+    struct peal_id box = ring_key(r, 2);
+    size_t by = outsider(r, &box, 0), home[3];
+    uint64_t told[3];
+    for (size_t i = 0; i < 3; i++) {
+        home[i] = home_at(r, &box, i);
+        sim_cut(r->sim, by, home[i], true);
+    }
+    sim_run(r->sim, 5 * SECOND_US);
+    for (size_t i = 0; i < 3; i++)
+        told[i] = r->nodes[home[i]].stored;
+    size_t put = ring_put(r, by, &box, 100, FORM_US);
+    cr_assert_eq(ring_wait(r, put, FORM_US), 0, "stored by stand-ins");
+    sim_run(r->sim, 20 * SECOND_US);
+    for (size_t i = 0; i < 3; i++) {
+        cr_assert_eq(ring_disk_row(r, home[i], &box, &r->ops[put].id), WIRE_ROW_MESSAGE,
+                     "home %zu has it", i);
+        cr_assert_gt(r->nodes[home[i]].stored, told[i], "the app at home %zu knows", i);
+    }
+    ring_free(r);
+}
+
 Test(rings, one_copy_per_row_moves_with_its_home)
 {
     struct sim_config cfg = {.seed = 16, .nodes = 4, .replicas = 0, .join_first = true};

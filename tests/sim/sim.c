@@ -232,8 +232,9 @@ static void held_free(struct held *h)
     free(h);
 }
 
-/* Submits the update's writes; the ticket, 0 when there are none. */
-static uint64_t submit(struct sim *s, size_t node)
+/* Submits the update's writes; the ticket, 0 when there are none. An error when they are refused.
+ */
+static int submit(struct sim *s, size_t node, uint64_t *ticket)
 {
     struct node *n = &s->nodes[node];
     struct store_write *w = must(malloc((s->u.n + 1) * sizeof *w));
@@ -250,15 +251,33 @@ static uint64_t submit(struct sim *s, size_t node)
                                           .lazy = e->lazy,
                                           .fresh = e->fresh};
     }
-    uint64_t ticket = 0;
-    int err = count > 0 ? store_submit(n->store, w, count, &ticket) : 0;
-    CHECK(err == 0);
+    if (count > s->writes_most)
+        s->writes_most = count;
+    *ticket = 0;
+    int err = count > 0 ? store_submit(n->store, w, count, ticket) : 0;
     free(w);
+    if (err != 0) {
+        CHECK(err == store_health(n->store)); /* never for what the core asked */
+        return err;
+    }
     if (count > 0 && !n->committing) {
         n->committing = true;
         push(s, new_event(s, EV_COMMIT, node, s->now + between_us(s, s->cfg.fsync_us)));
     }
-    return ticket;
+    return 0;
+}
+
+/* Of an update whose writes were refused, only what promises nothing is done. */
+static void obey_refused(struct sim *s, size_t node)
+{
+    struct node *n = &s->nodes[node];
+    uint32_t life = n->life;
+    s->refused++;
+    for (size_t i = 0; i < s->u.n && n->life == life; i++) {
+        const struct step_effect *e = &s->u.effects[i];
+        if (e->kind != STEP_WRITE && (e->kind != STEP_SEND || e->eager))
+            carry_out(s, node, e);
+    }
 }
 
 /* The host's law: writes, eager sends, and everything else once the writes are durable. */
@@ -266,7 +285,11 @@ static void obey(struct sim *s, size_t node)
 {
     struct node *n = &s->nodes[node];
     uint32_t life = n->life;
-    uint64_t ticket = submit(s, node);
+    uint64_t ticket = 0;
+    if (submit(s, node, &ticket) != 0) {
+        obey_refused(s, node);
+        return;
+    }
     for (int eager = 1; eager >= 0; eager--)
         for (size_t i = 0; i < s->u.n && n->life == life; i++) {
             const struct step_effect *e = &s->u.effects[i];
@@ -635,6 +658,23 @@ void sim_disk(struct sim *s, size_t node, int err)
         run_step(s, node, &ev);
 }
 
+void sim_refuse(struct sim *s, size_t node)
+{
+    struct node *n = &s->nodes[node];
+    const struct store_write w = {
+        .space = STORE_META, .op = STORE_DEL, .key = peal_bytes_str("of nobody")};
+    uint64_t ticket = 0;
+    store_memory_fill(n->store, true);
+    int err = store_submit(n->store, &w, 1, &ticket); /* the one at which it notices */
+    CHECK(err == 0);
+    err = store_memory_commit(n->store);
+    CHECK(err == PEAL_E_NO_SPACE);
+    if (!n->committing) {
+        n->committing = true;
+        push(s, new_event(s, EV_COMMIT, node, s->now + DIAL_TIMEOUT_US));
+    }
+}
+
 /* ---- the whole ---- */
 
 static int by_id(const void *a, const void *b)
@@ -740,4 +780,14 @@ struct rng *sim_rng(struct sim *s)
 uint64_t sim_digest(const struct sim *s)
 {
     return s->digest;
+}
+
+uint64_t sim_refused(const struct sim *s)
+{
+    return s->refused;
+}
+
+size_t sim_writes_most(const struct sim *s)
+{
+    return s->writes_most;
 }

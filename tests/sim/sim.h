@@ -8,8 +8,8 @@
  * lost at random.
  *
  * The disk: the store's memory back end. What an update wrote becomes durable after a delay, and
- * only then do its sends go out, as the host's law says (peal/step.h). A crash keeps a random
- * prefix of what was not durable.
+ * only then do its sends go out, as the host's law says (peal/step.h). Of an update that is refused
+ * only what promises nothing is done. A crash keeps a random prefix of what was not durable.
  *
  * Not for: real time, threads, TLS. */
 #ifndef PEAL_SIM_H
@@ -70,6 +70,10 @@ const struct step_reader *sim_reader(const struct sim *s, size_t node);
 uint64_t sim_now(const struct sim *s); /* microseconds */
 struct rng *sim_rng(struct sim *s);
 uint64_t sim_digest(const struct sim *s);
+/* Updates whose writes a disk refused. */
+uint64_t sim_refused(const struct sim *s);
+/* The most writes that an update held, refused ones too. */
+size_t sim_writes_most(const struct sim *s);
 
 void sim_start(struct sim *s, size_t node);
 /* Power loss: what was not durable is lost but for a random prefix, links break, held updates are
@@ -93,6 +97,9 @@ void sim_move(struct sim *s, size_t node, const char *address);
 void sim_skew(struct sim *s, size_t node, int64_t ms);
 /* Gives the node a STORE_STATE event, and makes its disk refuse to commit (err < 0) or not. */
 void sim_disk(struct sim *s, size_t node, int err);
+/* The node's disk has found itself full and refuses every write; the core has not heard of it yet
+ * (sim_disk tells). */
+void sim_refuse(struct sim *s, size_t node);
 
 /* Runs until virtual time has gone on by us. */
 void sim_run(struct sim *s, uint64_t us);

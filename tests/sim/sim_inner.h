@@ -77,7 +77,8 @@ struct node {
 struct sim {
     struct sim_config cfg;
     struct rng rng;
-    uint64_t now, seq, digest;
+    uint64_t now, seq, digest, refused;
+    size_t writes_most;
     struct event *heap;
     size_t heap_n, heap_cap;
     struct link *links;

@@ -65,6 +65,7 @@ struct node {
     struct disk disk;
     struct step_reader reader;
     uint64_t ticket;
+    uint64_t skew_ms;
     struct held *held;
     size_t held_n, held_cap;
     uint64_t durable_at;
@@ -383,7 +384,7 @@ static void step(struct host *h, uint32_t n, struct step_event *ev)
 {
     struct node *x = &h->nodes[n];
     ev->now_us = h->now + 1000; /* clocks do not begin at zero */
-    ev->wall_ms = host_wall(h);
+    ev->wall_ms = host_wall(h) + x->skew_ms;
     ev->reader = &x->reader;
     step_update_reset(&h->u);
     svc_step(x->svc, ev, &h->u);
@@ -463,6 +464,11 @@ void host_leave(struct host *h, uint32_t n)
 {
     struct step_event ev = {.kind = STEP_LEAVE};
     step(h, n, &ev);
+}
+
+void host_skew(struct host *h, uint32_t n, uint64_t ms)
+{
+    h->nodes[n].skew_ms = ms;
 }
 
 void host_store_state(struct host *h, uint32_t n, int err)

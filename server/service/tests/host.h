@@ -42,6 +42,8 @@ void host_start(struct host *h, uint32_t node);
 bool host_alive(const struct host *h, uint32_t node);
 void host_leave(struct host *h, uint32_t node);
 void host_store_state(struct host *h, uint32_t node, int err);
+/* The node's clock goes so many ms ahead from now on; also after a restart. */
+void host_skew(struct host *h, uint32_t node, uint64_t ms);
 /* Rows, tombstones not counted, that lie at the node. */
 size_t host_rows(struct host *h, uint32_t node);
 /* Rows that cores have read from the disks, one by one or in scans, of all nodes since the start.

@@ -132,6 +132,76 @@ Test(rings, servers_are_told)
     host_free(h);
 }
 
+/* What a dead server announced keeps its owner out of no other, however far ahead its clock was. */
+Test(rings, a_dead_server_with_a_fast_clock_keeps_nobody_out)
+{
+    struct host *h = ring(5, 2, 11);
+    struct person a = person_of(h, 0, "alice"), b = person_of(h, 1, "bob");
+    host_skew(h, 0, 2 * 3600 * 1000);
+    person_register(&a, 1);
+    person_register(&b, 0);
+    host_run(h, HOST_SEC);
+    host_kill(h, 0);
+    host_run(h, 3 * HOST_SEC);
+    person_resume(&b, 2);
+    person_silence(&b, WIRE_c_bye, 10 * HOST_SEC);
+    cr_assert(host_connected(h, 1), "bob stays");
+    struct peal_msg_id id = people_id(h, 1);
+    person_send(&a, "bob", id, "there you are");
+    person_delivered(&b, "alice", id, "there you are");
+    host_free(h);
+}
+
+/* What a home knew of a session that has ended goes with its memory: then it must not speak for the
+ * others. */
+Test(rings, a_home_that_restarts_does_not_blur_last_seen)
+{
+    struct host *h = ring(5, 2, 21);
+    struct person a = person_of(h, 0, "alice"), b = person_of(h, 1, "bob");
+    struct peal_id box = cry_account_key(peal_bytes_str("bob"));
+    struct peal_id homes[CHORD_REPLICAS_MAX + 1];
+    uint32_t home = UINT32_MAX, other[2], n = 0;
+    cr_assert_eq(chord_home(svc_chord(host_svc(h, 0)), &box, homes), 3, "three homes");
+    for (uint32_t i = 0; i < 5; i++) {
+        struct peal_id id = host_node_id(h, i);
+        if (id_eq(&id, &homes[0]))
+            home = i;
+        else if (!chord_is_home(svc_chord(host_svc(h, i)), &box))
+            other[n++] = i;
+    }
+    person_register(&a, other[0]);
+    person_register(&b, other[1]);
+    host_run(h, 2 * HOST_SEC);
+    host_hang_up(h, 1);
+    host_run(h, HOST_SEC);
+    struct wire_name name = {.name = peal_bytes_str("bob")};
+    struct wire_c_watch m = {.names = {.v = &name, .n = 1}};
+    host_say(h, 0, WIRE_c_watch, &m);
+    const union wire_any *u = host_expect(h, 0, WIRE_c_presence, PEOPLE_WAIT);
+    cr_assert(u != NULL && !u->c_presence.online, "bob has left");
+    uint64_t seen = u->c_presence.last_seen;
+    cr_assert_gt(seen, 0, "not long ago");
+    host_kill(h, home);
+    host_run(h, 5 * HOST_SEC);
+    host_start(h, home);
+    cr_assert(host_whole(h, 60 * HOST_SEC), "it is back");
+    uint64_t end = host_now(h) + 60 * HOST_SEC;
+    while ((u = host_expect(h, 0, WIRE_c_presence, end - host_now(h))) != NULL) {
+        cr_assert(!u->c_presence.online, "bob is still away");
+        cr_assert_eq(u->c_presence.last_seen, seen, "and has been since then");
+    }
+    cr_assert(host_connected(h, 0), "alice was there all the time");
+    struct person c = person_of(h, 2, "carol"); /* begins to ask only now */
+    uint64_t last = 0;
+    person_register(&c, other[0]);
+    host_say(h, 2, WIRE_c_watch, &m);
+    end = host_now(h) + 5 * HOST_SEC;
+    while ((u = host_expect(h, 2, WIRE_c_presence, end - host_now(h))) != NULL)
+        last = u->c_presence.last_seen;
+    cr_assert_eq(last, seen, "the other homes know");
+    host_free(h);
+}
+
 /* Homes that were not the one to push announce the row, so that a push that gets lost costs a
  * moment and not the message. */
 Test(rings, pushes_get_lost)

@@ -631,3 +631,30 @@ Test(bounds, locations)
     }
     host_free(h);
 }
+
+/* Rows that two clients take and never acknowledge use up no more than their part of the memory for
+ * rows under way. */
+Test(service, silent_clients_leave_room_for_others)
+{
+    struct host_opts o = {.nodes = 1, .seed = 5, .sessions_max = 8, .locations_max = 64};
+    struct host *h = host_new(&o);
+    cr_assert(host_whole(h, 60 * HOST_SEC), "a ring of one");
+    struct person a = person_of(h, 0, "alice"), b = person_of(h, 3, "bob");
+    struct person silent[2] = {person_of(h, 1, "xaver"), person_of(h, 2, "yvonne")};
+    person_register(&a, 0);
+    person_register(&b, 0);
+    person_caught_up(&b);
+    for (uint64_t i = 0; i < 2; i++) {
+        person_register(&silent[i], 0);
+        person_caught_up(&silent[i]);
+    }
+    for (uint64_t i = 0; i < 400; i++) {
+        struct peal_msg_id id = people_id(h, 1000 + i);
+        person_send(&a, silent[i % 2].name, id, "m");
+        person_stored(&a, id);
+    }
+    struct peal_msg_id id = people_id(h, 5000);
+    person_send(&a, "bob", id, "hello");
+    person_delivered(&b, "alice", id, "hello");
+    host_free(h);
+}
