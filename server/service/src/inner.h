@@ -145,6 +145,7 @@ struct watch {
     uint8_t name_n;
     bool known, online;
     uint64_t generation; /* of the best answer to the last question */
+    uint64_t heard_us;   /* when an answer last counted */
     uint64_t last_seen;
     uint64_t ask_us;
     uint32_t next;               /* of the client's */

@@ -69,25 +69,44 @@ static void learn(struct svc *s, struct watch *w, bool online, uint64_t last_see
     client_say(s, c, WIRE_c_presence, &m);
 }
 
-/* Asks the nearest live home, which may be this node. */
+/* Takes an answer, unless a better one to the same question came, or it is from a home that has
+ * restarted and does not know yet (generation 0) when something is known. */
+static void take(struct svc *s, struct watch *w, const struct wire_n_presence *m)
+{
+    if (w->known && (m->generation == 0 || m->generation < w->generation))
+        return;
+    w->generation = m->generation;
+    w->heard_us = s->ev->now_us;
+    learn(s, w, m->online, m->last_seen);
+}
+
+/* Asks this node when it is a home that knows, otherwise every live home: the highest generation
+ * counts.
+ */
 static void ask(struct svc *s, struct watch *w, uint32_t h)
 {
     struct peal_id homes[CHORD_REPLICAS_MAX + 1];
     uint64_t mark = 0;
     w->ask_us = s->ev->now_us + WATCH_US;
+    w->generation = 0;
+    /* All homes forgot at once, or none is there: what was known online does not stay so for ever.
+     */
+    if (w->known && w->online && s->ev->now_us - w->heard_us > LOCATION_TTL_US)
+        learn(s, w, false, w->last_seen);
     size_t n = session_homes(s, &w->box, homes, &mark);
     for (size_t i = 0; i < n; i++) {
         if (!id_eq(&homes[i], &s->self))
             continue;
         struct wire_n_presence here = {0};
         home_presence(s, &w->box, &here);
-        learn(s, w, here.online, here.last_seen);
-        return;
+        take(s, w, &here);
+        if (here.generation > 0)
+            return;
     }
     struct wire_n_presence_get m = {.op = token_make(TOKEN_WATCH, 0, h), .box = w->box};
-    w->generation = 0;
     for (size_t i = 0; i < n; i++)
-        (void)!chord_send(s->chord, s->u, &homes[i], WIRE_n_presence_get, &m, true);
+        if (!id_eq(&homes[i], &s->self))
+            (void)!chord_send(s->chord, s->u, &homes[i], WIRE_n_presence_get, &m, true);
 }
 
 void watch_set(struct svc *s, struct client *c, const struct wire_c_watch *m)
@@ -131,11 +150,8 @@ void watch_tick(struct svc *s, struct client *c)
 void watch_presence(struct svc *s, uint32_t handle, const struct wire_n_presence *m)
 {
     struct watch *w = watch_at(s, handle);
-    if (w == NULL || !id_eq(&w->box, &m->box) || (w->known && m->generation < w->generation) ||
-        (w->known && m->generation == 0))
-        return; /* a home that has restarted does not know yet */
-    w->generation = m->generation;
-    learn(s, w, m->online, m->last_seen);
+    if (w != NULL && id_eq(&w->box, &m->box))
+        take(s, w, m);
 }
 
 void watch_changed(struct svc *s, const struct peal_id *box)
