@@ -406,8 +406,12 @@ static int check_entry(struct client_call *call, char name[static NAME_BYTES_MAX
         return err;
     }
     if (c->session != SESSION_NOBODY && strcmp(name, c->account.name) != 0) {
-        call_fail(call, PEAL_E_REFUSED, "somebody else is logged in in this profile",
-                  "log out first, or use another profile");
+        char message[NAME_BYTES_MAX + 64];
+        (void)snprintf(message, sizeof message, "this profile holds the account and history of %s",
+                       c->account.name);
+        call_fail(call, PEAL_E_REFUSED, message,
+                  "use another profile, or log out first (the history stays here for the next "
+                  "login of that account)");
         return PEAL_E_REFUSED;
     }
     return 0;

@@ -2,15 +2,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include <peal/crypto.h>
 
-enum { PAGE = CLIENT_PAGE_MAX, SEND_WAIT_MS = 10000, WHOAMI_WAIT_MS = 2000, SYNC_WAIT_MS = 2500 };
+enum {
+    PAGE = CLIENT_PAGE_MAX,
+    SEND_WAIT_MS = 10000,
+    WHOAMI_WAIT_MS = 2000,
+    SYNC_WAIT_MS = 2500,
+    RECEIPT_WAIT_MS = 3000,
+};
 
 /* ---- input --------------------------------------------------------------------------- */
 
@@ -47,31 +56,90 @@ static int read_all(int fd, size_t max, char **out, size_t *n)
     return 0;
 }
 
-/* One line from the terminal, without showing it. */
-static int prompt(const char *question, char **out, size_t *n)
+/* A file descriptor that hears the signals after which the terminal must be as it was before, and
+ * which are kept back from now on; -1. */
+static int keep_back(sigset_t *before)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < PEAL_COUNT(signals); i++)
+        sigaddset(&set, signals[i]);
+    int fd = signalfd(-1, &set, SFD_CLOEXEC);
+    if (fd >= 0 && sigprocmask(SIG_BLOCK, &set, before) != 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* Waits for a line or a signal; *signum is 0 or the signal. The number of bytes, 0 at the end of
+ * input, -1. */
+static ssize_t read_line(int tty, int signals, char *line, size_t cap, int *signum)
+{
+    struct pollfd fds[2] = {{.fd = tty, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+    struct signalfd_siginfo info;
+    *signum = 0;
+    while (poll(fds, 2, -1) < 0) {
+        if (errno != EINTR)
+            return -1;
+    }
+    if (fds[1].revents == 0)
+        return read(tty, line, cap); /* one line: the terminal is in canonical mode */
+    if (read(signals, &info, sizeof info) != (ssize_t)sizeof info)
+        return -1;
+    *signum = (int)info.ssi_signo;
+    return -1;
+}
+
+/* Asks once, with the terminal's echo off meanwhile. A signal takes its effect once the terminal is
+ * as before; whoever survives it (it was stopped and goes on, or ignores it) is to ask again. */
+static ssize_t ask(int tty, const char *question, char *line, size_t cap, bool *again)
 {
     struct termios shown;
+    sigset_t before;
+    ssize_t r = -1;
+    int signum = 0;
+    *again = false;
+    int signals = keep_back(&before);
+    if (signals < 0)
+        return -1;
+    if (tcgetattr(tty, &shown) == 0) {
+        struct termios hidden = shown;
+        hidden.c_lflag &= ~(tcflag_t)ECHO;
+        if (tcsetattr(tty, TCSAFLUSH, &hidden) == 0) {
+            (void)dprintf(tty, "%s: ", question);
+            r = read_line(tty, signals, line, cap, &signum);
+            (void)tcsetattr(tty, TCSAFLUSH, &shown);
+            (void)dprintf(tty, "\n");
+        }
+    }
+    close(signals);
+    if (signum != 0)
+        (void)raise(signum); /* comes with the mask that is restored next */
+    if (sigprocmask(SIG_SETMASK, &before, NULL) != 0)
+        return -1;
+    *again = signum != 0;
+    return r;
+}
+
+/* One line from the terminal, without showing it. PEAL_E_NOT_FOUND: there is no terminal;
+ * PEAL_E_CLOSED: the end of input came instead. */
+static int prompt(const char *question, char **out, size_t *n)
+{
     int tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
     if (tty < 0)
         return PEAL_E_NOT_FOUND;
-    if (tcgetattr(tty, &shown) != 0) {
-        close(tty);
-        return PEAL_E_NOT_FOUND;
-    }
-    struct termios hidden = shown;
-    hidden.c_lflag &= ~(tcflag_t)ECHO;
     char *line = calloc(1, CRY_PASSWORD_MAX + 3);
     ssize_t r = -1;
-    if (line != NULL && tcsetattr(tty, TCSAFLUSH, &hidden) == 0) {
-        (void)dprintf(tty, "%s: ", question);
-        r = read(tty, line, CRY_PASSWORD_MAX + 2); /* one line: the terminal is in canonical mode */
-        (void)tcsetattr(tty, TCSAFLUSH, &shown);
-        (void)dprintf(tty, "\n");
-    }
+    bool again = line != NULL;
+    while (again)
+        r = ask(tty, question, line, CRY_PASSWORD_MAX + 2, &again);
     close(tty);
     if (r <= 0) {
+        int err = line == NULL ? PEAL_E_NO_MEMORY : r == 0 ? PEAL_E_CLOSED : PEAL_E_NOT_FOUND;
         free(line);
-        return PEAL_E_IO;
+        return err;
     }
     *n = (size_t)r;
     if (line[*n - 1] == '\n')
@@ -81,15 +149,19 @@ static int prompt(const char *question, char **out, size_t *n)
     return 0;
 }
 
+/* As prompt; PEAL_E_TRUNCATED: an empty one, PEAL_E_MALFORMED: two different ones. */
 static int prompt_password(const struct cli *cli, char **out, size_t *n)
 {
     char *again = NULL;
     size_t again_n = 0;
     int err = prompt("password", out, n);
-    if (err != 0 || cli->command != CLI_REGISTER)
+    if (err != 0)
         return err;
-    err = prompt("the same again", &again, &again_n);
-    if (err == 0 && (*n != again_n || memcmp(*out, again, again_n) != 0))
+    if (*n == 0)
+        err = PEAL_E_TRUNCATED;
+    else if (cli->command == CLI_REGISTER)
+        err = prompt("the same again", &again, &again_n);
+    if (again != NULL && (*n != again_n || memcmp(*out, again, again_n) != 0))
         err = PEAL_E_MALFORMED;
     if (again != NULL)
         cry_wipe(again, again_n);
@@ -97,8 +169,24 @@ static int prompt_password(const struct cli *cli, char **out, size_t *n)
     if (err != 0) {
         cry_wipe(*out, *n);
         free(*out);
+        *out = NULL;
     }
     return err;
+}
+
+static void show_prompt_error(const struct cli *cli, int err)
+{
+    const char *message = "there is no terminal to ask for the password on";
+    const char *hint = "give --password-file FILE, or - for standard input";
+    if (err == PEAL_E_MALFORMED)
+        message = "the two passwords differ";
+    else if (err == PEAL_E_TRUNCATED)
+        message = "the password is empty";
+    else if (err == PEAL_E_CLOSED)
+        message = "no password was given";
+    else if (err == PEAL_E_NO_MEMORY)
+        message = "no memory";
+    cli_print_error(cli, PEAL_E_USAGE, message, err == PEAL_E_NOT_FOUND ? hint : "try again");
 }
 
 static int read_password(const struct cli *cli, char **out, size_t *n)
@@ -108,11 +196,8 @@ static int read_password(const struct cli *cli, char **out, size_t *n)
     int err;
     if (path == NULL) {
         err = prompt_password(cli, out, n);
-        if (err == PEAL_E_MALFORMED)
-            cli_print_error(cli, PEAL_E_USAGE, "the two passwords differ", "try again");
-        else if (err != 0)
-            cli_print_error(cli, PEAL_E_USAGE, "there is no terminal to ask for the password on",
-                            "give --password-file FILE, or - for standard input");
+        if (err != 0)
+            show_prompt_error(cli, err);
         return err;
     }
     int fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
@@ -202,47 +287,96 @@ static int send_text(const struct cli *cli, struct cli_port *port)
 struct heard {
     const struct cli *cli;
     uint64_t n;
+    json_t *ids; /* written out, and not marked as read yet */
 };
 
 static int hear_message(void *user, json_t *message)
 {
     struct heard *heard = user;
-    heard->n++;
-    return cli_print_message(heard->cli, message);
+    int err = cli_print_message(heard->cli, message);
+    if (err == 0 && json_array_append(heard->ids, json_object_get(message, "id")) != 0)
+        err = PEAL_E_NO_MEMORY;
+    heard->n += err == 0;
+    return err;
 }
 
-/* When the client that it went through ends, it goes on by itself. */
-static int receive(const struct cli *cli, struct cli_port **port)
+/* Marks what was written out. PEAL_E_STALE: the other client ended; any other error has been
+ * shown. */
+static int confirm(const struct cli *cli, struct cli_port *port, struct heard *heard)
 {
-    struct heard heard = {.cli = cli};
     json_t *reply = NULL;
-    int err;
-    for (;;) {
-        uint64_t max = cli->max != 0 ? cli->max - heard.n : 0;
-        json_t *request =
-            json_pack("{s:s,s:I,s:I,s:b}", "cmd", "recv", "wait", (json_int_t)cli->wait_s, "max",
-                      (json_int_t)max, "follow", (int)cli->follow);
-        err = request != NULL ? cli_port_run(*port, request, hear_message, &heard, &reply)
-                              : PEAL_E_NO_MEMORY;
-        json_decref(request);
-        bool enough = (cli->max != 0 && heard.n == cli->max) || (!cli->follow && heard.n > 0);
-        if (err != PEAL_E_STALE || enough)
-            break;
-        cli_port_close(*port);
-        *port = NULL;
-        err = cli_port_open(cli, port);
-        if (err != 0)
-            return client_exit_status(err);
-    }
-    int code = 0;
+    json_t *request = json_pack("{s:s,s:O,s:i}", "cmd", "read", "ids", heard->ids, "wait",
+                                cli->follow ? 0 : RECEIPT_WAIT_MS);
+    int err = request != NULL ? cli_port_run(port, request, NULL, NULL, &reply) : PEAL_E_NO_MEMORY;
+    json_decref(request);
     if (err == 0 && client_error_of(reply) != 0) {
+        err = client_error_of(reply);
         cli_print_reply_error(cli, reply);
-        code = client_exit_status(client_error_of(reply));
-    } else if (err != 0 && err != PEAL_E_CLOSED && err != PEAL_E_STALE) {
-        code = 1;
+    } else if (err == 0) {
+        err = json_array_clear(heard->ids) == 0 ? 0 : PEAL_E_NO_MEMORY;
+    } else if (err != PEAL_E_STALE) {
+        cli_print_error(cli, err, "what was printed could not be marked as read", err_prose(err));
     }
     json_decref(reply);
-    return code;
+    return err;
+}
+
+/* One batch. *more: there may be others at once. Errors as of confirm, and PEAL_E_CLOSED after a
+ * signal or when nobody reads any more. */
+static int receive_some(const struct cli *cli, struct cli_port *port, struct heard *heard,
+                        bool *more)
+{
+    json_t *reply = NULL;
+    uint64_t max = cli->max != 0 ? cli->max - heard->n : 0;
+    json_int_t wait = heard->n == 0 ? (json_int_t)cli->wait_s : 0;
+    json_t *request = json_pack("{s:s,s:I,s:I,s:b}", "cmd", "recv", "wait", wait, "max",
+                                (json_int_t)max, "follow", (int)cli->follow);
+    int err = request != NULL ? cli_port_run(port, request, hear_message, heard, &reply)
+                              : PEAL_E_NO_MEMORY;
+    json_decref(request);
+    bool away = client_error_of(reply) == PEAL_E_UNAVAILABLE;
+    if (err == 0 && client_error_of(reply) != 0 && (cli->follow || heard->n == 0 || !away)) {
+        err = client_error_of(reply);
+        cli_print_reply_error(cli, reply);
+    }
+    *more = json_is_true(json_object_get(reply, "more"));
+    json_decref(reply);
+    return err;
+}
+
+/* The client that it went through has ended: it goes on by itself, or through the next. */
+static int reopen(const struct cli *cli, struct cli_port **port)
+{
+    cli_port_close(*port);
+    *port = NULL;
+    return cli_port_open(cli, port);
+}
+
+/* A message is marked as read once it is written out, however the rest goes. */
+static int receive(const struct cli *cli, struct cli_port **port)
+{
+    struct heard heard = {.cli = cli, .ids = json_array()};
+    int err = heard.ids != NULL ? 0 : PEAL_E_NO_MEMORY;
+    bool over = false;
+    while (err == 0 && !over) {
+        bool more = false;
+        int bad = 0;
+        err = receive_some(cli, *port, &heard, &more);
+        bool ended = err == PEAL_E_STALE;
+        if (ended)
+            err = bad = reopen(cli, port);
+        while (bad == 0 && json_array_size(heard.ids) > 0) {
+            bad = confirm(cli, *port, &heard);
+            if (bad == PEAL_E_STALE)
+                bad = reopen(cli, port);
+        }
+        if (bad != 0)
+            err = bad;
+        bool enough = cli->max != 0 && heard.n >= cli->max;
+        over = enough || (!cli->follow && !more && (heard.n > 0 || !ended));
+    }
+    json_decref(heard.ids);
+    return err == PEAL_E_CLOSED ? 0 : client_exit_status(err);
 }
 
 /* Fetches what waits on the ring, so that states are shown as they are; without a server what is
@@ -355,6 +489,19 @@ static int run(const struct cli *cli, struct cli_port **port, const char *passwo
     return 2;
 }
 
+/* A place that is closed would be taken by the next file or socket, and what is printed would go
+ * there. What stands in for standard input and output refuses to be used. */
+static void fill_standard_places(void)
+{
+    static const int modes[] = {O_WRONLY, O_RDONLY, O_RDWR};
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0)
+            continue;
+        int got = open("/dev/null", modes[fd]);
+        CHECK(got == fd || got < 0);
+    }
+}
+
 int cli_main(int argc, char **argv)
 {
     struct cli cli;
@@ -362,6 +509,7 @@ int cli_main(int argc, char **argv)
     char *password = NULL;
     size_t password_n = 0;
     struct cli_port *port = NULL;
+    fill_standard_places();
     int err = cli_parse(argc, argv, &cli, why);
     if (err != 0) {
         cli_print_error(&cli, PEAL_E_USAGE, why, "peal --help says what there is");

@@ -43,7 +43,8 @@ PEAL_MUST int cli_parse(int argc, char **argv, struct cli *out, char why[static 
 /* The usage of a command, or of peal itself (CLI_NONE); static. */
 const char *cli_usage(enum cli_command command);
 
-/* ---- showing: each returns 0, or PEAL_E_IO when standard output is gone */
+/* ---- showing: each returns 0, PEAL_E_IO when standard output cannot be written (said once on
+ * standard error), or PEAL_E_CLOSED when --follow's reader is gone (nothing is said) */
 void cli_print_error(const struct cli *cli, int err, const char *message, const char *hint);
 void cli_print_reply_error(const struct cli *cli, json_t *reply);
 PEAL_MUST int cli_print_reply(const struct cli *cli, json_t *reply);

@@ -10,7 +10,7 @@
     "  --profile DIR        this client's folder (default: $XDG_DATA_HOME/peal)\n"                 \
     "  --server HOST:PORT   a server to connect to, or peal://HOST:PORT#FINGERPRINT; may be "      \
     "repeated\n"                                                                                   \
-    "                       (default: ask on multicast, then those it remembers)\n"                \
+    "                       (default: ask on multicast); those remembered are tried too\n"         \
     "  --multicast GROUP:PORT|off\n"                                                               \
     "                       where to ask for servers (default: PEAL_MULTICAST, or the usual group)\n" \
     "  --json               one JSON object per line\n"                                            \

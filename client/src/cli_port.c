@@ -1,6 +1,7 @@
 /* Who does what the command line asks: this process, when it can have the profile, otherwise the
  * client that has it. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@ enum {
     OPEN_TRIES = 300, /* while another command has the profile and ends */
     OPEN_PAUSE_MS = 50,
     DRAIN_US = 15 * 1000 * 1000,
+    ANSWER_MS = 10000, /* for a short command, while signals are kept back */
 };
 
 struct cli_port {
@@ -36,6 +38,7 @@ struct cli_port {
     /* the other client */
     int fd; /* -1: this process has the profile */
     int signals;
+    json_int_t req; /* the latest one's */
     char *in;
     size_t in_n, in_cap;
 
@@ -47,12 +50,20 @@ struct cli_port {
     struct webui *webui;
     uv_signal_t watch[2];
     bool watching;
+    uv_poll_t output; /* standard output, while it is followed */
+    bool watching_output;
     bool late;
 };
 
 static bool wants_signals(const struct cli *cli)
 {
     return cli->follow || cli->command == CLI_WEB;
+}
+
+/* Whoever read standard output is gone: nothing that is written will be seen. */
+static bool is_output_gone(short revents)
+{
+    return (revents & (POLLERR | POLLHUP | POLLNVAL)) != 0;
 }
 
 static void hear(struct cli_port *port, json_t *object, bool last)
@@ -113,10 +124,12 @@ static int remote_lines(struct cli_port *port)
         size_t n = (size_t)(end - (port->in + at));
         json_t *line = json_loadb(port->in + at, n, 0, NULL);
         json_t *reply = json_object_get(line, "reply");
-        if (reply != NULL)
+        /* what is left of a command that was given up is nobody's */
+        if (reply != NULL && json_integer_value(json_object_get(line, "req")) == port->req)
             hear(port, reply, json_is_true(json_object_get(line, "last")));
+        bool ok = reply != NULL;
         json_decref(line);
-        if (reply == NULL)
+        if (!ok)
             return PEAL_E_MALFORMED;
         at += n + 1;
     }
@@ -144,10 +157,36 @@ static int remote_read(struct cli_port *port)
     return remote_lines(port);
 }
 
+/* Commands that stream end with a signal or with the reader of standard output. The others are
+ * short, and where signals are kept back their wait has an end. */
+static int remote_wait(struct cli_port *port)
+{
+    bool streams = port->each != NULL;
+    int patience = !streams && port->signals >= 0 ? ANSWER_MS : -1;
+    int err = 0;
+    while (err == 0 && !port->done && !(streams && port->stopped)) {
+        struct pollfd fds[3] = {
+            {.fd = port->fd, .events = POLLIN},
+            {.fd = streams ? port->signals : -1, .events = POLLIN},
+            {.fd = streams && port->cli->follow ? STDOUT_FILENO : -1},
+        };
+        int n = poll(fds, PEAL_COUNT(fds), patience);
+        if (n < 0 && errno != EINTR)
+            err = PEAL_E_IO;
+        else if (n == 0)
+            err = PEAL_E_UNAVAILABLE;
+        else if (n > 0 && (fds[1].revents != 0 || is_output_gone(fds[2].revents)))
+            port->stopped = true;
+        else if (n > 0 && fds[0].revents != 0)
+            err = remote_read(port);
+    }
+    return err;
+}
+
 /* PEAL_E_STALE: the other client ended. */
 static int remote_run(struct cli_port *port, json_t *request)
 {
-    char *text = json_object_set_new(request, "req", json_integer(1)) == 0
+    char *text = json_object_set_new(request, "req", json_integer(++port->req)) == 0
                      ? json_dumps(request, JSON_COMPACT)
                      : NULL;
     int err = text != NULL ? remote_write(port->fd, text, strlen(text)) : PEAL_E_NO_MEMORY;
@@ -156,17 +195,7 @@ static int remote_run(struct cli_port *port, json_t *request)
     if (text != NULL)
         cry_wipe(text, strlen(text));
     free(text);
-    while (err == 0 && !port->done && !port->stopped) {
-        struct pollfd fds[2] = {{.fd = port->fd, .events = POLLIN},
-                                {.fd = port->signals, .events = POLLIN}};
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
-            err = PEAL_E_IO;
-        else if (fds[1].revents != 0)
-            port->stopped = true;
-        else if (fds[0].revents != 0)
-            err = remote_read(port);
-    }
-    return err;
+    return err == 0 ? remote_wait(port) : err;
 }
 
 /* ---- in this process ----------------------------------------------------------------- */
@@ -210,6 +239,31 @@ static void watch_signals(struct cli_port *port)
     CHECK(rc == 0);
 }
 
+static void on_output(uv_poll_t *handle, int status, int events)
+{
+    struct cli_port *port = handle->data;
+    struct pollfd fd = {.fd = STDOUT_FILENO};
+    (void)events;
+    if (status < 0 || (poll(&fd, 1, 0) > 0 && is_output_gone(fd.revents))) {
+        port->stopped = true;
+        uv_poll_stop(handle);
+    }
+}
+
+static void watch_output(struct cli_port *port)
+{
+    int flags = fcntl(STDOUT_FILENO, F_GETFL);
+    if (!port->cli->follow || flags < 0 ||
+        uv_poll_init(net_loop_uv(port->loop), &port->output, STDOUT_FILENO) != 0)
+        return; /* a plain file has no reader that could go */
+    port->watching_output = true;
+    port->output.data = port;
+    /* libuv makes it non-blocking, also for those who share it; it is only watched here */
+    (void)fcntl(STDOUT_FILENO, F_SETFL, flags);
+    int rc = uv_poll_start(&port->output, UV_PRIORITIZED, on_output); /* errors come unasked */
+    CHECK(rc == 0);
+}
+
 static int local_client(struct cli_port *port, char why[static CLIENT_WHY_MAX])
 {
     const struct cli *cli = port->cli;
@@ -240,6 +294,7 @@ static int local_open(struct cli_port *port, char why[static CLIENT_WHY_MAX])
     if (err != 0)
         return err;
     watch_signals(port);
+    watch_output(port);
     client_start(port->client);
     return 0;
 }
@@ -253,7 +308,7 @@ static void local_run(struct cli_port *port, json_t *request)
 {
     struct client_call *call = NULL;
     client_command(port->client, request, on_local_reply, port, &call);
-    while (!port->done && !port->stopped)
+    while (!port->done && !(port->each != NULL && port->stopped))
         net_loop_once(port->loop, true);
     if (!port->done)
         client_cancel(call);
@@ -288,6 +343,8 @@ static void local_close(struct cli_port *port)
     webui_free(port->webui);
     for (size_t i = 0; i < 2 && port->watching; i++)
         uv_close((uv_handle_t *)&port->watch[i], NULL);
+    if (port->watching_output)
+        uv_close((uv_handle_t *)&port->output, NULL);
     net_loop_shutdown(port->loop, "the program ends");
     net_loop_run(port->loop);
     client_free(port->client);
@@ -356,6 +413,9 @@ int cli_port_open(const struct cli *cli, struct cli_port **out)
         cli_port_close(port);
         return err;
     }
+    if (port->fd >= 0 && cli->server_count > 0)
+        (void)fprintf(stderr, "peal: --server is not used: another client runs on this profile, "
+                              "and its servers are\n");
     *out = port;
     return 0;
 }
@@ -367,6 +427,7 @@ int cli_port_run(struct cli_port *port, json_t *request, int (*each)(void *user,
     port->each = each;
     port->user = user;
     port->reply = NULL;
+    port->each_err = 0;
     port->done = false;
     *reply = NULL;
     if (port->fd >= 0)
@@ -374,10 +435,10 @@ int cli_port_run(struct cli_port *port, json_t *request, int (*each)(void *user,
     else
         local_run(port, request);
     *reply = port->reply;
-    if (port->done)
-        return 0;
     if (port->each_err != 0)
         return port->each_err;
+    if (port->done)
+        return 0;
     if (port->stopped)
         return PEAL_E_CLOSED;
     return err;

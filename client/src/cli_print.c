@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -5,26 +6,43 @@
 
 #include "cli.h"
 
-static int flushed(void)
+/* Whether all that was printed since begun() is out. Says once why not, unless whoever read it is
+ * gone while it follows, which ends with that: PEAL_E_CLOSED. */
+static int flushed(const struct cli *cli)
 {
-    return fflush(stdout) == 0 && !ferror(stdout) ? 0 : PEAL_E_IO;
+    bool failed = ferror(stdout) != 0; /* errno is of that */
+    if (!failed && fflush(stdout) == 0)
+        return 0;
+    if (errno == EPIPE && cli->follow)
+        return PEAL_E_CLOSED;
+    (void)fprintf(stderr, "peal: standard output cannot be written: %s\n", strerror(errno));
+    return PEAL_E_IO;
 }
 
-static int print_json(json_t *object)
+/* PEAL_E_IO: standard output has failed before, and that was said. */
+static int begun(void)
+{
+    errno = 0;
+    return ferror(stdout) == 0 ? 0 : PEAL_E_IO;
+}
+
+static int print_json(const struct cli *cli, json_t *object)
 {
     char *text = json_dumps(object, JSON_COMPACT);
-    if (text == NULL)
-        return PEAL_E_NO_MEMORY;
-    (void)puts(text);
+    int err = text == NULL ? PEAL_E_NO_MEMORY : begun();
+    if (err == 0) {
+        (void)puts(text);
+        err = flushed(cli);
+    }
     free(text);
-    return flushed();
+    return err;
 }
 
 void cli_print_error(const struct cli *cli, int err, const char *message, const char *hint)
 {
     if (cli->json) {
         json_t *object = client_error(err, message, hint);
-        int bad = print_json(object);
+        int bad = print_json(cli, object);
         (void)bad; /* there is nobody left to tell */
         json_decref(object);
         return;
@@ -86,29 +104,37 @@ int cli_print_message(const struct cli *cli, json_t *m)
                       json_object_get(m, "from"), "to", json_object_get(m, "to"), "text",
                       json_object_get(m, "text"), "sent_at", json_object_get(m, "sent_at"), "state",
                       json_object_get(m, "state"));
-        int err = print_json(shown);
+        int err = print_json(cli, shown);
         json_decref(shown);
         return err;
     }
+    if (begun() != 0)
+        return PEAL_E_IO;
     print_time(integer(m, "sent_at"));
     (void)printf("  %s: ", str(m, "from"));
     print_text(str(m, "text"));
     if (cli->command == CLI_HISTORY)
         (void)printf("  (%s)", str(m, "state"));
     (void)putchar('\n');
-    return flushed();
+    return flushed(cli);
 }
 
 static void print_whoami(json_t *r)
 {
     if (json_is_string(json_object_get(r, "name")))
         (void)printf("logged in as %s\n", str(r, "name"));
+    else if (json_is_string(json_object_get(r, "account")))
+        (void)printf("logged out: %s is in use elsewhere; log in again to use it here\n",
+                     str(r, "account"));
     else
         (void)puts("nobody is logged in here");
-    if (json_is_true(json_object_get(r, "connected")))
+    if (json_is_true(json_object_get(r, "connected"))) {
         (void)printf("connected to %s\n", str(r, "server"));
-    else
-        (void)puts("not connected");
+    } else {
+        (void)fputs("not connected: ", stdout);
+        print_text(str(r, "reason"));
+        (void)putchar('\n');
+    }
     if (str(r, "fingerprint")[0] != '\0')
         (void)printf("ring %s\n", str(r, "fingerprint"));
 }
@@ -130,9 +156,15 @@ static void print_ring(json_t *r)
 {
     size_t i;
     json_t *node;
-    (void)printf("the ring is %s: %lld servers, epoch %lld\n",
-                 json_is_true(json_object_get(r, "whole")) ? "whole" : "not whole",
-                 (long long)integer(r, "size"), (long long)integer(r, "epoch"));
+    json_int_t size = integer(r, "size");
+    json_int_t up = 0;
+    json_array_foreach(json_object_get(r, "nodes"), i, node) up +=
+        strcmp(str(node, "state"), "up") == 0;
+    const char *how = !json_is_true(json_object_get(r, "whole")) ? "not whole yet"
+                      : up < size                                ? "closed over what is down"
+                                                                 : "whole";
+    (void)printf("the ring is %s: %lld of %lld servers up, epoch %lld\n", how, (long long)up,
+                 (long long)size, (long long)integer(r, "epoch"));
     json_array_foreach(json_object_get(r, "nodes"), i, node)
     {
         bool leads = strcmp(str(node, "id"), str(r, "coordinator")) == 0;
@@ -144,16 +176,27 @@ static void print_ring(json_t *r)
 
 static void print_sent(json_t *r)
 {
-    if (strcmp(str(r, "state"), "queued") == 0)
-        (void)printf("%s: queued: no server was reached; it goes out when one is\n", str(r, "to"));
-    else
-        (void)printf("%s: %s\n", str(r, "to"), str(r, "state"));
+    (void)printf("%s: %s", str(r, "to"), str(r, "state"));
+    if (strcmp(str(r, "state"), "queued") == 0) {
+        bool up = json_is_true(json_object_get(r, "connected"));
+        const char *reason = str(r, "reason");
+        (void)fputs(up ? ": the ring has not taken it yet" : ": no server was reached", stdout);
+        if (reason[0] != '\0') {
+            (void)fputs(" (", stdout);
+            print_text(reason);
+            (void)putchar(')');
+        }
+        (void)fputs("; it goes out as soon as it can, while a client runs", stdout);
+    }
+    (void)putchar('\n');
 }
 
 int cli_print_reply(const struct cli *cli, json_t *r)
 {
     if (cli->json)
-        return print_json(r);
+        return print_json(cli, r);
+    if (begun() != 0)
+        return PEAL_E_IO;
     switch (cli->command) {
     case CLI_REGISTER:
     case CLI_LOGIN:
@@ -179,5 +222,5 @@ int cli_print_reply(const struct cli *cli, json_t *r)
     case CLI_COMMANDS:
         break;
     }
-    return flushed();
+    return flushed(cli);
 }

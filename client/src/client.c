@@ -290,6 +290,7 @@ static void on_down(void *user, int err, const char *reason)
     struct client *c = user;
     (void)snprintf(c->reason, sizeof c->reason, "%s", reason);
     c->reason_err = err;
+    c->away_since_us = net_now_us();
     for (struct ask *a = c->asks; a != NULL; a = a->next) {
         a->sent = false;
         a->retry_us = 0;
@@ -479,6 +480,7 @@ fail:
 void client_start(struct client *c)
 {
     c->started = true;
+    c->away_since_us = net_now_us();
     reach_start(c->reach);
 }
 

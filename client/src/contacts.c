@@ -115,7 +115,7 @@ static void found(struct ask *a, const struct answer *given)
         answer.hint = "check the name; the other side must have registered it";
     }
     if (c->session != SESSION_NOBODY) {
-        outbox_found(c, a->name, answer.err, answer.message);
+        outbox_found(c, a->name, &answer);
         held_found(c, a->name, &answer);
     }
     for (struct client_call *call = c->calls; call != NULL; call = call->next) {

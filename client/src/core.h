@@ -116,7 +116,7 @@ struct client_call {
     /* recv */
     bool receiving, follow, flushing;
     uint64_t count, max;
-    uint64_t until_us;    /* wait so long for a first message */
+    uint64_t until_us;    /* wait so long for a first message; send: for the answer */
     uint64_t patience_us; /* and so long for the mailbox to be emptied */
     bool greeting;        /* whoami: waits for the link */
     bool syncing;         /* sync: waits for the mailbox to be emptied */
@@ -133,6 +133,8 @@ struct client {
     bool started;
     char reason[CLIENT_WHY_MAX]; /* why there is no server */
     int reason_err;
+    uint64_t away_since_us;         /* the start, or the end of the last link */
+    char unsent[WIRE_TEXT_MAX + 1]; /* why the ring takes no messages now; "": it does */
 
     enum session_state session;
     bool entering;          /* a login is under way: the old session is not resumed meanwhile */
@@ -235,13 +237,15 @@ void on_presence(struct client *c, const struct wire_c_presence *msg);
 
 /* ---- send.c -------------------------------------------------------------------------- */
 void cmd_send(struct client_call *call);
+/* The session changed: a send need not wait for one that is over. */
+void send_link_changed(struct client_call *call);
 /* Sends what waits, as far as the flights allow. */
 void outbox_pump(struct client *c);
 void outbox_link_down(struct client *c);
 void outbox_tick(struct client *c, uint64_t now);
 uint64_t outbox_due(const struct client *c);
-/* Somebody's keys are known (err == 0) or do not exist: seals or fails what waits for them. */
-void outbox_found(struct client *c, const char *name, int err, const char *why);
+/* The answer about somebody's keys: seals what waits for them, fails it, or tries again later. */
+void outbox_found(struct client *c, const char *name, const struct answer *answer);
 void outbox_find_all(struct client *c);
 /* Within a transaction: queues a receipt of n messages of one author, n <= WIRE_ACK_MAX. */
 PEAL_MUST int outbox_receipt(struct client *c, const char *to, int state,

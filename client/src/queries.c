@@ -11,13 +11,16 @@ json_t *whoami_json(const struct client *c)
     const uint8_t *pin = reach_pin(c->reach);
     bool in = c->session != SESSION_NOBODY && c->session != SESSION_OUTSIDE;
     bool up = reach_is_up(c->reach);
+    bool some = c->session != SESSION_NOBODY;
+    const char *session = in ? "here" : some ? "elsewhere" : "none";
     if (pin != NULL)
         cry_fp_text(pin, fp);
-    return json_pack("{s:o,s:s,s:o,s:b,s:s}", "name",
+    return json_pack("{s:o,s:s,s:o,s:s,s:o,s:b,s:s,s:s}", "name",
                      in ? json_string(c->account.name) : json_null(), "display",
-                     in ? c->account.display : "", "server",
-                     up ? json_string(reach_address(c->reach)) : json_null(), "connected", (int)up,
-                     "fingerprint", fp);
+                     in ? c->account.display : "", "account",
+                     some ? json_string(c->account.name) : json_null(), "session", session,
+                     "server", up ? json_string(reach_address(c->reach)) : json_null(), "connected",
+                     (int)up, "reason", up ? "" : client_why_away(c), "fingerprint", fp);
 }
 
 static void whoami_now(struct client_call *call)
@@ -50,6 +53,8 @@ void calls_link_changed(struct client *c)
             whoami_now(call);
         else if (!call->over && call->leaving)
             account_logout(call);
+        else if (!call->over && call->sending)
+            send_link_changed(call);
     }
     recv_wake(c);
 }
@@ -243,12 +248,16 @@ static void ring_answered(struct ask *a, const struct answer *answer)
     const struct wire_c_ring *ring = answer->msg;
     char coordinator[ID_HEX];
     id_hex(&ring->coordinator, coordinator);
+    size_t up = 0;
     json_t *nodes = json_array();
-    for (size_t i = 0; i < ring->nodes.n; i++)
+    for (size_t i = 0; i < ring->nodes.n; i++) {
+        up += ring->nodes.v[i].state == WIRE_NODE_UP;
         json_array_append_new(nodes, node_json(&ring->nodes.v[i]));
-    call_reply(call, json_pack("{s:b,s:I,s:I,s:s,s:o}", "whole", (int)ring->whole, "size",
-                               (json_int_t)ring->nodes.n, "epoch", (json_int_t)ring->epoch,
-                               "coordinator", coordinator, "nodes", nodes));
+    }
+    call_reply(call,
+               json_pack("{s:b,s:I,s:I,s:I,s:s,s:o}", "whole", (int)ring->whole, "size",
+                         (json_int_t)ring->nodes.n, "up", (json_int_t)up, "epoch",
+                         (json_int_t)ring->epoch, "coordinator", coordinator, "nodes", nodes));
 }
 
 void cmd_ring(struct client_call *call)

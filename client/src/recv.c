@@ -6,7 +6,7 @@
 
 #include "core.h"
 
-enum { FLUSH_MS = 3000, MARK_MAX = 64 };
+enum { MARK_MAX = 64 }; /* messages that one recv gives, or one read takes */
 
 /* ---- a batch ------------------------------------------------------------------------- */
 
@@ -359,25 +359,34 @@ void on_deliver(struct client *c, const struct wire_c_deliver *msg)
 
 struct marks {
     struct client *c;
-    struct client_call *call; /* hears the messages; NULL: nobody */
     struct peal_msg_id ids[MARK_MAX];
     char peers[MARK_MAX][NAME_BYTES_MAX + 1];
     bool owed[MARK_MAX];
-    json_t *objects[MARK_MAX];
     size_t n;
+    uint64_t seen;
+    const struct peal_msg_id *wanted; /* NULL: every one */
+    size_t wanted_n;
 };
+
+static bool is_wanted(const struct marks *m, const struct peal_msg_id *id)
+{
+    for (size_t i = 0; i < m->wanted_n; i++) {
+        if (msg_id_eq(&m->wanted[i], id))
+            return true;
+    }
+    return m->wanted == NULL;
+}
 
 static void mark_one(void *user, const struct entry *e)
 {
     struct marks *m = user;
+    m->seen++;
+    if (!is_wanted(m, &e->id))
+        return;
     CHECK(m->n < MARK_MAX);
     m->ids[m->n] = e->id;
     m->owed[m->n] = e->state == MSG_DELIVERED;
     (void)snprintf(m->peers[m->n], sizeof m->peers[0], "%s", e->peer);
-    struct entry shown = *e;
-    shown.unread = false;
-    shown.state = e->state == MSG_DELIVERED ? MSG_READ : e->state;
-    m->objects[m->n] = m->call != NULL ? entry_json(m->c, &shown) : NULL;
     m->n++;
 }
 
@@ -406,45 +415,119 @@ static int mark_all(struct client *c, struct marks *m)
     return err;
 }
 
-/* Gives out up to `most` unread messages and marks them; *n of them. Told before marked: a crash in
- * between repeats, and loses nothing. */
-static int mark_some(struct client *c, const char *peer, uint64_t most, struct client_call *call,
-                     size_t *n)
+/* Marks up to MARK_MAX of somebody's unread messages; *n of them. */
+static int mark_peer(struct client *c, const char *peer, size_t *n)
 {
     struct marks *m = calloc(1, sizeof *m);
     if (m == NULL)
         return PEAL_E_NO_MEMORY;
-    m->c = c;
-    m->call = call;
-    uint32_t limit = most < MARK_MAX ? (uint32_t)most : MARK_MAX;
-    int err = profile_unread(c->profile, c->account.name, peer, limit, mark_one, m);
-    for (size_t i = 0; i < m->n; i++) {
-        if (call != NULL)
-            call_more(call, m->objects[i]);
-    }
+    int err = profile_unread(c->profile, c->account.name, peer, MARK_MAX, mark_one, m);
     if (err == 0 && m->n > 0)
         err = mark_all(c, m);
     *n = m->n;
     free(m);
-    if (err == 0 && *n > 0)
-        outbox_pump(c);
     return err;
+}
+
+/* Marks those of these messages (n <= MARK_MAX, each once) that are unread; *marked of them. They
+ * are usually the oldest, so that few others need to be looked at. */
+static int mark_ids(struct client *c, const struct peal_msg_id ids[], size_t n, uint64_t *marked)
+{
+    struct marks *m = calloc(1, sizeof *m);
+    int err = m == NULL ? PEAL_E_NO_MEMORY : 0;
+    bool more = true;
+    for (uint64_t limit = 2 * MARK_MAX; err == 0 && more; limit *= 8) {
+        uint32_t most = limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX;
+        *m = (struct marks){.wanted = ids, .wanted_n = n};
+        err = profile_unread(c->profile, c->account.name, NULL, most, mark_one, m);
+        more = m->n < n && m->seen == most && most < UINT32_MAX;
+    }
+    if (err == 0 && m->n > 0)
+        err = mark_all(c, m);
+    *marked = m != NULL ? m->n : 0;
+    free(m);
+    return err;
+}
+
+static uint64_t queued_count(struct client *c)
+{
+    uint64_t queued = 0;
+    int err = profile_outbox_count(c->profile, c->account.name, &queued);
+    (void)err; /* the count is a courtesy */
+    return queued;
+}
+
+static void read_over(struct client_call *call)
+{
+    call_reply(call, json_pack("{s:I,s:I}", "count", (json_int_t)call->count, "queued",
+                               (json_int_t)queued_count(call->c)));
+}
+
+/* On an error the call has been answered. */
+static int read_ids(struct client_call *call, json_t *list, struct peal_msg_id ids[static MARK_MAX],
+                    size_t *n)
+{
+    bool ok = json_is_array(list) && json_array_size(list) <= MARK_MAX;
+    *n = 0;
+    for (size_t i = 0; ok && i < json_array_size(list); i++) {
+        json_t *id = json_array_get(list, i);
+        ok = json_is_string(id) && json_string_length(id) == (size_t)2 * MSG_ID_BYTES &&
+             peal_unhex(json_string_value(id), MSG_ID_BYTES, ids[i].b) == 0;
+        *n = i + 1;
+    }
+    if (ok)
+        return 0;
+    call_fail(call, PEAL_E_USAGE, "`ids` is no list of messages", "give at most 64 messages' ids");
+    return PEAL_E_USAGE;
+}
+
+/* The receipts go out before the answer, if they can and `wait` allows it. */
+static void read_list(struct client_call *call, json_t *list)
+{
+    struct client *c = call->c;
+    struct peal_msg_id ids[MARK_MAX];
+    size_t n;
+    uint64_t wait;
+    if (call_number(call, "wait", 0, CLIENT_SEND_WAIT_MAX_MS, &wait) != 0 ||
+        read_ids(call, list, ids, &n) != 0)
+        return;
+    int err = mark_ids(c, ids, n, &call->count);
+    if (err != 0) {
+        call_fail(call, err, "the profile cannot be written", err_prose(err));
+        return;
+    }
+    call->flushing = true;
+    outbox_pump(c);
+    if (call->over)
+        return;
+    if (wait == 0 || c->session != SESSION_ACTIVE || queued_count(c) == 0)
+        read_over(call);
+    else
+        call_wait(call, wait, read_over);
 }
 
 void cmd_read(struct client_call *call)
 {
     struct client *c = call->c;
+    json_t *list = json_object_get(call->args, "ids");
     char name[NAME_BYTES_MAX + 1];
     size_t n = 0;
-    if (call_account(call) != 0 || call_name(call, "name", name) != 0)
+    if (call_account(call) != 0)
+        return;
+    if (list != NULL) {
+        read_list(call, list);
+        return;
+    }
+    if (call_name(call, "name", name) != 0)
         return;
     do {
-        int err = mark_some(c, name, MARK_MAX, NULL, &n);
+        int err = mark_peer(c, name, &n);
         if (err != 0) {
             call_fail(call, err, "the profile cannot be written", err_prose(err));
             return;
         }
     } while (n > 0);
+    outbox_pump(c);
     call_reply(call, json_object());
 }
 
@@ -460,9 +543,6 @@ static bool is_settled(const struct client *c)
 static void recv_over(struct client_call *call)
 {
     struct client *c = call->c;
-    uint64_t queued = 0;
-    int err = profile_outbox_count(c->profile, c->account.name, &queued);
-    (void)err; /* the count is a courtesy */
     if (call->count == 0 && c->session == SESSION_OUTSIDE)
         call_fail(call, PEAL_E_TAKEN_OVER,
                   "this client is logged out: the account is in use elsewhere",
@@ -470,22 +550,46 @@ static void recv_over(struct client_call *call)
     else if (call->count == 0 && c->session != SESSION_ACTIVE)
         call_fail(call, PEAL_E_UNAVAILABLE, "no server can be reached", client_why_away(c));
     else
-        call_reply(call, json_pack("{s:I,s:I}", "count", (json_int_t)call->count, "queued",
-                                   (json_int_t)queued));
+        call_reply(call,
+                   json_pack("{s:I,s:I,s:b}", "count", (json_int_t)call->count, "queued",
+                             (json_int_t)queued_count(c), "more", (int)(call->count == MARK_MAX)));
 }
 
-/* The receipts go out before the answer, if they can. */
-static void recv_flush(struct client_call *call)
+struct given {
+    const struct client *c;
+    json_t *objects[MARK_MAX];
+    size_t n;
+};
+
+/* As it is once it has been shown. */
+static void give_one(void *user, const struct entry *e)
+{
+    struct given *g = user;
+    struct entry shown = *e;
+    shown.unread = false;
+    shown.state = e->state == MSG_DELIVERED ? MSG_READ : e->state;
+    CHECK(g->n < MARK_MAX);
+    g->objects[g->n++] = entry_json(g->c, &shown);
+}
+
+/* Gives out the oldest unread messages and marks none: whoever hears them says with `read` which
+ * ones were shown. A crash in between repeats, and loses nothing. */
+static int give_some(struct client_call *call)
 {
     struct client *c = call->c;
-    uint64_t queued = 0;
-    call->receiving = false;
-    call->flushing = true;
-    int err = profile_outbox_count(c->profile, c->account.name, &queued);
-    if (err != 0 || queued == 0 || call->count == 0 || c->session != SESSION_ACTIVE)
-        recv_over(call);
-    else
-        call_wait(call, FLUSH_MS, recv_over);
+    struct given g = {.c = c};
+    uint32_t limit = call->max < MARK_MAX ? (uint32_t)call->max : MARK_MAX;
+    int err = profile_unread(c->profile, c->account.name, NULL, limit, give_one, &g);
+    for (size_t i = 0; i < g.n; i++) {
+        if (err == 0 && g.objects[i] == NULL)
+            err = PEAL_E_NO_MEMORY;
+        if (err == 0)
+            call_more(call, g.objects[i]);
+        else
+            json_decref(g.objects[i]);
+    }
+    call->count = g.n;
+    return err;
 }
 
 static void recv_try(struct client_call *call)
@@ -496,21 +600,16 @@ static void recv_try(struct client_call *call)
     bool late = now >= call->until_us && now >= call->patience_us;
     if (!settled && !late && !call->follow)
         return;
-    size_t n = 0;
-    do {
-        int err = mark_some(c, NULL, call->max - call->count, call, &n);
-        if (call->over)
-            return; /* whoever heard it went away while hearing */
-        if (err != 0) {
-            call_fail(call, err, "the profile cannot be written", err_prose(err));
-            return;
-        }
-        call->count += n;
-    } while (n > 0 && call->count < call->max);
-    bool enough = call->count >= call->max || (!call->follow && call->count > 0);
+    int err = give_some(call);
+    if (call->over)
+        return; /* whoever heard it went away while hearing */
+    if (err != 0) {
+        call_fail(call, err, "the profile cannot be read", err_prose(err));
+        return;
+    }
     bool tired = !call->follow && (late || (settled && now >= call->until_us));
-    if (enough || tired || c->session == SESSION_OUTSIDE || c->session == SESSION_NOBODY)
-        recv_flush(call);
+    if (call->count > 0 || tired || c->session == SESSION_OUTSIDE || c->session == SESSION_NOBODY)
+        recv_over(call);
 }
 
 static void sync_over(struct client_call *call)
@@ -533,7 +632,6 @@ void cmd_sync(struct client_call *call)
 
 void recv_wake(struct client *c)
 {
-    uint64_t queued = 1;
     for (struct client_call *call = c->calls; call != NULL; call = call->next) {
         if (call->over)
             continue;
@@ -541,9 +639,8 @@ void recv_wake(struct client *c)
             sync_over(call);
         } else if (call->receiving) {
             recv_try(call);
-        } else if (call->flushing &&
-                   profile_outbox_count(c->profile, c->account.name, &queued) == 0 && queued == 0) {
-            recv_over(call);
+        } else if (call->flushing && queued_count(c) == 0) {
+            read_over(call);
         }
     }
 }
@@ -555,7 +652,7 @@ void cmd_recv(struct client_call *call)
         call_number(call, "max", 0, INT32_MAX, &call->max) != 0)
         return;
     if (call->max == 0)
-        call->max = UINT64_MAX;
+        call->max = MARK_MAX;
     uint64_t now = net_now_us();
     uint64_t patience = (uint64_t)CLIENT_CONNECT_WAIT_MS * 1000 + SETTLE_US;
     call->receiving = true;

@@ -8,11 +8,36 @@
 
 /* ---- states -------------------------------------------------------------------------- */
 
+static const char *why_queued(const struct client *c)
+{
+    if (!reach_is_up(c->reach))
+        return client_why_away(c);
+    return c->session == SESSION_OUTSIDE ? "the account is in use elsewhere" : c->unsent;
+}
+
+/* `queued` says why: it is the one state that somebody may have to do something about. */
 static json_t *sent_json(const struct client_call *call, const char *peer, int state)
 {
+    const struct client *c = call->c;
     char id[2 * MSG_ID_BYTES + 1];
     peal_hex(call->sent_id.b, sizeof call->sent_id.b, id);
-    return json_pack("{s:s,s:s,s:s}", "id", id, "to", peer, "state", msg_state_name(state));
+    json_t *sent = json_pack("{s:s,s:s,s:s}", "id", id, "to", peer, "state", msg_state_name(state));
+    if (sent != NULL && state == MSG_QUEUED &&
+        (json_object_set_new(sent, "connected", json_boolean(reach_is_up(c->reach))) != 0 ||
+         json_object_set_new(sent, "reason", json_string(why_queued(c))) != 0)) {
+        json_decref(sent);
+        return NULL;
+    }
+    return sent;
+}
+
+/* The ring takes nothing at the moment; said once, until it takes something again. */
+static void note_unsent(struct client *c, int err, const char *why)
+{
+    if (strcmp(c->unsent, why) == 0)
+        return;
+    (void)snprintf(c->unsent, sizeof c->unsent, "%s", why);
+    client_trouble(c, err, why, "the message stays queued and is tried again by itself");
 }
 
 void message_advanced(struct client *c, const struct peal_msg_id *id, const char *peer, int state)
@@ -151,6 +176,7 @@ void on_stored(struct client *c, const struct wire_c_stored *msg)
         return;
     }
     c->retry_pause_us = RETRY_FIRST_US;
+    c->unsent[0] = '\0';
     for (size_t i = 0; i < n; i++)
         message_advanced(c, &landed[i].id, landed[i].peer, MSG_STORED);
     outbox_pump(c);
@@ -187,15 +213,20 @@ static bool is_final(int err)
     }
 }
 
-/* A message will not be sent: everybody hears why, and who waits for it gets the reason instead of
- * the state. */
+/* A message will not be sent: who waits for it gets the reason instead of the state; when nobody
+ * does, everybody hears it. */
 static void tell_failed(struct client *c, const struct peal_msg_id *id, const char *peer, int err,
-                        const char *why)
+                        const char *why, const char *hint)
 {
+    bool heard = false;
     for (struct client_call *call = c->calls; call != NULL; call = call->next) {
-        if (!call->over && call->sending && msg_id_eq(&call->sent_id, id))
-            call_fail(call, err, why, "the message stays in the history as failed");
+        if (call->over || !call->sending || !msg_id_eq(&call->sent_id, id))
+            continue;
+        call_fail(call, err, why, hint);
+        heard = true;
     }
+    if (!heard)
+        client_trouble(c, err, why, hint);
     message_advanced(c, id, peer, MSG_FAILED);
 }
 
@@ -207,7 +238,11 @@ void on_unsent(struct client *c, const struct wire_c_unsent *msg)
     struct flight f = *found;
     land(c, found);
     int code = -(int)msg->code;
+    char why[WIRE_TEXT_MAX + 1];
+    if (peal_bytes_to_str(msg->message, sizeof why, why) != 0 || why[0] == '\0')
+        (void)snprintf(why, sizeof why, "%s", err_prose(code));
     if (!is_final(code)) {
+        note_unsent(c, code, why);
         retry_later(c);
         return;
     }
@@ -218,12 +253,8 @@ void on_unsent(struct client *c, const struct wire_c_unsent *msg)
         retry_later(c);
         return;
     }
-    if (done) {
-        char why[WIRE_TEXT_MAX + 1];
-        if (peal_bytes_to_str(msg->message, sizeof why, why) != 0 || why[0] == '\0')
-            (void)snprintf(why, sizeof why, "%s", err_prose(code));
-        tell_failed(c, &f.id, f.peer, code, why);
-    }
+    if (done)
+        tell_failed(c, &f.id, f.peer, code, why, "the message stays in the history as failed");
     outbox_pump(c);
     recv_wake(c);
 }
@@ -329,8 +360,8 @@ static int seal_row(struct client *c, const struct contact *to, const struct uns
     return err;
 }
 
-static void fail_unsealed(struct client *c, const char *name, const struct unsealed *u, int err,
-                          const char *why)
+static void fail_unsealed(struct client *c, const char *name, const struct unsealed *u,
+                          const struct answer *answer)
 {
     for (; u != NULL; u = u->next) {
         bool done = false;
@@ -338,14 +369,34 @@ static void fail_unsealed(struct client *c, const char *name, const struct unsea
         if (bad != 0)
             client_trouble(c, bad, "a refusal cannot be noted", err_prose(bad));
         if (done)
-            tell_failed(c, &u->id, name, err, why);
+            tell_failed(c, &u->id, name, answer->err, answer->message, answer->hint);
     }
+}
+
+/* What there is to say about a key that is not the pinned one. */
+enum { KEY_CHANGED_TEXT = NAME_BYTES_MAX + 64 };
+static struct answer key_changed(const char *name, char text[static KEY_CHANGED_TEXT])
+{
+    (void)snprintf(text, KEY_CHANGED_TEXT, "the key of %s has changed: nothing is sent", name);
+    return (struct answer){
+        .err = PEAL_E_AUTH,
+        .message = text,
+        .hint = "somebody may be posing as this person: ask them over another channel. This "
+                "version cannot take a new key: messages in both directions stop until the ring "
+                "shows the old key again; only a new profile begins anew with the new one",
+    };
 }
 
 static int seal_all(struct client *c, const char *name, const struct unsealed *u)
 {
     struct contact *to;
     int err = contact_get(c, name, &to);
+    if (err == 0 && to->changed) {
+        char text[KEY_CHANGED_TEXT];
+        struct answer answer = key_changed(name, text);
+        fail_unsealed(c, name, u, &answer);
+        return 0;
+    }
     if (err == 0)
         err = profile_begin(c->profile);
     if (err != 0)
@@ -358,7 +409,7 @@ static int seal_all(struct client *c, const char *name, const struct unsealed *u
     return err;
 }
 
-void outbox_found(struct client *c, const char *name, int err, const char *why)
+void outbox_found(struct client *c, const char *name, const struct answer *answer)
 {
     struct unsealed_list list = {.first = NULL};
     list.last = &list.first;
@@ -366,12 +417,15 @@ void outbox_found(struct client *c, const char *name, int err, const char *why)
     if (bad == 0 && list.short_of_memory)
         bad = PEAL_E_NO_MEMORY;
     if (bad == 0 && list.first != NULL) {
-        if (err == 0)
+        if (answer->err == 0) {
             bad = seal_all(c, name, list.first);
-        else if (is_final(err))
-            fail_unsealed(c, name, list.first, err, why);
-        else
+        } else if (is_final(answer->err)) {
+            fail_unsealed(c, name, list.first, answer);
+        } else {
+            if (reach_is_up(c->reach))
+                note_unsent(c, answer->err, answer->message);
             retry_later(c);
+        }
     }
     if (bad != 0) {
         client_trouble(c, bad, "waiting messages cannot be sealed", err_prose(bad));
@@ -402,8 +456,8 @@ void outbox_find_all(struct client *c)
 
 /* ---- the command --------------------------------------------------------------------- */
 
-/* Time is up: the answer is what is true now. */
-static void send_expired(struct client_call *call)
+/* The answer is what is true now. */
+static void send_over(struct client_call *call)
 {
     int state = MSG_QUEUED;
     char name[NAME_BYTES_MAX + 1];
@@ -414,16 +468,46 @@ static void send_expired(struct client_call *call)
         call_reply(call, sent_json(call, name, state));
 }
 
-/* Nothing is gained by waiting on for a server that a fail-over would have found by now. */
+static void wait_until(struct client_call *call, uint64_t us,
+                       void (*expired)(struct client_call *call))
+{
+    call->due_us = us;
+    call->expired = expired;
+    client_arm(call->c);
+}
+
+/* The connection had its chance. Nothing is gained by waiting on for one that is not there. */
 static void send_patience(struct client_call *call)
 {
-    uint64_t wait = CLIENT_CONNECT_WAIT_MS;
-    if (call_number(call, "wait", wait, CLIENT_SEND_WAIT_MAX_MS, &wait) != 0)
-        return;
-    if (!reach_is_up(call->c->reach) || wait <= CLIENT_CONNECT_WAIT_MS)
-        send_expired(call);
+    if (reach_is_up(call->c->reach) && call->c->session != SESSION_OUTSIDE)
+        wait_until(call, call->until_us, send_over);
     else
-        call_wait(call, wait - CLIENT_CONNECT_WAIT_MS, send_expired);
+        send_over(call);
+}
+
+void send_link_changed(struct client_call *call)
+{
+    if (call->c->session == SESSION_OUTSIDE)
+        send_over(call);
+}
+
+/* It is on the disk: what remains is to hear what becomes of it. */
+static void send_wait(struct client_call *call, const char *peer, uint64_t wait_ms)
+{
+    struct client *c = call->c;
+    uint64_t now = net_now_us();
+    uint64_t chance = c->away_since_us + (uint64_t)CLIENT_LINK_WAIT_MS * 1000;
+    bool up = reach_is_up(c->reach);
+    if (wait_ms == 0 || (!up && chance <= now)) {
+        call_reply(call, sent_json(call, peer, MSG_QUEUED));
+        return;
+    }
+    call->sending = true;
+    call->until_us = now + wait_ms * 1000;
+    if (up || chance >= call->until_us)
+        wait_until(call, call->until_us, send_over);
+    else
+        wait_until(call, chance, send_patience);
 }
 
 /* Puts it into the outbox and the history at once. to NULL: sealed when the recipient's keys are
@@ -454,12 +538,14 @@ static int keep(struct client *c, const struct contact *to, const char *peer,
     return err;
 }
 
-/* patient: a server may still come within the wait that the caller allows. */
-static void accept_text(struct client_call *call, const struct contact *to, const char *peer,
-                        bool patient)
+/* to NULL: not sealed before the ring has said whether the keys are the pinned ones. */
+static void accept_text(struct client_call *call, const struct contact *to, const char *peer)
 {
     struct client *c = call->c;
     struct entry e;
+    uint64_t wait = 0;
+    if (call_number(call, "wait", 0, CLIENT_SEND_WAIT_MAX_MS, &wait) != 0)
+        return;
     json_t *text = json_object_get(call->args, "text");
     struct peal_bytes bytes = peal_bytes_of(json_string_value(text), json_string_length(text));
     int err = keep(c, to, peer, bytes, &e);
@@ -472,58 +558,13 @@ static void accept_text(struct client_call *call, const struct contact *to, cons
     }
     call->sent_id = e.id;
     client_emit(c, "message", entry_json(c, &e));
-    uint64_t wait = 0;
-    if (call_number(call, "wait", 0, CLIENT_SEND_WAIT_MAX_MS, &wait) != 0)
-        return;
     if (presence_get(c, peer) == NULL)
         presence_watch(c);
-    if (wait == 0 || (!patient && !reach_is_up(c->reach))) {
-        call_reply(call, sent_json(call, peer, MSG_QUEUED));
-        outbox_pump(c);
-        return;
-    }
-    call->sending = true;
-    if (!reach_is_up(c->reach) && wait > CLIENT_CONNECT_WAIT_MS)
-        call_wait(call, CLIENT_CONNECT_WAIT_MS, send_patience);
-    else
-        call_wait(call, wait, send_expired);
+    /* without a session, its begin asks for everybody who is missing */
+    if (to == NULL && c->session == SESSION_ACTIVE && contact_find(c, peer) != 0)
+        retry_later(c);
+    send_wait(call, peer, wait);
     outbox_pump(c);
-}
-
-/* The keys are as pinned, or they are refused loudly. */
-static void send_to(struct client_call *call, const struct contact *to, bool patient)
-{
-    if (to->changed) {
-        char message[NAME_BYTES_MAX + 64];
-        (void)snprintf(message, sizeof message, "the key of %s has changed: nothing is sent",
-                       to->name);
-        call_fail(call, PEAL_E_AUTH, message,
-                  "somebody may be posing as this person; ask them, over another channel, whether "
-                  "their key is new");
-        return;
-    }
-    accept_text(call, to, to->name, patient);
-}
-
-static void send_found(struct client_call *call, const struct answer *answer)
-{
-    struct client *c = call->c;
-    struct contact *to;
-    char name[NAME_BYTES_MAX + 1];
-    if (call_name(call, "to", name) != 0 || call_account(call) != 0)
-        return;
-    if (answer->err != 0 && answer->err != PEAL_E_UNAVAILABLE && answer->err != PEAL_E_UNKNOWN &&
-        answer->err != PEAL_E_BUSY) {
-        call_fail_answer(call, answer);
-        return;
-    }
-    int err = contact_get(c, name, &to);
-    if (err == 0)
-        send_to(call, to, answer->err == 0);
-    else if (err == PEAL_E_NOT_FOUND)
-        accept_text(call, NULL, name, false);
-    else
-        call_fail(call, err, "the recipient's keys cannot be read", err_prose(err));
 }
 
 /* What can be said of a message before anything is asked; on an error the call has been answered.
@@ -551,10 +592,8 @@ void cmd_send(struct client_call *call)
 {
     struct client *c = call->c;
     char name[NAME_BYTES_MAX + 1];
-    uint64_t wait;
     struct contact *to;
-    if (call_account(call) != 0 || call_name(call, "to", name) != 0 || check_text(call) != 0 ||
-        call_number(call, "wait", 0, CLIENT_SEND_WAIT_MAX_MS, &wait) != 0)
+    if (call_account(call) != 0 || call_name(call, "to", name) != 0 || check_text(call) != 0)
         return;
     if (c->session == SESSION_OUTSIDE) {
         call_fail(call, PEAL_E_TAKEN_OVER,
@@ -571,16 +610,13 @@ void cmd_send(struct client_call *call)
         call_fail(call, err, "the recipient's keys cannot be read", err_prose(err));
         return;
     }
-    /* keys are compared with the ring's once in a run; without a server the pinned ones do */
-    if (err == 0 && to->checked) {
-        send_to(call, to, true);
+    /* keys are compared with the ring's once in a run */
+    bool checked = err == 0 && to->checked;
+    if (checked && to->changed) {
+        char text[KEY_CHANGED_TEXT];
+        struct answer answer = key_changed(name, text);
+        call_fail_answer(call, &answer);
         return;
     }
-    err = contact_find(c, name);
-    if (err != 0) {
-        call_fail(call, err, "too many requests at once", "try again in a moment");
-        return;
-    }
-    (void)snprintf(call->finding, sizeof call->finding, "%s", name);
-    call->found = send_found;
+    accept_text(call, checked ? to : NULL, name);
 }

@@ -1,8 +1,15 @@
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pty.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -177,4 +184,292 @@ Test(cli, prints_messages, .init = cr_redirect_stdout)
                             "\"state\":\"read\"}\n1970-01-01 00:00:00  alice: "
                             "a\xef\xbf\xbd[2Jb\nc\xef\xbf\xbd  (read)\n",
                             "another line");
+}
+
+/* ---- standard output ----------------------------------------------------------------- */
+
+/* Runs show with standard output and error replaced; what it wrote to error. */
+static int shown_to(int out, int (*show)(void), char said[static 256])
+{
+    int err[2];
+    cr_assert_eq(pipe(err), 0, "no pipe");
+    pid_t pid = fork();
+    if (pid == 0) {
+        signal(SIGPIPE, SIG_IGN); /* as the loop does */
+        dup2(out, STDOUT_FILENO);
+        dup2(err[1], STDERR_FILENO);
+        _exit(show());
+    }
+    close(err[1]);
+    size_t n = 0;
+    ssize_t r;
+    while (n < 255 && (r = read(err[0], said + n, 255 - n)) > 0)
+        n += (size_t)r;
+    said[n] = '\0';
+    close(err[0]);
+    int status = -1;
+    cr_assert_eq(waitpid(pid, &status, 0), pid, "no child");
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int show(bool follow, bool as_json)
+{
+    struct cli cli = {.command = CLI_RECV, .follow = follow, .json = as_json};
+    json_t *m = json_pack("{s:s,s:s,s:s,s:s,s:I,s:s}", "id", "01", "from", "alice", "to", "bob",
+                          "text", "x", "sent_at", (json_int_t)5, "state", "read");
+    int first = cli_print_message(&cli, m);
+    return first == cli_print_message(&cli, m) || first == PEAL_E_CLOSED ? -first : 99;
+}
+
+static int show_plain(void)
+{
+    return show(false, false);
+}
+
+static int show_json(void)
+{
+    return show(false, true);
+}
+
+static int show_following(void)
+{
+    return show(true, true);
+}
+
+Test(cli, says_once_that_output_cannot_be_written)
+{
+    char said[256];
+    int full = open("/dev/full", O_WRONLY);
+    int (*const shows[])(void) = {show_plain, show_json, show_following};
+    for (size_t i = 0; i < PEAL_COUNT(shows); i++) {
+        cr_assert_eq(shown_to(full, shows[i], said), -PEAL_E_IO, "%zu: another result", i);
+        cr_assert_str_eq(said, "peal: standard output cannot be written: No space left on device\n",
+                         "%zu", i);
+    }
+    close(full);
+}
+
+Test(cli, a_reader_that_went_ends_following_quietly)
+{
+    char said[256];
+    int fds[2];
+    cr_assert_eq(pipe(fds), 0, "no pipe");
+    close(fds[0]);
+    cr_assert_eq(shown_to(fds[1], show_following, said), -PEAL_E_CLOSED, "another result");
+    cr_assert_str_eq(said, "", "it said %s", said);
+    cr_assert_eq(shown_to(fds[1], show_plain, said), -PEAL_E_IO, "another result");
+    cr_assert_str_eq(said, "peal: standard output cannot be written: Broken pipe\n", "%s", said);
+    close(fds[1]);
+}
+
+/* Closed from the beginning: no other file takes its place. */
+static int closed_output(void)
+{
+    char *argv[] = {"peal", "--version", NULL};
+    close(STDOUT_FILENO);
+    int code = cli_main(2, argv);
+    return code == 1 && fcntl(STDOUT_FILENO, F_GETFD) >= 0 ? 1 : 99;
+}
+
+Test(cli, a_closed_output_stays_unused)
+{
+    char said[256];
+    cr_assert_eq(shown_to(STDOUT_FILENO, closed_output, said), 1, "another result");
+}
+
+static const struct {
+    int whole, size, up;
+    const char *first;
+} rings[] = {
+    {1, 5, 5, "the ring is whole: 5 of 5 servers up, epoch 7\n"},
+    {1, 5, 4, "the ring is closed over what is down: 4 of 5 servers up, epoch 7\n"},
+    {0, 3, 2, "the ring is not whole yet: 2 of 3 servers up, epoch 7\n"},
+};
+
+static size_t ring_at;
+
+static int show_ring(void)
+{
+    struct cli cli = {.command = CLI_RING};
+    json_t *nodes = json_array();
+    for (int i = 0; i < rings[ring_at].size; i++)
+        json_array_append_new(nodes, json_pack("{s:s,s:s,s:s}", "id", "00", "address", "a:1",
+                                               "state", i < rings[ring_at].up ? "up" : "down"));
+    json_t *r = json_pack("{s:b,s:i,s:i,s:s,s:o}", "whole", rings[ring_at].whole, "size",
+                          rings[ring_at].size, "epoch", 7, "coordinator", "01", "nodes", nodes);
+    return cli_print_reply(&cli, r) == 0 ? 0 : 1;
+}
+
+Test(cli, says_how_many_servers_are_up)
+{
+    for (ring_at = 0; ring_at < PEAL_COUNT(rings); ring_at++) {
+        char said[256], text[1024] = "";
+        int fds[2];
+        cr_assert_eq(pipe(fds), 0, "no pipe");
+        cr_assert_eq(shown_to(fds[1], show_ring, said), 0, "not printed");
+        close(fds[1]);
+        cr_assert_gt(read(fds[0], text, sizeof text - 1), 0, "nothing");
+        close(fds[0]);
+        cr_assert_eq(strncmp(text, rings[ring_at].first, strlen(rings[ring_at].first)), 0, "%s",
+                     text);
+    }
+}
+
+/* ---- the password prompt ------------------------------------------------------------- */
+
+struct report {
+    int status;
+    bool echo; /* the terminal's, afterwards */
+};
+
+struct terminal {
+    int master, reports;
+    pid_t leader;
+    char text[4096];
+    size_t n;
+};
+
+/* As a shell: runs peal in the foreground, continues it when it was stopped, tells of both. */
+static void be_shell(int out, const char *command)
+{
+    char *argv[] = {"peal", "--profile", "/nonexistent/profile", (char *)command, "alice", NULL};
+    int status = 0;
+    signal(SIGTTOU, SIG_IGN);
+    pid_t pid = fork();
+    if (pid == 0) {
+        setpgid(0, 0);
+        tcsetpgrp(STDIN_FILENO, getpid());
+        signal(SIGTTOU, SIG_DFL);
+        int code = cli_main(5, argv);
+        fflush(stdout);
+        _exit(code);
+    }
+    do {
+        struct termios now;
+        waitpid(pid, &status, WUNTRACED);
+        struct report r = {.status = status};
+        r.echo = tcgetattr(STDIN_FILENO, &now) == 0 && (now.c_lflag & ECHO) != 0;
+        if (write(out, &r, sizeof r) != (ssize_t)sizeof r)
+            _exit(1);
+        if (WIFSTOPPED(status))
+            kill(pid, SIGCONT);
+    } while (WIFSTOPPED(status));
+    _exit(0);
+}
+
+static void terminal_open(struct terminal *t, const char *command)
+{
+    int fds[2];
+    memset(t, 0, sizeof *t);
+    cr_assert_eq(pipe(fds), 0, "no pipe");
+    t->leader = forkpty(&t->master, NULL, NULL, NULL);
+    cr_assert_geq(t->leader, 0, "no terminal");
+    if (t->leader == 0)
+        be_shell(fds[1], command);
+    close(fds[1]);
+    t->reports = fds[0];
+}
+
+/* Waits until the terminal shows text, and forgets what it showed; echo must be off when it asks.
+ */
+static void terminal_shows(struct terminal *t, const char *text)
+{
+    char *at;
+    while ((at = strstr(t->text, text)) == NULL) {
+        ssize_t r = read(t->master, t->text + t->n, sizeof t->text - 1 - t->n);
+        cr_assert_gt(r, 0, "waited in vain for %s; it shows %s", text, t->text);
+        t->n += (size_t)r;
+        t->text[t->n] = '\0';
+    }
+    at += strlen(text);
+    t->n -= (size_t)(at - t->text);
+    memmove(t->text, at, t->n + 1);
+}
+
+static void terminal_asks(struct terminal *t, const char *question)
+{
+    struct termios now;
+    terminal_shows(t, question);
+    cr_assert_eq(tcgetattr(t->master, &now), 0, "no terminal");
+    cr_assert_eq(now.c_lflag & ECHO, 0, "a password would be shown");
+}
+
+static void terminal_type(struct terminal *t, const char *keys)
+{
+    cr_assert_eq(write(t->master, keys, strlen(keys)), (ssize_t)strlen(keys), "not typed");
+}
+
+static int terminal_status(struct terminal *t)
+{
+    struct report r;
+    cr_assert_eq(read(t->reports, &r, sizeof r), (ssize_t)sizeof r, "no report");
+    cr_assert(r.echo, "the terminal was left without echo");
+    return r.status;
+}
+
+static void terminal_close(struct terminal *t)
+{
+    waitpid(t->leader, NULL, 0);
+    close(t->master);
+    close(t->reports);
+}
+
+Test(cli, a_signal_leaves_the_terminal_as_it_was)
+{
+    static const struct {
+        const char *key;
+        int signum;
+    } keys[] = {{"\x03", SIGINT}, {"\x1c", SIGQUIT}};
+    for (size_t i = 0; i < PEAL_COUNT(keys); i++) {
+        struct terminal t;
+        terminal_open(&t, "login");
+        terminal_asks(&t, "password: ");
+        terminal_type(&t, keys[i].key);
+        int status = terminal_status(&t);
+        cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == keys[i].signum, "status %x",
+                  (unsigned)status);
+        terminal_close(&t);
+    }
+}
+
+Test(cli, a_stopped_prompt_asks_again)
+{
+    struct terminal t;
+    terminal_open(&t, "login");
+    terminal_asks(&t, "password: ");
+    terminal_type(&t, "\x1a");
+    int status = terminal_status(&t);
+    cr_assert(WIFSTOPPED(status), "status %x", (unsigned)status);
+    terminal_asks(&t, "password: ");
+    terminal_type(&t, "\x04");
+    terminal_shows(&t, "peal: no password was given");
+    status = terminal_status(&t);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 2, "status %x", (unsigned)status);
+    terminal_close(&t);
+}
+
+Test(cli, an_empty_password_is_refused_at_once)
+{
+    struct terminal t;
+    terminal_open(&t, "register");
+    terminal_asks(&t, "password: ");
+    terminal_type(&t, "\n");
+    terminal_shows(&t, "peal: the password is empty");
+    int status = terminal_status(&t);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 2, "status %x", (unsigned)status);
+    terminal_close(&t);
+}
+
+Test(cli, two_passwords_must_be_the_same)
+{
+    struct terminal t;
+    terminal_open(&t, "register");
+    terminal_asks(&t, "password: ");
+    terminal_type(&t, "one\n");
+    terminal_asks(&t, "the same again: ");
+    terminal_type(&t, "two\n");
+    terminal_shows(&t, "peal: the two passwords differ");
+    int status = terminal_status(&t);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 2, "status %x", (unsigned)status);
+    terminal_close(&t);
 }

@@ -110,9 +110,9 @@ Test(client, what_is_refused_before_it_is_sent)
     world_up(&w);
     struct world_client *a = world_client(&w, 0);
     world_register(a, "alice");
-    cr_assert_str_eq(
-        world_code(a, json_pack("{s:s,s:s,s:s}", "cmd", "send", "to", "nobody", "text", "x")),
-        "not_found", "sent to nobody");
+    cr_assert_str_eq(world_code(a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "nobody",
+                                             "text", "x", "wait", 30000)),
+                     "not_found", "sent to nobody");
     cr_assert_str_eq(
         world_code(a, json_pack("{s:s,s:s,s:s}", "cmd", "send", "to", "bob", "text", "")), "usage",
         "an empty message was taken");
@@ -125,7 +125,8 @@ Test(client, what_is_refused_before_it_is_sent)
     cr_assert_str_eq(
         world_code(a, json_pack("{s:s,s:s,s:s}", "cmd", "send", "to", "bob", "text", big)),
         "too_long", "too long a message was taken");
-    cr_assert_eq(json_array_size(json_object_get(history(a, "nobody"), "messages")), 0,
+    cr_assert_str_eq(state_of(a, "nobody"), "failed", "the history says %s", state_of(a, "nobody"));
+    cr_assert_eq(json_array_size(json_object_get(history(a, "bob"), "messages")), 0,
                  "half of it was done");
     cr_assert_str_eq(world_code(a, json_pack("{s:s}", "cmd", "frobnicate")), "usage",
                      "an unknown command");
@@ -389,19 +390,46 @@ Test(client, a_changed_key_stops_sending)
     world_event(a, "state", "state", "delivered");
     struct world_account *bob = world_account(&w, "bob");
     struct world_account *carol = world_account(&w, "carol");
+    uint8_t old[sizeof bob->bundle];
+    memcpy(old, bob->bundle, sizeof old);
     memcpy(bob->bundle, carol->bundle, sizeof bob->bundle);
     world_client_close(a);
     world_client_open(a);
-    json_t *reply =
-        world_do(a, json_pack("{s:s,s:s,s:s}", "cmd", "send", "to", "bob", "text", "secret"));
+    /* found out by this message: it is on the disk already, and fails */
+    json_t *reply = world_do(a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text",
+                                          "secret", "wait", 30000));
     json_t *error = json_object_get(reply, "error");
     cr_assert_str_eq(json_string_value(json_object_get(error, "code")), "auth",
                      "sent to a changed key");
     cr_assert_not_null(
         strstr(json_string_value(json_object_get(error, "message")), "key of bob has changed"),
         "the error does not say it: %s", json_string_value(json_object_get(error, "message")));
-    cr_assert_eq(json_array_size(json_object_get(history(a, "bob"), "messages")), 1,
+    cr_assert_not_null(strstr(json_string_value(json_object_get(error, "hint")), "both directions"),
+                       "the hint hides what stops: %s",
+                       json_string_value(json_object_get(error, "hint")));
+    cr_assert_str_eq(text_at(history(a, "bob"), 1, "state"), "failed", "the history says %s",
+                     text_at(history(a, "bob"), 1, "state"));
+    uint64_t waiting = 1;
+    cr_assert_eq(profile_outbox_count(a->profile, "alice", &waiting), 0, "no count");
+    cr_assert_eq(waiting, 0, "it still waits to be sent");
+    /* known by now: said at once, and nothing is kept */
+    cr_assert_str_eq(
+        world_code(a, json_pack("{s:s,s:s,s:s}", "cmd", "send", "to", "bob", "text", "again")),
+        "auth", "sent to a changed key");
+    cr_assert_eq(json_array_size(json_object_get(history(a, "bob"), "messages")), 2,
                  "half of it was done");
+    /* nobody waits for the answer: it is told to everybody */
+    world_client_close(a);
+    world_client_open(a);
+    world_ok(a, json_pack("{s:s,s:s,s:s}", "cmd", "send", "to", "bob", "text", "unheard"));
+    world_event(a, "trouble", "code", "auth");
+    /* the old key is back */
+    memcpy(bob->bundle, old, sizeof old);
+    world_client_close(a);
+    world_client_open(a);
+    world_ok(a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text", "at last",
+                          "wait", 30000));
+    world_event(b, "message", "text", "at last");
     world_down(&w);
 }
 
@@ -433,7 +461,31 @@ Test(client, what_does_not_open_is_shown_and_kept)
     world_down(&w);
 }
 
-Test(client, recv_gives_each_message_once)
+/* Says that the messages that came with the last answer were shown. */
+static json_t *read_more(struct world_client *wc)
+{
+    json_t *ids = json_array();
+    for (size_t i = 0; i < json_array_size(wc->more); i++)
+        json_array_append(ids, json_object_get(json_array_get(wc->more, i), "id"));
+    return world_ok(wc, json_pack("{s:s,s:o,s:i}", "cmd", "read", "ids", ids, "wait", 30000));
+}
+
+static void send_numbered(struct world_client *a, int n)
+{
+    for (int i = 0; i < n; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "m%d", i);
+        world_ok(a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text", text, "wait",
+                              30000));
+    }
+}
+
+static const char *sent_text(json_t *more, size_t i)
+{
+    return json_string_value(json_object_get(json_array_get(more, i), "text"));
+}
+
+Test(client, recv_marks_nothing_and_read_does)
 {
     struct world w;
     world_up(&w);
@@ -441,39 +493,96 @@ Test(client, recv_gives_each_message_once)
     struct world_client *b = world_client(&w, 1);
     world_register(a, "alice");
     world_register(b, "bob");
-    for (int i = 0; i < 3; i++) {
-        char text[8];
-        snprintf(text, sizeof text, "m%d", i);
-        world_ok(a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text", text, "wait",
-                              30000));
-    }
+    send_numbered(a, 3);
     world_event(b, "message", "text", "m2");
-    json_t *r = world_ok(b, json_pack("{s:s,s:i}", "cmd", "recv", "max", 2));
+    for (int i = 0; i < 2; i++) { /* whoever did not show them gets them again */
+        json_t *r = world_ok(b, json_pack("{s:s,s:i}", "cmd", "recv", "max", 2));
+        cr_assert_eq(json_integer_value(json_object_get(r, "count")), 2, "another count");
+        cr_assert_eq(json_array_size(b->more), 2, "%zu messages", json_array_size(b->more));
+        cr_assert_str_eq(sent_text(b->more, 0), "m0", "out of order");
+    }
+    world_event(a, "state", "state", "delivered");
+    cr_assert_str_neq(text_at(history(a, "bob"), 0, "state"), "read", "told before it was shown");
+    world_ok(b, json_pack("{s:s,s:i}", "cmd", "recv", "max", 2));
+    json_t *r = read_more(b);
     cr_assert_eq(json_integer_value(json_object_get(r, "count")), 2, "another count");
-    cr_assert_eq(json_array_size(b->more), 2, "%zu messages", json_array_size(b->more));
-    cr_assert_str_eq(json_string_value(json_object_get(json_array_get(b->more, 0), "text")), "m0",
-                     "out of order");
+    cr_assert_eq(json_integer_value(json_object_get(r, "queued")), 0, "receipts were not awaited");
     world_ok(b, json_pack("{s:s,s:i}", "cmd", "recv", "wait", 30));
     cr_assert_eq(json_array_size(b->more), 1, "%zu messages", json_array_size(b->more));
-    world_ok(b, json_pack("{s:s}", "cmd", "recv"));
-    cr_assert_eq(json_array_size(b->more), 0, "a message came twice");
-    cr_assert_str_eq(text_at(history(a, "bob"), 2, "state"), "read", "the sender does not know");
+    cr_assert_str_eq(sent_text(b->more, 0), "m2", "another message");
+    world_event(a, "state", "state", "read");
+    cr_assert_str_eq(text_at(history(a, "bob"), 1, "state"), "read", "the sender does not know");
+    cr_assert_str_neq(text_at(history(a, "bob"), 2, "state"), "read", "told before it was shown");
     world_down(&w);
 }
 
-static bool has_more(void *user)
+/* The second half of more than one batch, marked before the first: found behind the others. */
+Test(client, recv_gives_batches)
 {
-    return json_array_size(((struct world_client *)user)->more) >= 1;
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_register(b, "bob");
+    send_numbered(a, 70);
+    world_event(b, "message", "text", "m69");
+    json_t *r = world_ok(b, json_pack("{s:s}", "cmd", "recv"));
+    cr_assert(json_is_true(json_object_get(r, "more")), "the rest is not announced");
+    cr_assert_eq(json_array_size(b->more), 64, "%zu messages", json_array_size(b->more));
+    read_more(b);
+    r = world_ok(b, json_pack("{s:s}", "cmd", "recv"));
+    cr_assert(json_is_false(json_object_get(r, "more")), "more than there is");
+    cr_assert_eq(json_array_size(b->more), 6, "%zu messages", json_array_size(b->more));
+    cr_assert_str_eq(sent_text(b->more, 0), "m64", "out of order");
+    read_more(b);
+    world_ok(b, json_pack("{s:s}", "cmd", "recv"));
+    cr_assert_eq(json_array_size(b->more), 0, "a message came twice");
+    world_down(&w);
+}
+
+Test(client, read_finds_a_message_behind_many)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *b = world_client(&w, 0);
+    world_register(b, "bob");
+    char id[2 * MSG_ID_BYTES + 1] = "";
+    for (uint64_t i = 1; i <= 300; i++) {
+        struct entry e = {.peer = "alice",
+                          .unread = true,
+                          .state = MSG_UNREADABLE,
+                          .stamp = i,
+                          .text = peal_bytes_str("x")};
+        client_msg_id(i, &e.id);
+        cr_assert_eq(profile_message_add(b->profile, "bob", &e), 0, "not added");
+        peal_hex(e.id.b, sizeof e.id.b, id);
+    }
+    json_t *r = world_ok(b, json_pack("{s:s,s:[s]}", "cmd", "read", "ids", id));
+    cr_assert_eq(json_integer_value(json_object_get(r, "count")), 1, "not found");
+    r = world_ok(b, json_pack("{s:s,s:[s]}", "cmd", "read", "ids", id));
+    cr_assert_eq(json_integer_value(json_object_get(r, "count")), 0, "marked twice");
+    cr_assert_str_eq(world_code(b, json_pack("{s:s,s:[s]}", "cmd", "read", "ids", "zz")), "usage",
+                     "taken for an id");
+    cr_assert_str_eq(world_code(b, json_pack("{s:s,s:i}", "cmd", "read", "ids", 1)), "usage",
+                     "taken for a list");
+    world_down(&w);
+}
+
+static bool is_over(void *user)
+{
+    return ((struct world_client *)user)->done;
 }
 
 static void on_follow(void *user, json_t *object, bool last)
 {
     struct world_client *wc = user;
-    cr_assert(!last, "following ended by itself");
-    json_array_append(wc->more, object);
+    if (!last)
+        json_array_append(wc->more, object);
+    wc->done = last;
 }
 
-Test(client, recv_follows_until_it_is_cancelled)
+Test(client, recv_follow_waits_for_a_message)
 {
     struct world w;
     world_up(&w);
@@ -483,13 +592,15 @@ Test(client, recv_follows_until_it_is_cancelled)
     world_register(b, "bob");
     struct client_call *call;
     json_t *request = json_pack("{s:s,s:b}", "cmd", "recv", "follow", 1);
+    json_array_clear(b->more);
+    b->done = false;
     client_command(b->client, request, on_follow, b, &call);
     json_decref(request);
+    cr_assert_not_null(call, "it was answered at once");
     world_send(a, "bob", "streamed");
-    fake_until(w.loop, has_more, b, "a streamed message");
-    cr_assert_str_eq(json_string_value(json_object_get(json_array_get(b->more, 0), "text")),
-                     "streamed", "another");
-    client_cancel(call);
+    fake_until(w.loop, is_over, b, "a streamed message");
+    cr_assert_eq(json_array_size(b->more), 1, "%zu messages", json_array_size(b->more));
+    cr_assert_str_eq(sent_text(b->more, 0), "streamed", "another");
     world_down(&w);
 }
 
@@ -682,5 +793,202 @@ Test(client, sync_waits_for_the_mailbox)
     json_t *r = world_ok(a, json_pack("{s:s}", "cmd", "sync"));
     cr_assert(json_is_true(json_object_get(r, "settled")), "not settled");
     cr_assert_eq((int)a->client->session, SESSION_ACTIVE, "settled without a session");
+    world_down(&w);
+}
+
+struct heard {
+    int told;
+    char reason[CLIENT_WHY_MAX];
+};
+
+static void hear_queued(void *user, json_t *object, bool last)
+{
+    struct heard *heard = user;
+    cr_assert(last, "half an answer");
+    cr_assert_str_eq(json_string_value(json_object_get(object, "state")), "queued", "not queued");
+    (void)snprintf(heard->reason, sizeof heard->reason, "%s",
+                   json_string_value(json_object_get(object, "reason")));
+    heard->told++;
+}
+
+/* Whatever happens in the first moment of a send, the message is on the disk: the recipient's keys
+ * are not even asked for. */
+Test(client, a_first_message_is_on_the_disk_before_anything_is_asked)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_register(b, "bob");
+    json_t *request =
+        json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text", "mine", "wait", 30000);
+    struct client_call *call = NULL;
+    struct heard heard = {.told = 0};
+    client_command(a->client, request, hear_queued, &heard, &call);
+    json_decref(request);
+    cr_assert_not_null(call, "answered without a turn of the loop");
+    uint64_t waiting = 0;
+    cr_assert_eq(profile_outbox_count(a->profile, "alice", &waiting), 0, "no count");
+    cr_assert_eq(waiting, 1, "%lu messages are in the outbox", (unsigned long)waiting);
+    cr_assert_str_eq(text_at(history(a, "bob"), 0, "text"), "mine", "it is not in the history");
+    world_client_close(a); /* nothing was said to the ring yet */
+    world_client_open(a);
+    world_event(b, "message", "text", "mine");
+    cr_assert_eq(json_array_size(json_object_get(history(b, "alice"), "messages")), 1,
+                 "it came twice");
+    world_down(&w);
+}
+
+Test(client, queued_says_why)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_register(b, "bob");
+    w.busy = 1000000;
+    json_t *r = world_ok(
+        a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text", "x", "wait", 1500));
+    cr_assert_str_eq(json_string_value(json_object_get(r, "state")), "queued", "not queued");
+    cr_assert(json_is_true(json_object_get(r, "connected")), "connected, but it says otherwise");
+    cr_assert_str_eq(json_string_value(json_object_get(r, "reason")), "not now", "the reason: %s",
+                     json_string_value(json_object_get(r, "reason")));
+    cr_assert_geq(w.sends, 2, "it was not tried again");
+    size_t told = 0;
+    size_t at;
+    json_t *event;
+    json_array_foreach(a->events, at, event)
+    {
+        told += strcmp(json_string_value(json_array_get(event, 0)), "trouble") == 0;
+    }
+    cr_assert_eq(told, 1, "told %zu times", told);
+    w.busy = 0;
+    world_event(b, "message", "text", "x");
+    world_event(a, "state", "state", "delivered");
+
+    fake_kill(&w.servers[0]);
+    fake_kill(&w.servers[1]);
+    uint64_t before = net_now_us();
+    r = world_ok(
+        a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text", "y", "wait", 4000));
+    cr_assert_str_eq(json_string_value(json_object_get(r, "state")), "queued", "not queued");
+    cr_assert_leq(net_now_us() - before, 4500 * 1000, "longer than was asked for");
+    cr_assert(json_is_false(json_object_get(r, "connected")), "no server, but it says otherwise");
+    cr_assert_neq(json_string_value(json_object_get(r, "reason"))[0], '\0', "no reason");
+    r = world_ok(a, json_pack("{s:s}", "cmd", "whoami"));
+    cr_assert_neq(json_string_value(json_object_get(r, "reason"))[0], '\0', "no reason");
+    world_down(&w);
+}
+
+Test(client, without_a_server_a_send_does_not_wait_for_its_whole_time)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    world_register(a, "alice");
+    world_client_close(a);
+    fake_kill(&w.servers[0]);
+    fake_kill(&w.servers[1]);
+    fake_identity(2, 1, &w.ids[0]);
+    fake_start(&w.servers[0], w.loop, &w.ids[0]);
+    world_client_open(a);
+    uint64_t before = net_now_us();
+    json_t *r = world_ok(
+        a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text", "x", "wait", 30000));
+    uint64_t took = net_now_us() - before;
+    cr_assert_leq(took, (CLIENT_LINK_WAIT_MS + 1000) * 1000, "%lu us", (unsigned long)took);
+    cr_assert_str_eq(json_string_value(json_object_get(r, "state")), "queued", "not queued");
+    cr_assert_not_null(strstr(json_string_value(json_object_get(r, "reason")), "another ring"),
+                       "the reason: %s", json_string_value(json_object_get(r, "reason")));
+    /* the link had its chance: the next one is answered within the call */
+    json_t *request =
+        json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text", "y", "wait", 30000);
+    struct client_call *call = NULL;
+    struct heard heard = {.told = 0};
+    client_command(a->client, request, hear_queued, &heard, &call);
+    json_decref(request);
+    cr_assert_null(call, "it waits again");
+    cr_assert_eq(heard.told, 1, "answered %d times", heard.told);
+    world_down(&w);
+}
+
+Test(client, a_profile_says_whose_it_is)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    json_t *me = world_ok(a, json_pack("{s:s}", "cmd", "whoami"));
+    cr_assert(json_is_null(json_object_get(me, "account")), "an account from nowhere");
+    cr_assert_str_eq(json_string_value(json_object_get(me, "session")), "none", "a session");
+    world_register(a, "bob");
+    me = world_ok(a, json_pack("{s:s}", "cmd", "whoami"));
+    cr_assert_str_eq(json_string_value(json_object_get(me, "session")), "here", "no session");
+    cr_assert_str_eq(json_string_value(json_object_get(me, "reason")), "", "connected, and yet");
+    world_ok(
+        b, json_pack("{s:s,s:s,s:s}", "cmd", "login", "name", "bob", "password", "correct horse"));
+    world_event(a, "session", "reason", "taken_over");
+    me = world_ok(a, json_pack("{s:s}", "cmd", "whoami"));
+    cr_assert(json_is_null(json_object_get(me, "name")), "still logged in");
+    cr_assert_str_eq(json_string_value(json_object_get(me, "account")), "bob", "whose?");
+    cr_assert_str_eq(json_string_value(json_object_get(me, "session")), "elsewhere", "where?");
+    static const char *const ways[] = {"register", "login"};
+    for (size_t i = 0; i < 2; i++) {
+        json_t *reply = world_do(
+            a, json_pack("{s:s,s:s,s:s}", "cmd", ways[i], "name", "carol", "password", "x"));
+        json_t *error = json_object_get(reply, "error");
+        cr_assert_str_eq(json_string_value(json_object_get(error, "code")), "refused",
+                         "%s let a second account in", ways[i]);
+        cr_assert_not_null(strstr(json_string_value(json_object_get(error, "message")), "bob"),
+                           "%s does not say whose profile it is", ways[i]);
+        cr_assert_not_null(strstr(json_string_value(json_object_get(error, "hint")), "profile"),
+                           "%s does not say what to do", ways[i]);
+    }
+    world_down(&w);
+}
+
+/* A fresh client that learns of its end only while the send waits: nothing is gained by waiting on.
+ */
+Test(client, a_send_whose_session_is_over_says_so)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_client_close(a);
+    world_ok(b, json_pack("{s:s,s:s,s:s}", "cmd", "login", "name", "alice", "password",
+                          "correct horse"));
+    world_client_open(a);
+    json_t *request =
+        json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text", "x", "wait", 30000);
+    struct client_call *call = NULL;
+    struct heard heard = {.told = 0};
+    client_command(a->client, request, hear_queued, &heard, &call);
+    json_decref(request);
+    cr_assert_not_null(call, "answered without a turn of the loop");
+    world_event(a, "session", "reason", "this session has ended");
+    cr_assert_eq(heard.told, 1, "it waits on");
+    cr_assert_not_null(strstr(heard.reason, "elsewhere"), "the reason: %s", heard.reason);
+    world_down(&w);
+}
+
+Test(client, the_ring_says_how_many_are_up)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    json_t *r = world_ok(a, json_pack("{s:s}", "cmd", "ring"));
+    size_t up = 0;
+    size_t i;
+    json_t *node;
+    json_array_foreach(json_object_get(r, "nodes"), i, node)
+    {
+        up += strcmp(json_string_value(json_object_get(node, "state")), "up") == 0;
+    }
+    cr_assert(json_is_integer(json_object_get(r, "up")), "it does not say so");
+    cr_assert_eq((size_t)json_integer_value(json_object_get(r, "up")), up, "another number");
     world_down(&w);
 }

@@ -1,7 +1,8 @@
 // The command line, as scripts may rely on it: every command, its JSON, its exit codes, and what it says when something is wrong.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { eventually, folder, killAll, peal, Person, Ring, Server, ringKeyFile } from './lib.mjs';
+import { join } from 'node:path';
+import { bin, eventually, folder, killAll, peal, Person, Proc, Ring, Server, ringKeyFile } from './lib.mjs';
 
 let ring, alice, bob;
 
@@ -82,6 +83,74 @@ test('recv --follow streams, and other commands go through the client that runs'
   assert.equal(await follow.signal('SIGTERM'), 0, 'ends in good order');
   const texts = (await alice.run('recv', '--wait', '20')).json.map((m) => m.text);
   assert.deepEqual(texts, ['through the one that runs']);
+});
+
+/** What a shell makes of a line with `peal recv` in it, as this person. */
+function shell(person, line) {
+  const self = [join(bin, 'peal'), '--profile', person.profile, ...person.flags, '--json'].join(' ');
+  return new Proc('bash', ['-c', line.replaceAll('peal recv', `${self} recv`)], { name: line, env: { PEAL_MULTICAST: 'off' } });
+}
+
+/** The state that the sender knows of the latest message. */
+async function latestState() {
+  await alice.run('recv');
+  return (await alice.run('history', 'bob', '--limit', '1')).json[0].state;
+}
+
+test('what cannot be written out stays unread, by itself and through another client', async () => {
+  const owners = [undefined, 'peal web --listen 127.0.0.1:0'];
+  for (const owner of owners) {
+    const text = owner ? 'through another' : 'by itself';
+    assert.equal((await alice.run('send', 'bob', text)).code, 0);
+    const web = owner && new Proc(join(bin, 'peal'), ['--profile', bob.profile, ...bob.flags, 'web', '--listen', '127.0.0.1:0'],
+      { name: owner, env: { PEAL_MULTICAST: 'off' } });
+    if (web) await web.match(/^ready web=/m);
+    for (const line of ['peal recv --wait 20 >/dev/full', 'peal recv --follow >/dev/full', 'peal recv --wait 20 >&-']) {
+      const p = shell(bob, line);
+      assert.equal(await p.ended, 1, line + p.err);
+      assert.match(p.err, /^peal: standard output cannot be written: \S/m, line);
+      if (web) assert.match(p.err, /^peal: --server is not used/m, 'says whose servers are used');
+    }
+    assert.notEqual(await latestState(), 'read', 'the sender is not told that it was read');
+    const r = await bob.run('recv', '--wait', '20');
+    assert.deepEqual(r.json.map((m) => m.text), [text], 'it is still there');
+    await eventually(async () => await latestState() === 'read', 'read now');
+    if (web) assert.equal(await web.signal('SIGTERM'), 0);
+  }
+});
+
+test('of several, those that were written out are read, and the others wait', async () => {
+  const web = new Proc(join(bin, 'peal'), ['--profile', bob.profile, ...bob.flags, 'web', '--listen', '127.0.0.1:0'],
+    { name: 'web', env: { PEAL_MULTICAST: 'off' } });
+  await web.match(/^ready web=/m);
+  const long = 'x'.repeat(2000);
+  for (const text of ['short', long]) assert.equal((await alice.run('send', 'bob', text)).code, 0);
+  const h = async () => (await bob.run('history', 'alice', '--limit', '1')).json[0].text;
+  await eventually(async () => await h() === long, 'both are here');
+  const out = join(folder('limited'), 'out');
+  const p = shell(bob, `trap '' XFSZ; ulimit -f 1; peal recv --wait 20 >${out}`); // files of 1024 bytes at most
+  assert.equal(await p.ended, 1, p.err);
+  assert.match(p.err, /standard output cannot be written: File too large/);
+  assert.deepEqual((await bob.run('recv', '--wait', '20')).json.map((m) => m.text), [long]);
+  assert.equal(await web.signal('SIGTERM'), 0);
+});
+
+test('recv --follow ends with its reader, by itself and through another client', async () => {
+  for (const through of [false, true]) {
+    const web = through && new Proc(join(bin, 'peal'), ['--profile', bob.profile, ...bob.flags, 'web', '--listen', '127.0.0.1:0'],
+      { name: 'web', env: { PEAL_MULTICAST: 'off' } });
+    if (web) await web.match(/^ready web=/m);
+    const p = shell(bob, '(peal recv --follow; echo "status $?" >&2) | head -1');
+    await eventually(async () => (await alice.run('status', 'bob')).json[0].online, 'bob is online');
+    assert.equal((await alice.run('send', 'bob', 'first')).code, 0);
+    assert.equal(await p.ended, 0, p.err); // nothing more was sent: the end of the reader alone ends it
+    assert.match(p.out, /"first"/);
+    assert.match(p.err, /^status 0$/m);
+    assert.doesNotMatch(p.err, /cannot be written/);
+    assert.equal((await alice.run('send', 'bob', 'second')).code, 0);
+    assert.deepEqual((await bob.run('recv', '--wait', '20')).json.map((m) => m.text), ['second'], 'the next is not lost');
+    if (web) assert.equal(await web.signal('SIGTERM'), 0);
+  }
 });
 
 test('text from standard input, --max, and texts that are no good', async () => {

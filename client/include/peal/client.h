@@ -11,13 +11,25 @@
  * Commands are objects {"cmd":NAME, ...}; the answer is the object named here, or
  * {"error":{"code","message","hint"}}, its code one of err_name's:
  *
- *   whoami {wait?}              {"name"|null,"display","server"|null,"connected","fingerprint"};
- *                               the fingerprint is the ring's, as after # in a link (peal/net.h)
+ *   whoami {wait?}              {"name"|null,"display","account"|null,"session","server"|null,
+ *                               "connected","reason","fingerprint"}; name: who is logged in;
+ *                               account: whose profile this is, even when session is "elsewhere"
+ *                               (the ring does not take this client's session any more) and not
+ *                               "here"; "none": nobody's. reason: why it is not connected, or "".
+ *                               The fingerprint is the ring's, as after # in a link (peal/net.h)
  *   register {name,password}    as whoami
  *   login {name,password}       as whoami
  *   logout {}                   {}; history and outbox stay in the profile, for the next login
  *   send {to,text,wait?}        {"id","to","state"}, after `wait` ms at the latest; without it as
- *                               soon as the message is on our disk
+ *                               soon as the message is on our disk, which is before anything is
+ *                               asked of the ring. Of `queued` also {"connected","reason"}: why no
+ *                               server is reached, or why the ring takes nothing now ("": not
+ *                               known). Without a server it waits CLIENT_LINK_WAIT_MS from the
+ *                               start or from the end of the last link, not longer. When there is
+ *                               no such user (not_found), their key has changed (auth) or the ring
+ *                               refuses, the message is in the history as failed; who waits gets
+ *                               the error, otherwise it is a trouble event. A key known to have
+ *                               changed is an error at once, and nothing is kept
  *   history {name,limit?,before?}
  *                               {"messages":[message],"more"}, oldest first; before: a message's
  *                               id, or a time
@@ -25,12 +37,18 @@
  *   conversations {}            {"conversations":[{"name","online","last_seen","unread",
  *                               "last":message|null}]}
  *   read {name}                 {}; marks as read, and sends the receipts
+ *   read {ids,wait?}            {"count","queued"}; the same with those of at most 64 messages that
+ *                               are unread; waits up to `wait` ms for what is queued to go out
  *   watch {name|null}           {}; whose presence is told, besides the latest conversations'
- *   recv {wait?,max?,follow?}   each unread message, which becomes read, then {"count","queued"};
- *                               wait in seconds
+ *   recv {wait?,max?,follow?}   each unread message, oldest first, at most 64, as it is once shown;
+ *                               none is marked: whoever has shown them says so with `read`, and gets
+ *                               them again otherwise. Then {"count","queued","more"}; more: there may
+ *                               be others at once. wait: for a first one, in seconds; follow:
+ *                               without an end
  *   sync {wait?}                {"settled"}, when what waited on the ring is here, or after `wait`
  *                               ms
- *   ring {}                     {"whole","size","epoch","coordinator","nodes":[...]}
+ *   ring {}                     {"whole","size","up","epoch","coordinator","nodes":[...]}; up: how
+ *                               many are in the state "up"
  *
  * A message is {"id","from","to","text","sent_at","state","unread"}. Times are Unix milliseconds.
  * Names are brought into their canonical form (peal/name.h).
@@ -68,6 +86,7 @@ enum {
     CLIENT_CONVERSATIONS_MAX = 1000,
     CLIENT_CONNECT_WAIT_MS = 5000, /* how long a command waits for a server */
     CLIENT_ASK_WAIT_MS = 12000,    /* and for its answer */
+    CLIENT_LINK_WAIT_MS = 2000,    /* what a send gives a link that began to be set up */
     CLIENT_SEND_WAIT_MAX_MS = 60000,
     CLIENT_PATH_MAX = 4096,
     CLIENT_WHY_MAX = 512,
