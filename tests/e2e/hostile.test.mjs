@@ -466,7 +466,7 @@ test('the page of a client: who may call, and what is refused how', async () => 
     ['an empty text', 400, '/api/send', { body: '{"to":"bob","text":""}' }],
     ['a text too long', 400, '/api/send', { body: text(70_000) }],
     ['a name out of form', 400, '/api/send', { body: '{"to":"no such name!","text":"x"}' }],
-    ['an unknown name', 404, '/api/send', { body: '{"to":"nobody-here","text":"x"}' }],
+    ['an unknown name', 404, '/api/status', { body: '{"name":"nobody-here"}' }],
   ]) {
     const headers = { ...(options.body && !options.headers?.['Transfer-Encoding'] ? length(options.body) : {}), ...options.headers };
     const r = await call(path, { ...options, headers }).catch((e) => ({ status: `${what}: ${e.message}` }));
@@ -474,6 +474,11 @@ test('the page of a client: who may call, and what is refused how', async () => 
     const { error } = JSON.parse(r.text);
     assert.ok(error.code && error.message && 'hint' in error, `${what}: ${r.text}`);
   }
+  // The page's send answers at once, with the message on disk; that there is nobody of that name is known later, and shown.
+  const post = (path, body) => call(path, { body, headers: length(body) });
+  assert.equal(JSON.parse((await post('/api/send', '{"to":"nobody-here","text":"x"}')).text).state, 'queued');
+  await eventually(async () => JSON.parse((await post('/api/history', '{"name":"nobody-here"}')).text).messages[0].state === 'failed',
+    'a message to nobody is shown as failed');
 
   // what is not even HTTP
   for (const bytes of [randomBytes(3000), Buffer.from('GET / HTTP/9.9\r\n\r\n'), Buffer.from(`GET / HTTP/1.1\r\nHost: ${url.host}\r\nX: ${'x'.repeat(100_000)}\r\n\r\n`)]) {
@@ -525,7 +530,7 @@ test('names and texts out of form: a clear error, and nothing is sent', async ()
     assert.ok(r.code === 1 || r.code === 2, `register ${JSON.stringify(name)}: ${r.code}`);
     assert.match(r.json[0].error.message, /name/i);
   }
-  let r = await eve.run('send', 'bob', '-', { input: 'z'.repeat(65_528) });
+  let r = await eve.run('send', 'bob', '-', { input: 'z'.repeat(65_537) });
   assert.equal(r.code, 1);
   assert.equal(r.json[0].error.code, 'too_long');
   r = await eve.run('send', 'bob', '-', { input: '' });
