@@ -2,8 +2,9 @@
  * server at a time and only when all live members are ready; two coordinators at once are harmless,
  * since Paxos decides.
  *
- *   IDLE --someone asks--> PREPARE --majority of the roster--> NEWCOMER --it accepted--> ACCEPT
- * --majorities of both--> IDLE
+ *   IDLE --someone asks--> PREPARE --majority promised--> NEWCOMER --it accepted--> ACCEPT
+ *    ^                                                                                |
+ *    +-------------------majorities of the old and of the new roster------------------+
  *
  * The newcomer accepts first: one that dies in between then leaves nothing behind that a majority
  * would have to wait for. */

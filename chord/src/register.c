@@ -1,8 +1,8 @@
 /* register: the proposer of CASPaxos, one operation at a time per slot.
  *
- *   WAIT --wake--> PREPARE --majority of home(key) promised--> change function --> ACCEPT
- * --majority accepted--> done ^                | |
- *    +---refused, too few answers, another epoch, too late: back-off at random-------+
+ *   WAIT --wake--> PREPARE --majority promised--> (change) --> ACCEPT --majority accepted--> done
+ *    ^                |                                          |
+ *    +----------------+--refused, too few answers, new epoch-----+   (back-off at random)
  *
  * A read is an operation whose change leaves the value: it is settled at once when a whole majority
  * holds the same accepted ballot, since that value is then decided; otherwise it is written again.

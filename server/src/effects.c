@@ -105,9 +105,6 @@ static void trace_out(const struct step_effect *e)
     log_line(e->level, e->name, "%.*s", (int)e->bytes.n, (const char *)e->bytes.p);
 }
 
-void host_dial(struct host *h, struct peal_bytes address);
-void host_say_beacon(struct host *h, struct peal_bytes body);
-
 static void carry_out(struct host *h, const struct step_effect *e)
 {
     switch (e->kind) {

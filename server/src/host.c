@@ -11,12 +11,9 @@ enum {
     HOST_FOREIGN_SAY_US = 10 * 1000 * 1000, /* foreign beacons are logged this seldom */
     HOST_PROBE_VERSION = WIRE_VERSION,
     HOST_DIAL_TIMEOUT_US = 3 * 1000 * 1000,
-    HOST_LEAVE_STEPS = 64,
+    HOST_LEAVE_US = 3 * 1000 * 1000, /* how long clients may take to go */
     HOST_NODE_LINKS = 2 * WIRE_ROSTER_MAX, /* kept free for servers, however many clients come */
 };
-
-void host_dial(struct host *h, struct peal_bytes address);
-void host_say_beacon(struct host *h, struct peal_bytes body);
 
 /* ---- steps ---- */
 
@@ -57,10 +54,31 @@ static void say_link(const struct host *h)
 
 static void tell_undialled(struct host *h);
 
+/* The core leaves the ring once its clients have gone elsewhere; then, or when that takes too long, the
+ * links are closed and nothing keeps the loop any more. */
+static void go_on_leaving(struct host *h)
+{
+    if (h->left)
+        return;
+    h->left = chord_state(svc_chord(h->svc)) == CHORD_LEFT || net_now_us() >= h->leave_by_us;
+    if (!h->left) {
+        uint64_t due = svc_deadline(h->svc);
+        net_timer_at(h->timer, due < h->leave_by_us ? due : h->leave_by_us);
+        return;
+    }
+    store_flush(h->store);
+    net_timer_stop(h->timer);
+    net_loop_shutdown(h->loop, "this server is leaving");
+}
+
 static void after_steps(struct host *h)
 {
+    if (h->leaving) {
+        go_on_leaving(h);
+        return;
+    }
     uint64_t due = svc_deadline(h->svc);
-    if (due != h->deadline && !h->leaving) {
+    if (due != h->deadline) {
         h->deadline = due;
         net_timer_at(h->timer, due);
     }
@@ -621,18 +639,13 @@ void host_leave(struct host *h)
     if (h->leaving)
         return;
     h->leaving = true;
-    /* The core says good-bye to so many clients a step, and leaves the ring after the last one. */
-    for (int i = 0; i < HOST_LEAVE_STEPS && chord_state(svc_chord(h->svc)) != CHORD_LEFT; i++) {
-        struct step_event ev = {.kind = STEP_LEAVE};
-        host_step(h, &ev);
-    }
-    store_flush(h->store);
+    h->leave_by_us = net_now_us() + HOST_LEAVE_US;
     net_listener_free(h->listener);
     h->listener = NULL;
     net_mcast_free(h->mcast);
     h->mcast = NULL;
-    net_timer_stop(h->timer);
-    net_loop_shutdown(h->loop, "this server is leaving");
+    struct step_event ev = {.kind = STEP_LEAVE};
+    host_step(h, &ev);
 }
 
 int host_free(struct host *h)

@@ -1,8 +1,7 @@
 /* host: runs a service core (peal/service.h) on real links, a real disk and real time, keeping the
  * host's law of peal/step.h: writes durable, then sends, then replies.
  *
- *      net links, multicast ---> step_event ---> svc_step ---> step_update ---> store, links,
- * workers
+ *   links, multicast, clock --> step_event --> svc_step --> step_update --> store, links, workers
  *
  * Not for: settings and key files (main.c), what any message means (the core's). */
 #ifndef PEALD_HOST_H

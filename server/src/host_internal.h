@@ -66,7 +66,8 @@ struct host {
     char announced_text[NET_ADDR_TEXT];
     int store_err; /* what the core was last told */
     bool running;  /* a step or its effects are under way */
-    bool ready, leaving;
+    bool ready, leaving, left;
+    uint64_t leave_by_us; /* while leaving: when it is enough */
     uint64_t foreign_link_us; /* when a server of another ring was last logged */
     uint64_t foreign_said_us; /* when a foreign beacon was last logged */
     struct arena json;        /* scratch of the transcoder */
@@ -82,6 +83,11 @@ void effects_apply(struct host *h);
 /* Goes on with held updates whose writes are durable now. */
 void effects_release(struct host *h);
 void effects_drop(struct host *h);
+
+/* Begins a link to a node, or says why not; either way an event follows, after the present step. */
+void host_dial(struct host *h, struct peal_bytes address);
+/* Seals an encoded m_beacon and multicasts it; nothing without multicast. */
+void host_say_beacon(struct host *h, struct peal_bytes body);
 
 /* Sends one binary message over l, as JSON where the link speaks that. */
 void host_send(struct host *h, struct host_link *l, struct peal_bytes message);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { eventually, folder, killAll, peal, Person, Ring, Server, ringKeyFile } from './lib.mjs';
+import { bin, eventually, folder, killAll, peal, Proc, Person, Ring, Server, ringKeyFile } from './lib.mjs';
 
 let ring;
 before(async () => { ring = await Ring.start(5); });
@@ -150,9 +150,16 @@ test('a sixth server joins by --join, gets its share of the data, and leaves in 
   assert.equal((await status(sixth)).size, 6);
   const dora = new Person('dora', [sixth]);
   assert.equal((await dora.login()).code, 0, 'accounts are reached through it');
+  const staying = new Proc(join(bin, 'peal'), ['--profile', dora.profile, '--server', sixth.address, 'recv', '--follow'], { name: 'dora follows' });
+  const watcher = new Person('carol', [ring.servers[0]]);
+  assert.equal((await watcher.login()).code, 0);
+  await eventually(async () => (await watcher.run('status', 'dora')).json[0].online, 'dora is online at the sixth');
   assert.equal(await sixth.stop(), 0);
   assert.match(sixth.proc.err, /left in good order/);
+  await ring.servers[0].proc.match(new RegExp(`${sixth.id.slice(0, 8)} is down: it is leaving`), { from: 'err' });
   await ring.whole();
+  await eventually(async () => (await watcher.run('status', 'dora')).json[0].online, 'dora went on at another server');
+  assert.equal(await staying.signal('SIGTERM'), 0);
 });
 
 test('a second process on the same data folder is refused, and so is a taken port', async () => {

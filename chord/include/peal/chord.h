@@ -28,7 +28,7 @@ enum {
     CHORD_REGS_DEFAULT = 256,   /* each holds a value, WIRE_REGISTER_MAX bytes */
     CHORD_READS_DEFAULT = 1024,
     CHORD_BODIES_DEFAULT = 16 << 20, /* bytes of bodies that wait to be stored at other nodes */
-    CHORD_TOMBSTONE_MS_DAYS = 30,
+    CHORD_TOMBSTONE_DAYS = 30,
     CHORD_CONTACT_BODY_MAX = ID_BYTES + 8 + 4 + WIRE_ADDRESS_MAX,
 };
 
@@ -38,22 +38,28 @@ enum {
 #define CHORD_CONTACT_DOMAIN "peal.contact.1"
 size_t chord_contact_body(const struct wire_contact *w, uint8_t out[static CHORD_CONTACT_BODY_MAX]);
 
-/* A node's life.
+/* clang-format off
  *
- *   DISCOVERING --a ring answers--> ASKING --in a roster--> COPYING --copies of a sealed
- * majority--> MEMBER --LEAVE--> LEFT |                                                     ^ ^
- *        +--nobody answers, lowest id of those heard:
- * founds---|---------------------------------------+
- *        +--a roster on disk that names this node--------------+ (straight to MEMBER when it was
- * ready before)
+ * A node's life.
  *
- * | state       | answers register and set requests | counted in quorums | beacons             |
- * | DISCOVERING | no                                | no                 | yes                 |
- * | ASKING      | no                                | no                 | yes                 |
- * | COPYING     | sets: yes; registers: refuses BUSY| no                 | no                  |
- * | MEMBER      | yes                               | yes                | coordinator, or when
- * alone | | LEFT        | no                                | as the roster says | no |
- */
+ *   DISCOVERING --a ring answers--> ASKING --in a roster--> COPYING --has its copies--> MEMBER
+ *        |                                                     ^                       ^   |
+ *        +--a roster on disk names this node, not yet ready----+                       |  LEAVE
+ *        +--a roster on disk names this node, ready before-----------------------------+   |
+ *        +--nobody answers, lowest id of those heard: founds a ring--------------------+   v
+ *                                                                                         LEFT
+ * "Has its copies": of what it has become a home of, from so many members of the old roster that
+ * each majority of it is covered, all of which have given up the old epoch.
+ *
+ * | state       | answers register and set requests  | in quorums         | says beacons               |
+ * |-------------|------------------------------------|--------------------|----------------------------|
+ * | DISCOVERING | no                                 | no                 | yes                        |
+ * | ASKING      | no                                 | no                 | yes                        |
+ * | COPYING     | sets: yes; registers: refuses BUSY | no                 | no                         |
+ * | MEMBER      | yes                                | yes                | as coordinator, or alone   |
+ * | LEFT        | no                                 | as the roster says | no                         |
+ *
+ * clang-format on */
 enum chord_state { CHORD_DISCOVERING, CHORD_ASKING, CHORD_COPYING, CHORD_MEMBER, CHORD_LEFT };
 
 const char *chord_state_name(enum chord_state s);

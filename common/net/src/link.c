@@ -1,9 +1,10 @@
 /* Links: a TCP connection with TLS on it, from its making to its report.
  *
- *   dialled ---> RESOLVING ---> CONNECTING ---> HANDSHAKE ---> UP ---> DRAINING ---> CLOSING --->
- * (reported, freed) |               |          ^  |   |        |                      ^ accepted
- * --------|---------------|----------'  |   '--------|--> DRAINING: the alert that refuses leaves
- *                    '---------------'-------------'------------'--------------------->'
+ *   dialled --> RESOLVING --> CONNECTING --> HANDSHAKE --> UP --> DRAINING --> CLOSING --> freed
+ *   accepted ------------------------------> HANDSHAKE
+ *
+ * From every state a failure goes straight to CLOSING; from HANDSHAKE to DRAINING when an alert
+ * that refuses the other side has to go out first.
  *
  * CLOSING waits for libuv to let go of the handles. A link is reported (`down` or `refused`)
  * exactly once: when it is freed, or already when its handshake is refused. */
