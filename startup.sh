@@ -115,13 +115,12 @@ launch() { # launch NAME COMMAND...: in the background, output to log/NAME.out, 
 
 # await NAME: waits for the program's "ready" line; 1 when it ended instead, 2 when time is up
 await() {
-  local name=$1 pid deadline=$((SECONDS + ready_seconds))
+  local name=$1 deadline=$((SECONDS + ready_seconds))
   while ! grep -q '^ready' "$home/log/$name.out"; do
-    pid=$(pid_of "$name") || return 1
+    pid_of "$name" >/dev/null || return 1
     [ "$SECONDS" -lt "$deadline" ] || return 2
     # Until the log changes or the process ends: inotify is not everywhere, so look ten times a second.
     read -r -t 0.1 <> <(:) || true
-    : "$pid"
   done
 }
 

@@ -11,7 +11,7 @@ enum {
     HOST_FOREIGN_SAY_US = 10 * 1000 * 1000, /* foreign beacons are logged this seldom */
     HOST_PROBE_VERSION = WIRE_VERSION,
     HOST_DIAL_TIMEOUT_US = 3 * 1000 * 1000,
-    HOST_LEAVE_US = 3 * 1000 * 1000, /* how long clients may take to go */
+    HOST_LEAVE_US = 3 * 1000 * 1000,       /* how long clients may take to go */
     HOST_NODE_LINKS = 2 * WIRE_ROSTER_MAX, /* kept free for servers, however many clients come */
 };
 
@@ -54,8 +54,8 @@ static void say_link(const struct host *h)
 
 static void tell_undialled(struct host *h);
 
-/* The core leaves the ring once its clients have gone elsewhere; then, or when that takes too long, the
- * links are closed and nothing keeps the loop any more. */
+/* The core leaves the ring once its clients have gone elsewhere; then, or when that takes too long,
+ * the links are closed and nothing keeps the loop any more. */
 static void go_on_leaving(struct host *h)
 {
     if (h->left)

@@ -67,7 +67,7 @@ struct host {
     int store_err; /* what the core was last told */
     bool running;  /* a step or its effects are under way */
     bool ready, leaving, left;
-    uint64_t leave_by_us; /* while leaving: when it is enough */
+    uint64_t leave_by_us;     /* while leaving: when it is enough */
     uint64_t foreign_link_us; /* when a server of another ring was last logged */
     uint64_t foreign_said_us; /* when a foreign beacon was last logged */
     struct arena json;        /* scratch of the transcoder */

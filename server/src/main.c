@@ -95,11 +95,11 @@ static bool may_make_key(const struct options *o, const char *path, char *why)
     char bound[PATH_SIZE];
     (void)snprintf(bound, sizeof bound, "%s/ring.id", o->data);
     if (access(bound, F_OK) == 0)
-        (void)snprintf(
-            why, OPT_WHY_MAX,
-            "%.400s is not there, and the server in %.300s belongs to a ring already; put the ring's "
-            "key back, or name it with --ring-key-file",
-            path, o->data);
+        (void)snprintf(why, OPT_WHY_MAX,
+                       "%.400s is not there, and the server in %.300s belongs to a ring already; "
+                       "put the ring's "
+                       "key back, or name it with --ring-key-file",
+                       path, o->data);
     else if (o->join.n > 0 && o->ring_key_file[0] == '\0')
         (void)snprintf(
             why, OPT_WHY_MAX,

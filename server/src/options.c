@@ -343,6 +343,7 @@ void options_man(FILE *out)
         "2: the command line is wrong.\n"
         ".SH FILES\nIn the data folder: \\fInode.key\\fR (who this server is), \\fIring.key\\fR "
         "(unless\n"
-        "\\-\\-ring\\-key\\-file), \\fIpeald.db\\fR.\n.SH SEE ALSO\n.BR peal (1),\n.BR peal\\-visualizer (1)\n",
+        "\\-\\-ring\\-key\\-file), \\fIpeald.db\\fR.\n.SH SEE ALSO\n.BR peal (1),\n.BR "
+        "peal\\-visualizer (1)\n",
         out);
 }

@@ -38,9 +38,8 @@ enum {
 #define CHORD_CONTACT_DOMAIN "peal.contact.1"
 size_t chord_contact_body(const struct wire_contact *w, uint8_t out[static CHORD_CONTACT_BODY_MAX]);
 
-/* clang-format off
- *
- * A node's life.
+/* clang-format off */
+/* A node's life.
  *
  *   DISCOVERING --a ring answers--> ASKING --in a roster--> COPYING --has its copies--> MEMBER
  *        |                                                     ^                       ^   |
@@ -51,15 +50,15 @@ size_t chord_contact_body(const struct wire_contact *w, uint8_t out[static CHORD
  * "Has its copies": of what it has become a home of, from so many members of the old roster that
  * each majority of it is covered, all of which have given up the old epoch.
  *
- * | state       | answers register and set requests  | in quorums         | says beacons               |
- * |-------------|------------------------------------|--------------------|----------------------------|
- * | DISCOVERING | no                                 | no                 | yes                        |
- * | ASKING      | no                                 | no                 | yes                        |
- * | COPYING     | sets: yes; registers: refuses BUSY | no                 | no                         |
- * | MEMBER      | yes                                | yes                | as coordinator, or alone   |
- * | LEFT        | no                                 | as the roster says | no                         |
- *
- * clang-format on */
+ * | state       | answers register and set requests  | in quorums         | says beacons           |
+ * |-------------|------------------------------------|--------------------|------------------------|
+ * | DISCOVERING | no                                 | no                 | yes                    |
+ * | ASKING      | no                                 | no                 | yes                    |
+ * | COPYING     | sets: yes; registers: refuses BUSY | no                 | no                     |
+ * | MEMBER      | yes                                | yes                | coordinator, or alone  |
+ * | LEFT        | no                                 | as the roster says | no                     |
+ */
+/* clang-format on */
 enum chord_state { CHORD_DISCOVERING, CHORD_ASKING, CHORD_COPYING, CHORD_MEMBER, CHORD_LEFT };
 
 const char *chord_state_name(enum chord_state s);

@@ -56,7 +56,7 @@ enum step_link_kind { STEP_LINK_NODE, STEP_LINK_CLIENT };
     X(BEACON, "a beacon of this ring was heard; bytes: an encoded m_beacon")                       \
     X(WORKED, "a WORK effect is done")                                                             \
     X(STORE_STATE, "the store became unwell (err) or well again (0)")                              \
-    X(CONTACT, "this node's own contact changed; bytes: an encoded n_contacts of one")           \
+    X(CONTACT, "this node's own contact changed; bytes: an encoded n_contacts of one")             \
     X(LEAVE, "the node is asked to leave in good order")
 
 enum step_event_kind {
