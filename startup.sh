@@ -9,7 +9,7 @@
 # NAME: server1 … server5, client1 … client3, visualizer.
 # Options: --local (plain processes even where Docker answers), --yes (no question), --packages-only, --with-tests.
 # Environment: PEAL_HOME (data folder, default ./var), PEAL_BIN (folder of built programs: nothing is installed or built),
-# PEAL_MULTICAST (GROUP:PORT), PEAL_SERVER_PORT (default 7400), PEAL_PAGE_PORT (first page's, default 8080); port 0: any free ones.
+# PEAL_MULTICAST (GROUP:PORT[,GROUP:PORT]), PEAL_SERVER_PORT (default 7400), PEAL_PAGE_PORT (first page's, default 8080); port 0: any free ones.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here"
@@ -25,7 +25,7 @@ ready_seconds=30
 
 build_packages="build-essential cmake ninja-build pkgconf libuv1-dev libssl-dev libsodium-dev libcrypt-dev
   libsqlite3-dev libmicrohttpd-dev libjansson-dev libutf8proc-dev libinih-dev uthash-dev ca-certificates"
-test_packages="libcriterion-dev clang libclang-rt-14-dev chromium shellcheck libcurl4-openssl-dev procps"
+test_packages="libcriterion-dev clang libclang-rt-14-dev chromium shellcheck libcurl4-openssl-dev procps spin"
 
 say() { printf '%s\n' "$*"; }
 die() {
