@@ -50,7 +50,8 @@ check wire 'json_.*|jansson_.*|snprintf|vsnprintf|__snprintf_chk|__vsnprintf_chk
 check name 'utf8proc_.*' base
 # libsodium, OpenSSL's libcrypto and libxcrypt; heap only for objects with _new and _free.
 check crypto 'sodium_.*|crypto_.*|randombytes_.*|EVP_.*|X509.*|ASN1_.*|i2d_.*|d2i_.*|RSA_.*|OSSL_.*|BN_.*|ERR_.*|OBJ_.*|OPENSSL_.*|CRYPTO_.*|PKCS8_.*|crypt_.*|malloc|calloc|free|snprintf|__snprintf_chk' base
-check chord 'snprintf|vsnprintf|__snprintf_chk|__vsnprintf_chk|qsort|bsearch' base wire crypto
-check service 'snprintf|vsnprintf|__snprintf_chk|__vsnprintf_chk|qsort|bsearch|randombytes_buf_deterministic' base wire name crypto chord
+check ring 'snprintf|vsnprintf|__snprintf_chk|__vsnprintf_chk|qsort|bsearch' base wire crypto
+check chord 'snprintf|vsnprintf|__snprintf_chk|__vsnprintf_chk|qsort|bsearch' base wire crypto ring
+check service 'snprintf|vsnprintf|__snprintf_chk|__vsnprintf_chk|qsort|bsearch|randombytes_buf_deterministic' base wire name crypto ring chord
 
 exit $fail

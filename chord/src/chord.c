@@ -273,7 +273,7 @@ static void on_received(struct chord *c, const struct step_event *ev)
     struct node_link *l = link_of(c, ev->link);
     if (l == NULL)
         return; /* it was closed meanwhile */
-    if (err < 0 || type >= WIRE_FIRST_CLIENT) {
+    if (err < 0 || type >= WIRE_FIRST_RING) {
         drop_link(c, l, PEAL_E_MALFORMED,
                   err < 0 ? err_prose(err) : "not a message between servers");
         return;
@@ -302,7 +302,7 @@ static void on_received(struct chord *c, const struct step_event *ev)
 int chord_send(struct chord *c, struct step_update *u, const struct peal_id *to, uint16_t type,
                void *msg, bool eager)
 {
-    CHECK(type >= WIRE_FIRST_SERVICE && type < WIRE_FIRST_CLIENT);
+    CHECK(type >= WIRE_FIRST_SERVICE && type < WIRE_FIRST_RING);
     c->u = u;
     if (is_self(c, to)) {
         send_on(c, STEP_SELF, to, type, msg, eager);

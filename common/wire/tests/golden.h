@@ -1,4 +1,4 @@
-/* Five messages and their encodings, kept so that neither format changes unnoticed. A change here
+/* Six messages and their encodings, kept so that neither format changes unnoticed. A change here
  * is a change of the protocol. */
 #ifndef PEAL_WIRE_GOLDEN_H
 #define PEAL_WIRE_GOLDEN_H
@@ -19,6 +19,7 @@ static inline bool golden_message(unsigned i, struct golden *g)
     static const uint8_t body[] = {0x00, 0xfb, 0xff, 0xbe};
     static struct wire_row row;
     static struct peal_msg_id ids[2];
+    static struct peal_id path[2];
     row = (struct wire_row){.box = id,
                             .id = msg_id,
                             .kind = WIRE_ROW_MESSAGE,
@@ -28,6 +29,8 @@ static inline bool golden_message(unsigned i, struct golden *g)
                             .body = peal_bytes_of(body, sizeof body)};
     ids[0] = msg_id;
     ids[1] = (struct peal_msg_id){{0xff}};
+    path[0] = id;
+    path[1] = (struct peal_id){{0xff}};
     switch (i) {
     case 0:
         *g = (struct golden){
@@ -76,6 +79,28 @@ static inline bool golden_message(unsigned i, struct golden *g)
             .msg.c_ring_get = {.req = UINT64_MAX, .observe = true},
             .hex = "0056ffffffffffffffff01",
             .json = "{\"t\":\"c_ring_get\",\"req\":\"18446744073709551615\",\"observe\":true}"};
+        return true;
+    case 5:
+        *g = (struct golden){
+            .type = WIRE_r_find,
+            .msg.r_find = {.to = id,
+                           .stamp = 1,
+                           .op = UINT64_MAX,
+                           .kind = 1,
+                           .spare = 4,
+                           .key = {{0x80}},
+                           .path = {path, 2}},
+            .hex = "002e01020300000000000000000000000000000000ff0000000000000001ffffffffffffffff010"
+                   "4800"
+                   "0000000000000000000000000000000000000000000020102030000000000000000000000000000"
+                   "0000"
+                   "ffff00000000000000000000000000000000000000",
+            .json =
+                "{\"t\":\"r_find\",\"to\":\"01020300000000000000000000000000000000ff\",\"stamp\":"
+                "\"1\",\"op\":\"18446744073709551615\",\"kind\":1,\"spare\":4,\"key\":"
+                "\"8000000000000000000000000000000000000000\",\"path\":["
+                "\"01020300000000000000000000000000000000ff\","
+                "\"ff00000000000000000000000000000000000000\"]}"};
         return true;
     default:
         return false;

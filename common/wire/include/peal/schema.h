@@ -6,10 +6,11 @@
  * the JSON encoding, numbers of the binary one; neither is ever reused. docs/protocol.md says what
  * each message means.
  *
- * Numbers: 1 to 63 between servers (ALPN peal-node/1), 64 to 111 between client and server
- * (peal-bin/1, peal-json/1), 112 to 127 on multicast, 128 and up stored. A name is a canonical
- * account name, 1 to 32 characters of up to 4 bytes. Times are Unix milliseconds; stamps are hybrid
- * logical clocks (peal/base.h). A code is a negated enum peal_err, 0 for success. */
+ * Numbers: 1 to 63 between servers (ALPN peal-node/1; 32 to 39 the service's, 40 to 63 the
+ * overlay's), 64 to 111 between client and server (peal-bin/1, peal-json/1), 112 to 127 on
+ * multicast, 128 and up stored. A name is a canonical account name, 1 to 32 characters of up to 4
+ * bytes. Times are Unix milliseconds; stamps are hybrid logical clocks (peal/base.h). A code is a
+ * negated enum peal_err, 0 for success. */
 #ifndef PEAL_SCHEMA_H
 #define PEAL_SCHEMA_H
 
@@ -30,6 +31,12 @@ enum {
     WIRE_WATCH_MAX = 16,
     WIRE_TOKEN_BYTES = 32,
     WIRE_KEY_MAX = 64,
+    WIRE_SUCCESSORS_MAX = 32, /* entries of a successor list */
+    WIRE_PATH_MAX = 48,       /* nodes that a lookup may pass, the asker included */
+    WIRE_RUMOURS_MAX = 32,    /* in one message */
+    WIRE_DIGESTS_MAX = 16,    /* parts into which a range is cut to compare it */
+    WIRE_LOAD_MAX = 256,      /* bytes of what the layer above says with each ping */
+    WIRE_CAST_MAX = 4096,     /* bytes of a broadcast's body */
 };
 
 /* ---- embedded structs ---- */
@@ -42,6 +49,25 @@ enum {
     F(STR, address, _, WIRE_ADDRESS_MAX)                                                           \
     F(BYTES, key, _, 32)                                                                           \
     F(BYTES, signature, _, 64)
+
+/* What a node of the overlay says of itself. phase: enum ring_phase (peal/ring.h). size: how many
+ * nodes it believes the ring has. */
+#define WIRE_FIELDS_ring_state(F)                                                                  \
+    F(U8, phase, _, 0)                                                                             \
+    F(U32, size, _, 0)                                                                             \
+    F(ID, successor, _, 0)                                                                         \
+    F(ID, predecessor, _, 0)                                                                       \
+    F(ID, coordinator, _, 0)
+
+/* Word of a node: that it lives, or is dead, as somebody found at `stamp`. `limit`: the rumour is
+ * to be passed on to the nodes before it, clockwise; the receiver's own id: to nobody. foreign: the
+ * node belongs to a ring that is not yet one with this. */
+#define WIRE_FIELDS_rumour(F)                                                                      \
+    F(STRUCT, contact, contact, 0)                                                                 \
+    F(U64, stamp, _, 0)                                                                            \
+    F(BOOL, dead, _, 0)                                                                            \
+    F(BOOL, foreign, _, 0)                                                                         \
+    F(ID, limit, _, 0)
 
 #define WIRE_FIELDS_ballot(F)                                                                      \
     F(U64, round, _, 0)                                                                            \
@@ -109,6 +135,8 @@ enum {
 
 #define WIRE_STRUCTS(S)                                                                            \
     S(contact)                                                                                     \
+    S(ring_state)                                                                                  \
+    S(rumour)                                                                                      \
     S(ballot)                                                                                      \
     S(roster)                                                                                      \
     S(node_state)                                                                                  \
@@ -340,6 +368,114 @@ enum {
     F(ID, box, _, 0)                                                                               \
     F(MSGIDS, ids, _, WIRE_ACK_MAX)
 
+/* ---- the overlay (peal/ring.h): between nodes, 40 to 63 ---- */
+
+/* First on every link, from both sides. `to` is zero when only an address was dialled. */
+#define WIRE_FIELDS_r_hello(F)                                                                     \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U16, version, _, 0)                                                                          \
+    F(STRUCT, contact, contact, 0)                                                                 \
+    F(STRUCT, state, ring_state, 0)
+/* Answered at once, whatever else goes on. `load`: opaque, the layer above's. */
+#define WIRE_FIELDS_r_ping(F)                                                                      \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, nonce, _, 0)                                                                            \
+    F(STRUCT, state, ring_state, 0)                                                                \
+    F(BYTES, load, _, WIRE_LOAD_MAX)                                                               \
+    F(LIST, rumours, rumour, WIRE_RUMOURS_MAX)
+#define WIRE_FIELDS_r_pong(F) WIRE_FIELDS_r_ping(F)
+/* Asks for predecessor and successor list. `have`: digest of the answer that the asker got last
+ * from this node, or 0. */
+#define WIRE_FIELDS_r_query(F)                                                                     \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, op, _, 0)                                                                               \
+    F(U64, have, _, 0)
+/* code 0: here it is; STALE: as `have` says, and the lists are empty; BUSY: pending, the answer
+ * comes later; REFUSED: not a member. predecessor: none (its id zero) or one; an artificial
+ * successor has an id and no address. */
+#define WIRE_FIELDS_r_view(F)                                                                      \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, op, _, 0)                                                                               \
+    F(U16, code, _, 0)                                                                             \
+    F(U64, digest, _, 0)                                                                           \
+    F(STRUCT, state, ring_state, 0)                                                                \
+    F(LIST, predecessor, contact, 1)                                                               \
+    F(LIST, successors, contact, WIRE_SUCCESSORS_MAX)
+/* Zave's notify: the sender believes that the receiver is its successor. */
+#define WIRE_FIELDS_r_notify(F)                                                                    \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(STRUCT, state, ring_state, 0)
+/* A lookup on its way. kind: enum ring_find_kind. path: who it passed, the asker first, the sender
+ * last. spare: how many more hedges it may have. Acknowledged at once by r_find_ack. */
+#define WIRE_FIELDS_r_find(F)                                                                      \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, op, _, 0)                                                                               \
+    F(U8, kind, _, 0)                                                                              \
+    F(U8, spare, _, 0)                                                                             \
+    F(ID, key, _, 0)                                                                               \
+    F(IDS, path, _, WIRE_PATH_MAX)
+#define WIRE_FIELDS_r_find_ack(F)                                                                  \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, op, _, 0)                                                                               \
+    F(ID, asker, _, 0)
+/* Goes back along the path: `at` is the place in path of the node that it is for now. code 0; or
+ * UNAVAILABLE, TOO_LONG (hop limit). BUSY and REFUSED come instead of an acknowledgement and end at the
+ * hop before: `at` is the last place of the path. */
+#define WIRE_FIELDS_r_found(F)                                                                     \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, op, _, 0)                                                                               \
+    F(U8, kind, _, 0)                                                                              \
+    F(U16, code, _, 0)                                                                             \
+    F(ID, key, _, 0)                                                                               \
+    F(LIST, owner, contact, 1)                                                                     \
+    F(LIST, predecessor, contact, 1)                                                               \
+    F(U8, at, _, 0)                                                                                \
+    F(IDS, path, _, WIRE_PATH_MAX)
+/* Rumours that no ping took along in time. */
+#define WIRE_FIELDS_r_rumours(F)                                                                   \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(LIST, rumours, rumour, WIRE_RUMOURS_MAX)
+/* Compares what two nodes know of the ring: a digest, 8 bytes, for each equal part of (from, upto],
+ * over the living in it, the sender among them; 0: it knows of nobody there. from == upto: all of
+ * the ring, `from` last. 1 to WIRE_DIGESTS_MAX parts; the k-th of n, counted from 1, ends at k/n of
+ * the distance, rounded down. */
+#define WIRE_FIELDS_r_compare(F)                                                                   \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(ID, from, _, 0)                                                                              \
+    F(ID, upto, _, 0)                                                                              \
+    F(BYTES, digests, _, 8 * WIRE_DIGESTS_MAX)
+/* Who lives in (from, upto], as far as the sender knows. ask: that is all of them, send back who is
+ * missing. */
+#define WIRE_FIELDS_r_known(F)                                                                     \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(ID, from, _, 0)                                                                              \
+    F(ID, upto, _, 0)                                                                              \
+    F(BOOL, ask, _, 0)                                                                             \
+    F(LIST, rumours, rumour, WIRE_RUMOURS_MAX)
+/* A broadcast: to be passed on to the nodes before `limit`, clockwise. (origin, seq) names it. */
+#define WIRE_FIELDS_r_cast(F)                                                                      \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(ID, origin, _, 0)                                                                            \
+    F(U64, seq, _, 0)                                                                              \
+    F(U8, kind, _, 0)                                                                              \
+    F(U8, depth, _, 0)                                                                             \
+    F(ID, limit, _, 0)                                                                             \
+    F(BYTES, body, _, WIRE_CAST_MAX)
+/* Chang and Roberts: a candidature, and the winner's announcement, both clockwise. */
+#define WIRE_FIELDS_r_elect(F)                                                                     \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(ID, candidate, _, 0)                                                                         \
+    F(U32, hops, _, 0)
+#define WIRE_FIELDS_r_elected(F)                                                                   \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(ID, coordinator, _, 0)                                                                       \
+    F(U32, hops, _, 0)
+/* code 0: the sender leaves in good order, it counts as failed from now on. Else: only this link
+ * ends, for want of room (BUSY) or need (CLOSED); the sender lives. */
+#define WIRE_FIELDS_r_bye(F)                                                                       \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U16, code, _, 0)
+
 /* ---- between client and server: req is the client's, echoed in the one answer ---- */
 
 #define WIRE_FIELDS_c_hello(F)                                                                     \
@@ -449,14 +585,19 @@ enum {
     F(STR, text, _, WIRE_TEXT_MAX)
 
 /* ---- multicast ----
- * m_beacon travels sealed under the ring's beacon key. m_probe and m_answer are for clients, which
+ * m_beacon travels sealed under the ring's beacon key. Its signature is the sender's own (cry_sign,
+ * domain "peal.beacon.1") over the message encoded with an empty signature; stamp: the sender's
+ * clock in milliseconds, higher with each beacon. The core leaves both empty, the host fills them
+ * in. m_probe and m_answer are for clients, which
  * hold no ring key: in the clear, and trusted for nothing but an address to try; the fingerprint is
  * checked against the pin by TLS. */
 #define WIRE_FIELDS_m_beacon(F)                                                                    \
     F(STRUCT, contact, contact, 0)                                                                 \
     F(ID, ring, _, 0)                                                                              \
     F(U64, epoch, _, 0)                                                                            \
-    F(U32, size, _, 0)
+    F(U32, size, _, 0)                                                                             \
+    F(U64, stamp, _, 0)                                                                            \
+    F(BYTES, signature, _, 64)
 #define WIRE_FIELDS_m_probe(F) F(U16, version, _, 0)
 #define WIRE_FIELDS_m_answer(F)                                                                    \
     F(U16, version, _, 0)                                                                          \
@@ -507,6 +648,12 @@ enum {
 /* Contacts ever known, in STEP_META under "contacts". */
 #define WIRE_FIELDS_s_contacts(F) F(LIST, contacts, contact, 128)
 
+/* A node that the overlay knows, in STEP_META under "known" ‖ id. */
+#define WIRE_FIELDS_s_known(F)                                                                     \
+    F(STRUCT, contact, contact, 0)                                                                 \
+    F(U64, stamp, _, 0)                                                                            \
+    F(BOOL, dead, _, 0)
+
 #define WIRE_MESSAGES(M)                                                                           \
     M(1, n_hello)                                                                                  \
     M(2, n_ping)                                                                                   \
@@ -542,6 +689,22 @@ enum {
     M(37, n_presence)                                                                              \
     M(38, n_push)                                                                                  \
     M(39, n_notice)                                                                                \
+    M(40, r_hello)                                                                                 \
+    M(41, r_ping)                                                                                  \
+    M(42, r_pong)                                                                                  \
+    M(43, r_query)                                                                                 \
+    M(44, r_view)                                                                                  \
+    M(45, r_notify)                                                                                \
+    M(46, r_find)                                                                                  \
+    M(47, r_find_ack)                                                                              \
+    M(48, r_found)                                                                                 \
+    M(49, r_rumours)                                                                               \
+    M(50, r_compare)                                                                               \
+    M(51, r_known)                                                                                 \
+    M(52, r_cast)                                                                                  \
+    M(53, r_elect)                                                                                 \
+    M(54, r_elected)                                                                               \
+    M(55, r_bye)                                                                                   \
     M(64, c_hello)                                                                                 \
     M(65, c_welcome)                                                                               \
     M(66, c_error)                                                                                 \
@@ -574,10 +737,12 @@ enum {
     M(129, s_row)                                                                                  \
     M(130, s_register)                                                                             \
     M(131, s_roster)                                                                               \
-    M(132, s_contacts)
+    M(132, s_contacts)                                                                             \
+    M(133, s_known)
 
 enum {
     WIRE_FIRST_SERVICE = 32,
+    WIRE_FIRST_RING = 40,
     WIRE_FIRST_CLIENT = 64,
     WIRE_FIRST_MULTICAST = 112,
     WIRE_FIRST_STORED = 128

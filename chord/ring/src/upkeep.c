@@ -1,0 +1,847 @@
+/* upkeep: Zave's operations (zave.c) as messages between nodes: stabilise in its two steps,
+ * rectify, joining after a place that was found, and "pending" while one of them is under way.
+ *
+ * Not for: rings of no more than r members (small.c), nor who is alive (links.c).
+ *
+ * What the paper takes for granted and messages have to see to:
+ * - A node's answer and the use of it must not overlap with answers of the user's own: enum
+ * op_phase.
+ * - A time-out means dead. A node that does not answer a query loses its link and so counts as dead
+ *   everywhere in this node; one that answers "not a member" is alive, but no successor.
+ * - A notify is owed until it could be said. */
+#include "inner.h"
+
+#include <string.h>
+
+enum {
+    /* After "pending" the answer comes by itself; when it does not, the operation begins again. */
+    PENDING_WAIT_US = RTO_MAX_US,
+};
+
+/* FNV-1a, 64 bits (Fowler, Noll, Vo). */
+#define FNV_BASIS UINT64_C(0xcbf29ce484222325)
+#define FNV_PRIME UINT64_C(0x100000001b3)
+
+static uint64_t round_of(const struct ring *r)
+{
+    return r->cfg.stabilise_us != 0 ? r->cfg.stabilise_us : STABILISE_US;
+}
+
+static uint64_t silence_of(const struct ring *r)
+{
+    return r->cfg.silence_us != 0 ? r->cfg.silence_us : SILENCE_US;
+}
+
+/* Not to be reached, as far as is known: a node of which there is no contact is as good as dead. */
+static bool is_dead(struct ring *r, const struct peal_id *id)
+{
+    const struct node *n = book_find(r, id);
+    return n == NULL || n->contact.address_n == 0 || (n->dead && n->link == UINT32_MAX);
+}
+
+/* Dead, or alive and no member any more: it has restarted, or lost its place. */
+static bool is_gone(struct ring *r, const struct peal_id *id)
+{
+    const struct link *l = ring__link_to(r, id);
+    if (l == NULL)
+        return is_dead(r, id);
+    return l->state.phase == RING_SEEKING || l->state.phase == RING_LEFT;
+}
+
+static bool has(const struct zave *z, const struct peal_id *id)
+{
+    for (size_t i = 0; i < z->n; i++)
+        if (!z->succ[i].artificial && id_eq(&z->succ[i].id, id))
+            return true;
+    return false;
+}
+
+/* Before the head, so that it should be queried; any node is when no head is left. */
+static bool leads(const struct ring *r, const struct peal_id *id)
+{
+    const struct zave *z = &r->z;
+    CHECK(z->n == z->r);
+    if (id_eq(id, &z->self))
+        return false;
+    return z->succ[0].artificial || id_between(&z->self, id, &z->succ[0].id);
+}
+
+static void wake(struct ring *r)
+{
+    const struct upkeep *up = &r->up;
+    if (up->phase != OP_IDLE) {
+        ring__wake(r, PART_UPKEEP, up->due_us);
+    } else if (r->phase == RING_LARGE) {
+        ring__wake(r, PART_UPKEEP, up->round_us);
+        if (!id_is_zero(&up->candidate) && ring__link_to(r, &up->candidate) != NULL)
+            ring__wake(r, PART_UPKEEP, up->candidate_us);
+    }
+    if (up->rectifying)
+        ring__wake(r, PART_UPKEEP, up->rectify_us);
+    if (!id_is_zero(&up->place))
+        ring__wake(r, PART_UPKEEP, up->place_us);
+}
+
+static void reach(struct ring *r, const struct peal_id *id)
+{
+    struct node *n = book_find(r, id);
+    if (n != NULL && !n->dead && n->link == UINT32_MAX && n->contact.address_n > 0)
+        ring__reach(r, n);
+}
+
+/* Who is a neighbour is of this ring, whatever was heard of it before the rings became one. */
+static void take_in(struct ring *r, const struct peal_id *id)
+{
+    struct node *n = book_find(r, id);
+    if (n != NULL)
+        n->foreign = false;
+    reach(r, id);
+}
+
+/* The list or the predecessor is another than before. */
+static void pointers_changed(struct ring *r)
+{
+    r->news = true;
+    for (size_t i = 0; i < r->z.n; i++)
+        if (!r->z.succ[i].artificial)
+            take_in(r, &r->z.succ[i].id);
+    take_in(r, &r->z.prdc);
+}
+
+static bool same_list(const struct zave *a, const struct zave *b)
+{
+    if (a->n != b->n)
+        return false;
+    for (size_t i = 0; i < a->n; i++)
+        if (a->succ[i].artificial != b->succ[i].artificial ||
+            !id_eq(&a->succ[i].id, &b->succ[i].id))
+            return false;
+    return true;
+}
+
+/* ---- answering ---- */
+
+static uint64_t fnv(uint64_t h, const void *p, size_t n)
+{
+    const uint8_t *b = p;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ b[i]) * FNV_PRIME;
+    return h;
+}
+
+static uint64_t contact_digest(uint64_t h, const struct wire_contact *c)
+{
+    uint8_t tail[9] = {c->address.n == 0};
+    for (int i = 0; i < 8; i++)
+        tail[1 + i] = (uint8_t)(c->incarnation >> (8 * i));
+    return fnv(fnv(h, c->id.b, sizeof c->id.b), tail, sizeof tail);
+}
+
+/* An entry without a contact cannot be told from an artificial one, and is of as little use. */
+static struct wire_contact entry_view(struct ring *r, const struct peal_id *id, bool artificial)
+{
+    if (!artificial && ring__is_self(r, id))
+        return ring__contact_view(&r->self);
+    const struct node *n = artificial ? NULL : book_find(r, id);
+    if (n == NULL || n->contact.address_n == 0)
+        return (struct wire_contact){.id = *id};
+    return ring__contact_view(&n->contact);
+}
+
+static void answer(struct ring *r, const struct asker *a)
+{
+    CHECK(ring__is_member(r));
+    CHECK(r->z.n <= RING_SUCCESSORS_MAX);
+    struct wire_contact succ[RING_SUCCESSORS_MAX], prdc;
+    struct wire_r_view v = {.op = a->op};
+    uint64_t digest = FNV_BASIS;
+    for (size_t i = 0; i < r->z.n; i++) {
+        succ[i] = entry_view(r, &r->z.succ[i].id, r->z.succ[i].artificial);
+        digest = contact_digest(digest, &succ[i]);
+    }
+    bool known = false;
+    if (!ring__is_self(r, &r->z.prdc)) {
+        prdc = entry_view(r, &r->z.prdc, false);
+        known = prdc.address.n > 0;
+        if (known)
+            digest = contact_digest(digest, &prdc);
+    }
+    digest = digest == 0 ? 1 : digest; /* 0 says that there is none */
+    v.digest = digest;
+    if (a->have == digest) {
+        v.code = (uint16_t)-PEAL_E_STALE;
+    } else {
+        v.successors = (struct wire_contact_list){.v = succ, .n = r->z.n};
+        if (known)
+            v.predecessor = (struct wire_contact_list){.v = &prdc, .n = 1};
+    }
+    ring__my_state(r, &v.state);
+    ring__say(r, &a->id, WIRE_r_view, &v);
+}
+
+static void answer_without(struct ring *r, struct link *l, uint64_t op, int err)
+{
+    struct wire_r_view v = {.op = op, .code = (uint16_t)-err};
+    ring__my_state(r, &v.state);
+    ring__say_on(r, l, WIRE_r_view, &v);
+}
+
+static void remember_asker(struct upkeep *up, const struct asker *a)
+{
+    for (size_t i = 0; i < up->askers_n; i++) {
+        if (id_eq(&up->askers[i].id, &a->id)) {
+            up->askers[i] = *a;
+            return;
+        }
+    }
+    if (up->askers_n == ASKERS_MAX) {
+        memmove(&up->askers[0], &up->askers[1], (ASKERS_MAX - 1) * sizeof up->askers[0]);
+        up->askers_n--;
+    }
+    up->askers[up->askers_n++] = *a;
+}
+
+/* Whether the ring that this node is in is the asker's as well. To a LARGE asker that is no mate a
+ * SMALL node is nothing: the entry that the asker has of it is of an earlier life. */
+static bool answers_to(struct ring *r, const struct peal_id *id)
+{
+    if (r->phase == RING_LARGE)
+        return true;
+    const struct node *n = book_find(r, id);
+    return r->phase == RING_SMALL && n != NULL && n->mate;
+}
+
+static void reply(struct ring *r, const struct asker *a)
+{
+    struct link *l = ring__link_to(r, &a->id);
+    if (answers_to(r, &a->id))
+        answer(r, a);
+    else if (l != NULL)
+        answer_without(r, l, a->op, PEAL_E_REFUSED);
+}
+
+/* The operation is over: who waited is answered. */
+static void idle(struct ring *r)
+{
+    struct upkeep *up = &r->up;
+    up->phase = OP_IDLE;
+    up->pending = false;
+    size_t n = up->askers_n;
+    CHECK(n <= ASKERS_MAX);
+    up->askers_n = 0;
+    for (size_t i = 0; i < n; i++)
+        reply(r, &up->askers[i]);
+    wake(r);
+}
+
+/* Nothing was changed since the query, so nothing is to be undone. */
+static void give_up(struct ring *r)
+{
+    struct upkeep *up = &r->up;
+    CHECK(up->phase != OP_IDLE);
+    enum op_phase was = up->phase;
+    uint64_t again = r->now + ring__jitter(r, PENDING_US);
+    if (was == OP_STEP_2 && leads(r, &up->asked)) {
+        up->candidate = up->asked;
+        up->candidate_us = again;
+    }
+    if (was != OP_PLACING)
+        up->round_us = again;
+    idle(r);
+    if (was == OP_PLACING)
+        small_place_ended(r, PLACE_NONE);
+}
+
+void ring__on_query(struct ring *r, struct link *l, const struct wire_r_query *m)
+{
+    struct upkeep *up = &r->up;
+    struct asker a = {.id = l->peer, .op = m->op, .have = m->have};
+    bool mine = answers_to(r, &l->peer);
+    /* a SMALL node that is about to be of the asker's ring will soon be able to answer */
+    bool soon = r->phase == RING_SMALL && r->small.placing;
+    if (mine && up->phase != OP_IDLE && up->pending)
+        give_up(r);
+    if (mine ? up->phase == OP_IDLE : !soon) {
+        reply(r, &a);
+        return;
+    }
+    remember_asker(up, &a);
+    answer_without(r, l, m->op, PEAL_E_BUSY);
+}
+
+/* ---- asking ---- */
+
+static void say_query(struct ring *r)
+{
+    struct upkeep *up = &r->up;
+    CHECK(up->phase != OP_IDLE && up->tries < QUERY_TRIES);
+    struct wire_r_query q = {.op = up->op, .have = id_eq(&up->have_of, &up->asked) ? up->have : 0};
+    up->due_us = r->now + (ring__rto_to(r, &up->asked) << up->tries);
+    up->tries++;
+    /* A dead verdict on less than the silence that ends a link would be hasty. */
+    if (up->tries == QUERY_TRIES && up->due_us < up->asked_us + silence_of(r))
+        up->due_us = up->asked_us + silence_of(r);
+    ring__say(r, &up->asked, WIRE_r_query, &q);
+    wake(r);
+}
+
+static void ask(struct ring *r, enum op_phase phase, const struct peal_id *id)
+{
+    struct upkeep *up = &r->up;
+    CHECK(phase != OP_IDLE);
+    CHECK(up->phase == OP_IDLE || (up->phase == OP_STEP_1 && phase == OP_STEP_2));
+    up->phase = phase;
+    up->op = ++r->next_op;
+    up->asked = *id;
+    up->asked_us = r->now;
+    up->tries = 0;
+    up->pending = false;
+    say_query(r);
+}
+
+static void notify(struct ring *r, const struct peal_id *to)
+{
+    struct wire_r_notify m = {0};
+    ring__my_state(r, &m.state);
+    if (ring__say(r, to, WIRE_r_notify, &m)) {
+        r->up.owed = (struct peal_id){0};
+        return;
+    }
+    r->up.owed = *to;
+    reach(r, to);
+}
+
+static void notify_head(struct ring *r)
+{
+    if (!r->z.succ[0].artificial)
+        notify(r, &r->z.succ[0].id);
+}
+
+/* STEP_1: the head is dead or no member any more. */
+static void drop_head(struct ring *r)
+{
+    CHECK(r->phase == RING_LARGE && r->z.n == r->z.r);
+    zave_drop_head(&r->z);
+    pointers_changed(r);
+}
+
+/* The queried node is dead or no member. */
+static void query_failed(struct ring *r)
+{
+    struct upkeep *up = &r->up;
+    switch (up->phase) {
+    case OP_IDLE:
+        return;
+    case OP_STEP_1:
+        if (!r->z.succ[0].artificial && id_eq(&r->z.succ[0].id, &up->asked))
+            drop_head(r);
+        notify_head(r);
+        r->count.stabilised++;
+        up->round_us = r->now; /* with the next head at once */
+        idle(r);
+        return;
+    case OP_STEP_2:
+        notify_head(r);
+        idle(r);
+        return;
+    case OP_PLACING:
+        idle(r);
+        small_place_ended(r, PLACE_NONE);
+        return;
+    }
+}
+
+static void query_late(struct ring *r)
+{
+    struct upkeep *up = &r->up;
+    if (up->pending) {
+        give_up(r);
+        return;
+    }
+    if (up->tries < QUERY_TRIES) {
+        say_query(r);
+        return;
+    }
+    r->count.timeouts++;
+    uint64_t op = up->op;
+    struct link *l = ring__link_to(r, &up->asked);
+    if (l != NULL)
+        ring__drop(r, l, PEAL_E_UNAVAILABLE, "it does not answer");
+    if (up->phase != OP_IDLE && up->op == op)
+        query_failed(r);
+}
+
+/* ---- stabilise ---- */
+
+static void begin_round(struct ring *r)
+{
+    struct upkeep *up = &r->up;
+    CHECK(up->phase == OP_IDLE && r->phase == RING_LARGE);
+    up->round_us = r->now + ring__jitter(r, round_of(r));
+    bool dropped = false;
+    while (!r->z.succ[0].artificial && is_dead(r, &r->z.succ[0].id)) {
+        drop_head(r); /* at most r times: then all are artificial */
+        dropped = true;
+    }
+    if (r->z.succ[0].artificial) {
+        small_lost(r);
+        return;
+    }
+    if (dropped)
+        notify_head(r);
+    const struct peal_id head = r->z.succ[0].id;
+    if (ring__link_to(r, &head) != NULL)
+        ask(r, OP_STEP_1, &head);
+    else
+        reach(r, &head); /* upkeep_up or upkeep_dead goes on */
+}
+
+static void begin_candidate(struct ring *r)
+{
+    struct upkeep *up = &r->up;
+    const struct peal_id id = up->candidate;
+    const struct link *l = ring__link_to(r, &id);
+    if (l == NULL)
+        return;
+    up->candidate = (struct peal_id){0};
+    if (leads(r, &id) && l->state.phase == RING_LARGE)
+        ask(r, OP_STEP_2, &id);
+}
+
+/* Whether the list that has reached round to this node is of everyone. A live member that was in
+ * the list before, or is the predecessor, and is not in it now says that it is not: then the list
+ * came from somebody who does not know. */
+static bool is_everyone(struct ring *r, const struct zave *before)
+{
+    const struct zave *z = &r->z;
+    if (!zave_is_round(z))
+        return false;
+    if (!id_is_zero(&z->prdc) && !is_gone(r, &z->prdc) && !has(z, &z->prdc))
+        return false;
+    for (size_t i = 0; i < before->n; i++) {
+        const struct succ *s = &before->succ[i];
+        if (!s->artificial && !is_gone(r, &s->id) && !has(z, &s->id))
+            return false;
+    }
+    return true;
+}
+
+/* The list was taken. True: the ring is a small one now, and that is all. */
+static bool list_taken(struct ring *r, const struct zave *before)
+{
+    if (!same_list(before, &r->z))
+        pointers_changed(r);
+    if (!is_everyone(r, before))
+        return false;
+    idle(r);
+    small_round(r);
+    return true;
+}
+
+static void end_step_1(struct ring *r, const struct zave *view, const struct peal_id *prdc)
+{
+    if (r->z.succ[0].artificial || !id_eq(&r->z.succ[0].id, &view->self)) {
+        idle(r);
+        return;
+    }
+    struct zave before = r->z;
+    bool go_on = zave_take(&r->z, view, prdc);
+    r->count.stabilised++;
+    if (list_taken(r, &before))
+        return;
+    if (go_on && !is_dead(r, prdc)) {
+        const struct link *l = ring__link_to(r, prdc);
+        if (l != NULL && l->state.phase == RING_LARGE) {
+            ask(r, OP_STEP_2, prdc);
+            return;
+        }
+        if (l == NULL)
+            upkeep_candidate(r, prdc);
+    }
+    notify_head(r);
+    idle(r);
+}
+
+static void end_step_2(struct ring *r, const struct zave *view)
+{
+    struct zave before = r->z;
+    if (zave_take_candidate(&r->z, view)) {
+        r->count.candidates++;
+        if (list_taken(r, &before))
+            return;
+    }
+    notify_head(r);
+    idle(r);
+}
+
+/* A node that comes back may still be the head of m's list. What m would do when it found that the
+ * old one is dead is done for it: the list without it. */
+static void end_placing(struct ring *r, const struct zave *view, bool large)
+{
+    struct zave m = *view;
+    bool was_head = m.n > 0 && !m.succ[0].artificial && id_eq(&m.succ[0].id, &r->z.self);
+    if (was_head) {
+        m.n--;
+        memmove(&m.succ[0], &m.succ[1], m.n * sizeof m.succ[0]);
+    }
+    bool live = false;
+    for (size_t i = 0; i < m.n && i < r->z.r && !live; i++)
+        live = !m.succ[i].artificial && !is_dead(r, &m.succ[i].id);
+    r->up.phase = OP_IDLE; /* who waits is answered when it is clear as what */
+    r->up.pending = false;
+    if (large && was_head && !live) {
+        small_place_ended(r, PLACE_ALONE);
+        return;
+    }
+    if (!large || !live || !id_between(&m.self, &r->z.self, &m.succ[0].id)) {
+        small_place_ended(r, PLACE_NONE);
+        return;
+    }
+    zave_join(&r->z, &m);
+    small_place_ended(r, PLACE_TAKEN);
+    pointers_changed(r);
+    notify_head(r);
+}
+
+/* The view in m: into the memory of the last one. False: the link was dropped. */
+static bool keep_view(struct ring *r, struct link *l, const struct wire_r_view *m)
+{
+    const char *why = NULL;
+    if (m->digest == 0)
+        why = "a view without a digest";
+    for (size_t i = 0; i < m->successors.n && why == NULL; i++)
+        if (id_is_zero(&m->successors.v[i].id))
+            why = "a successor without an id";
+    if (m->predecessor.n > 0 &&
+        (m->predecessor.v[0].address.n == 0 || id_eq(&m->predecessor.v[0].id, &l->peer)))
+        why = "a predecessor that is none";
+    if (why != NULL) {
+        ring__drop(r, l, PEAL_E_MALFORMED, why);
+        return false;
+    }
+    struct zave *v = &r->up.have_view;
+    memset(v, 0, sizeof *v);
+    v->self = l->peer;
+    for (size_t i = 0; i < m->successors.n; i++) {
+        v->succ[i].id = m->successors.v[i].id;
+        v->succ[i].artificial = m->successors.v[i].address.n == 0;
+    }
+    v->n = (uint8_t)m->successors.n;
+    r->up.have_prdc = m->predecessor.n > 0;
+    if (r->up.have_prdc)
+        v->prdc = m->predecessor.v[0].id;
+    r->up.have = m->digest;
+    r->up.have_of = l->peer;
+    return true;
+}
+
+/* Being in a list is no proof of life: stamp 0 is believed only of nodes not known before. */
+static void learn_view(struct ring *r, const struct wire_r_view *m)
+{
+    bool news;
+    for (size_t i = 0; i < m->predecessor.n; i++)
+        if (!ring__is_self(r, &m->predecessor.v[i].id))
+            book_learn(r, &m->predecessor.v[i], false, 0, &news);
+    for (size_t i = 0; i < m->successors.n; i++)
+        if (m->successors.v[i].address.n > 0 && !ring__is_self(r, &m->successors.v[i].id))
+            book_learn(r, &m->successors.v[i], false, 0, &news);
+}
+
+static void end_query(struct ring *r, bool large)
+{
+    struct upkeep *up = &r->up;
+    const struct zave view = up->have_view;
+    CHECK(id_eq(&view.self, &up->asked));
+    switch (up->phase) {
+    case OP_IDLE:
+        return;
+    case OP_STEP_1:
+        end_step_1(r, &view, up->have_prdc ? &view.prdc : NULL);
+        return;
+    case OP_STEP_2:
+        end_step_2(r, &view);
+        return;
+    case OP_PLACING:
+        end_placing(r, &view, large);
+        return;
+    }
+}
+
+void ring__on_view(struct ring *r, struct link *l, const struct wire_r_view *m)
+{
+    struct upkeep *up = &r->up;
+    bool large = m->state.phase == RING_LARGE;
+    int code = -(int)m->code;
+    if (code != 0 && code != PEAL_E_STALE && code != PEAL_E_BUSY && code != PEAL_E_REFUSED) {
+        ring__drop(r, l, PEAL_E_MALFORMED, "a view of an unknown code");
+        return;
+    }
+    if (code != 0 && (m->successors.n > 0 || m->predecessor.n > 0)) {
+        ring__drop(r, l, PEAL_E_MALFORMED, "a view that is none, with nodes");
+        return;
+    }
+    const struct peal_id peer = l->peer;
+    if (up->phase == OP_IDLE || m->op != up->op || !id_eq(&peer, &up->asked)) {
+        ring__node_state(r, l, &m->state);
+        return;
+    }
+    if (code == PEAL_E_STALE && (!id_eq(&up->have_of, &peer) || m->digest != up->have)) {
+        ring__drop(r, l, PEAL_E_MALFORMED, "a view that this node is said to have");
+        return;
+    }
+    if (code == 0 && !keep_view(r, l, m))
+        return;
+    if (up->tries == 1 && !up->pending)
+        ring__link_sample(l, r->now - up->asked_us);
+    ring__node_state(r, l, &m->state);
+    if (code == 0)
+        learn_view(r, m);
+    if (up->phase == OP_IDLE || m->op != up->op)
+        return; /* what it said of itself has ended the operation */
+    if (code == PEAL_E_REFUSED) {
+        query_failed(r);
+    } else if (code != PEAL_E_BUSY) {
+        end_query(r, large);
+    } else if (up->askers_n > 0) {
+        give_up(r);
+    } else {
+        up->pending = true;
+        up->due_us = r->now + PENDING_WAIT_US;
+        wake(r);
+    }
+}
+
+/* ---- rectify ---- */
+
+static void prdc_changed(struct ring *r, bool joined)
+{
+    r->count.rectified++;
+    pointers_changed(r);
+    const struct node *n = book_find(r, &r->z.prdc);
+    if (joined && n != NULL)
+        gossip_begin(r, n, false, false);
+}
+
+/* The suspected predecessor is dead: whoever notified takes its place. */
+static void rectify_dead(struct ring *r)
+{
+    struct upkeep *up = &r->up;
+    CHECK(up->rectifying);
+    up->rectifying = false;
+    if (!id_eq(&up->suspect, &r->z.prdc) || is_dead(r, &up->notifier))
+        return; /* settled otherwise, or the notifier is gone too */
+    zave_replace_prdc(&r->z, &up->notifier);
+    prdc_changed(r, false);
+}
+
+static void rectify_late(struct ring *r)
+{
+    struct upkeep *up = &r->up;
+    const struct link *l = ring__link_to(r, &up->suspect);
+    if (l != NULL && l->heard_us > up->suspect_heard && !is_gone(r, &up->suspect))
+        up->rectifying = false;
+    else
+        rectify_dead(r);
+}
+
+static void suspect_prdc(struct ring *r, const struct peal_id *notifier)
+{
+    struct upkeep *up = &r->up;
+    if (!up->rectifying || id_between(&up->notifier, notifier, &r->z.self))
+        up->notifier = *notifier;
+    if (up->rectifying && id_eq(&up->suspect, &r->z.prdc))
+        return;
+    up->rectifying = true;
+    up->suspect = r->z.prdc;
+    up->suspect_heard = 0;
+    if (is_gone(r, &up->suspect)) {
+        rectify_dead(r);
+        return;
+    }
+    struct link *l = ring__link_to(r, &up->suspect);
+    if (l != NULL) {
+        up->suspect_heard = l->heard_us;
+        up->rectify_us = r->now + ring__rto_to(r, &up->suspect) * QUERY_TRIES;
+        ring__ping_now(r, l);
+    } else {
+        up->rectify_us = r->now + DIAL_GIVE_UP_US;
+        reach(r, &up->suspect);
+    }
+    wake(r);
+}
+
+void ring__on_notify(struct ring *r, struct link *l, const struct wire_r_notify *m)
+{
+    const struct peal_id n = l->peer;
+    ring__node_state(r, l, &m->state);
+    if (r->phase != RING_LARGE || m->state.phase != RING_LARGE)
+        return;
+    const struct peal_id before = r->z.prdc;
+    if (zave_rectify(&r->z, &n) == RECTIFY_PING_PRDC)
+        suspect_prdc(r, &n);
+    else if (!id_eq(&before, &r->z.prdc))
+        prdc_changed(r, id_is_zero(&before) || !is_gone(r, &before));
+}
+
+/* ---- what else happens ---- */
+
+void upkeep_start(struct ring *r)
+{
+    struct upkeep *up = &r->up;
+    CHECK(r->phase == RING_LARGE && r->z.n == r->z.r);
+    up->candidate = up->owed = up->place = (struct peal_id){0};
+    up->rectifying = false;
+    up->round_us = r->now;
+    pointers_changed(r);
+    idle(r);
+}
+
+void upkeep_answer(struct ring *r)
+{
+    if (r->up.phase == OP_IDLE)
+        idle(r);
+}
+
+void upkeep_stop(struct ring *r)
+{
+    struct upkeep *up = &r->up;
+    up->candidate = up->owed = up->place = (struct peal_id){0};
+    up->rectifying = false;
+    up->phase = OP_IDLE;
+    up->pending = false;
+}
+
+void upkeep_timer(struct ring *r)
+{
+    struct upkeep *up = &r->up;
+    if (up->rectifying && r->now >= up->rectify_us)
+        rectify_late(r);
+    if (!id_is_zero(&up->place) && r->now >= up->place_us) {
+        up->place = (struct peal_id){0};
+        small_place_ended(r, PLACE_NONE);
+    }
+    if (up->phase != OP_IDLE && r->now >= up->due_us)
+        query_late(r);
+    if (up->phase == OP_IDLE && r->phase == RING_LARGE && !id_is_zero(&up->candidate) &&
+        r->now >= up->candidate_us)
+        begin_candidate(r);
+    if (up->phase == OP_IDLE && r->phase == RING_LARGE && r->now >= up->round_us)
+        begin_round(r);
+    wake(r);
+}
+
+void upkeep_candidate(struct ring *r, const struct peal_id *id)
+{
+    if (r->phase != RING_LARGE) {
+        small_heard(r, id);
+        return;
+    }
+    struct upkeep *up = &r->up;
+    if (!leads(r, id) || is_dead(r, id))
+        return;
+    const struct link *l = ring__link_to(r, id);
+    if (l != NULL && l->state.phase != RING_LARGE)
+        return; /* alive, but no member that could answer */
+    if (!id_is_zero(&up->candidate) && !id_eq(&up->candidate, id) &&
+        !id_between(&r->z.self, id, &up->candidate) &&
+        (l == NULL || ring__link_to(r, &up->candidate) != NULL))
+        return;
+    up->candidate = *id;
+    up->candidate_us = r->now;
+    if (l == NULL)
+        reach(r, id);
+    else
+        wake(r);
+}
+
+void upkeep_place(struct ring *r, const struct peal_id *m)
+{
+    struct upkeep *up = &r->up;
+    CHECK(r->phase != RING_LARGE);
+    if (up->phase != OP_IDLE || ring__is_self(r, m) || is_dead(r, m)) {
+        small_place_ended(r, PLACE_NONE);
+        return;
+    }
+    if (ring__link_to(r, m) != NULL) {
+        ask(r, OP_PLACING, m);
+        return;
+    }
+    up->place = *m;
+    up->place_us = r->now + DIAL_GIVE_UP_US;
+    reach(r, m);
+    wake(r);
+}
+
+void upkeep_up(struct ring *r, const struct peal_id *id)
+{
+    struct upkeep *up = &r->up;
+    if (id_eq(&up->place, id) && up->phase == OP_IDLE && r->phase != RING_LARGE) {
+        up->place = (struct peal_id){0};
+        ask(r, OP_PLACING, id);
+        return;
+    }
+    if (r->phase != RING_LARGE)
+        return;
+    if (id_eq(&up->owed, id))
+        notify(r, id);
+    if (up->rectifying && id_eq(&up->suspect, id))
+        up->rectifying = false;
+    if (!r->z.succ[0].artificial && id_eq(&r->z.succ[0].id, id))
+        up->round_us = r->now;
+    upkeep_candidate(r, id);
+    wake(r);
+}
+
+void upkeep_dead(struct ring *r, const struct peal_id *id)
+{
+    struct upkeep *up = &r->up;
+    if (id_eq(&up->candidate, id))
+        up->candidate = (struct peal_id){0};
+    if (id_eq(&up->owed, id))
+        up->owed = (struct peal_id){0};
+    if (id_eq(&up->place, id)) {
+        up->place = (struct peal_id){0};
+        small_place_ended(r, PLACE_NONE);
+    }
+    if (up->rectifying && id_eq(&up->suspect, id))
+        rectify_dead(r);
+    if (up->phase != OP_IDLE && id_eq(&up->asked, id))
+        query_failed(r);
+    if (r->phase == RING_LARGE && !r->z.succ[0].artificial && id_eq(&r->z.succ[0].id, id))
+        up->round_us = r->now;
+    wake(r);
+}
+
+const struct peal_id *upkeep_best(struct ring *r)
+{
+    if (!ring__is_member(r))
+        return NULL;
+    for (size_t i = 0; i < r->z.n; i++)
+        if (!r->z.succ[i].artificial && !is_dead(r, &r->z.succ[i].id))
+            return &r->z.succ[i].id;
+    return NULL;
+}
+
+bool upkeep_near(struct ring *r, const struct peal_id *id)
+{
+    const struct peal_id *best = upkeep_best(r);
+    return best != NULL && (id_eq(best, id) || id_eq(&r->z.prdc, id));
+}
+
+bool upkeep_needs(struct ring *r, const struct peal_id *id)
+{
+    const struct upkeep *up = &r->up;
+    if (id_eq(&up->place, id) || (up->phase != OP_IDLE && id_eq(&up->asked, id)))
+        return true;
+    if (r->phase != RING_LARGE)
+        return false;
+    if (up->rectifying && (id_eq(&up->suspect, id) || id_eq(&up->notifier, id)))
+        return true;
+    return has(&r->z, id) || id_eq(&r->z.prdc, id) || id_eq(&up->candidate, id) ||
+           id_eq(&up->owed, id);
+}
+
+bool upkeep_owns(struct ring *r, const struct peal_id *key)
+{
+    return ring__is_member(r) && id_in_arc(&r->z.prdc, key, &r->z.self);
+}
