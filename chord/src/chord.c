@@ -51,6 +51,7 @@ size_t chord_size(const struct chord_config *cfg)
 static int take_config(struct chord *c, const struct chord_config *cfg)
 {
     if (cfg->replicas > CHORD_REPLICAS_MAX || cfg->joins_n > CHORD_JOINS_MAX ||
+        cfg->expect > WIRE_ROSTER_MAX ||
         cfg->app.reg_change == NULL || cfg->app.reg_done == NULL || cfg->app.set_done == NULL ||
         cfg->app.set_rows == NULL || cfg->app.row_stored == NULL || cfg->app.message == NULL ||
         cfg->app.changed == NULL)

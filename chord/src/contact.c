@@ -111,6 +111,8 @@ struct peer *contact_learn(struct chord *c, const struct wire_contact *w)
     p->contact = k;
     if (moved) {
         p->dial = (struct dial){.at_us = c->now};
+        p->stranger = (struct peal_id){0};
+        c->changed = true; /* clients are told where servers are */
         contacts_save(c);
     }
     CHECK(p->used && p->contact.address_n > 0);

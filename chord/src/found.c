@@ -3,8 +3,10 @@
  *
  * A node without a roster says beacons and listens. When anyone it hears has a ring it asks to be
  * admitted there. When nobody has, after a while, the lowest id of those present founds a ring of
- * itself. Two may do so at once (a lost packet): a ring of one that holds nothing yet dissolves
- * itself on meeting another. Rings that hold something do not merge in this form. */
+ * itself; a node that was told how many to expect waits until so many are present, so that of
+ * exactly so many, started in any order, exactly one founds. Without that two may do so at once (a
+ * lost packet): a ring of one that holds nothing yet dissolves itself on meeting another. Rings
+ * that hold something do not merge in this form. */
 #include "inner.h"
 
 #include <string.h>
@@ -203,9 +205,19 @@ static void say_waiting(struct chord *c)
                        (int)c->joins[i].n, (const char *)c->joins[i].address);
 }
 
+static void say_expecting(struct chord *c, size_t here)
+{
+    if (c->now < c->waiting_us)
+        return;
+    c->waiting_us = c->now + WAITING_SAY_US;
+    step_trace(c->u, STEP_INFO, "waiting",
+               "%zu of the %u servers that are to found the ring are here", here, c->cfg.expect);
+}
+
 static void discover(struct chord *c)
 {
     bool lowest = true;
+    size_t here = 1;
     for (size_t i = 0; i < c->peers_n; i++) {
         const struct peer *p = &c->peers[i];
         if (!present(c, p))
@@ -215,6 +227,7 @@ static void discover(struct chord *c)
             c->ask_us = c->now;
             return;
         }
+        here++;
         if (id_cmp(&p->contact.id, &c->cfg.self) < 0)
             lowest = false;
     }
@@ -224,6 +237,10 @@ static void discover(struct chord *c)
         return;
     if ((joining && !join_answers(c)) || ring_remembered(c, joining)) {
         say_waiting(c);
+        return;
+    }
+    if (here < c->cfg.expect) {
+        say_expecting(c, here);
         return;
     }
     bool promised = c->accepted.round != 0 && c->now - c->proposal_us < PROPOSAL_HOLD_US;

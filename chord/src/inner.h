@@ -39,6 +39,7 @@ enum {
     DIAL_FIRST_US = 50 * MS, /* the first retry; doubles with jitter up to the next */
     DIAL_MOST_US = 2 * SECOND,
     DIAL_GIVE_UP_US = 8 * SECOND, /* without word from the host a dial counts as failed */
+    STRANGER_WAIT_US = 30 * SECOND, /* another node answered where it was: it will call by itself */
 
     DISCOVERY_US = 700 * MS,
     JOIN_WINDOW_US = 1500 * MS,
@@ -137,6 +138,7 @@ struct peer { /* a node that is known */
     uint32_t link; /* the one in use, or STEP_NO_LINK */
     uint64_t heard_us;
     struct ring_mark ring;
+    struct peal_id stranger; /* who answered at its address, when that was another node */
     uint64_t met_us; /* since when its ring is known to be another one; 0: it is not */
     struct wire_node_state state;
     struct dial dial;

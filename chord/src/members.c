@@ -230,6 +230,27 @@ static void dial_all(struct chord *c)
     }
 }
 
+/* An address is only where a node was last known to be; who answers there is who its certificate
+ * says. The node that was expected has moved or is gone: its own word, or another's, brings its new
+ * contact. */
+static void note_strangers(struct chord *c, struct peal_bytes address, const struct peal_id *peer)
+{
+    for (size_t i = 0; i < c->peers_n; i++) {
+        struct peer *p = &c->peers[i];
+        if (!p->used || id_eq(&p->contact.id, peer) ||
+            !peal_bytes_eq(peal_bytes_of(p->contact.address, p->contact.address_n), address))
+            continue;
+        p->dial.at_us = c->now + jitter(c, STRANGER_WAIT_US);
+        if (id_eq(&p->stranger, peer))
+            continue;
+        p->stranger = *peer;
+        char theirs[9], id[9];
+        step_trace(c->u, STEP_INFO, "stranger", "%s answers at %.*s, where %s was expected",
+                   is_self(c, peer) ? "this server itself" : short_id(peer, theirs), (int)address.n,
+                   (const char *)address.p, short_id(&p->contact.id, id));
+    }
+}
+
 /* ---- links ---- */
 
 static void say_hello(struct chord *c, struct node_link *l)
@@ -262,6 +283,7 @@ void on_link_up(struct chord *c, const struct step_event *ev)
     CHECK(ev->link != STEP_NO_LINK && ev->link != STEP_SELF && link_of(c, ev->link) == NULL);
     if (ev->dialled) {
         dial_ended(c, ev->address, true);
+        note_strangers(c, ev->address, &ev->peer);
         note_join(c, ev->address, &ev->peer);
     }
     if (is_self(c, &ev->peer) || c->state == CHORD_LEFT || c->links_n == LINKS_MAX) {
@@ -356,7 +378,7 @@ void on_hello(struct chord *c, struct node_link *l, const struct wire_n_hello *m
         l = link_of(c, link); /* places have moved */
         CHECK(l != NULL);
         if (restarted)
-            peer_down(c, p, "it has restarted");
+            peer_down(c, p, "it has restarted or moved");
     }
     p->heard_us = c->now;
     p->leaving = false;

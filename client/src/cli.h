@@ -29,7 +29,7 @@ struct cli {
     struct net_place places[CLIENT_SERVERS_MAX];
     size_t server_count;
     bool mcast_set;
-    struct net_addr mcast;     /* ip_len 0: off */
+    struct net_groups mcast;   /* n 0: off */
     const char *password_file; /* NULL: ask on the terminal */
     const char *listen;
     uint64_t wait_s, max, limit; /* 0: not given */

@@ -11,8 +11,9 @@
     "  --server HOST:PORT   a server to connect to, or peal://HOST:PORT#FINGERPRINT; may be "      \
     "repeated\n"                                                                                   \
     "                       (default: ask on multicast); those remembered are tried too\n"         \
-    "  --multicast GROUP:PORT|off\n"                                                               \
-    "                       where to ask for servers (default: PEAL_MULTICAST, or the usual group)\n" \
+    "  --multicast GROUP:PORT[,GROUP:PORT]|off\n"                                                  \
+    "                       where to ask for servers (default: PEAL_MULTICAST, or the usual\n"     \
+    "                       groups, one of IPv4 and one of IPv6)\n"                                \
     "  --json               one JSON object per line\n"                                            \
     "  --help, --version\n"
 
@@ -162,16 +163,12 @@ static int add_server(struct cli *cli, const char *text, char why[static CLIENT_
 
 static int set_multicast(struct cli *cli, const char *text, char why[static CLIENT_WHY_MAX])
 {
+    char reason[NET_REASON_MAX];
     cli->mcast_set = true;
-    memset(&cli->mcast, 0, sizeof cli->mcast);
-    if (strcmp(text, "off") == 0)
+    if (net_groups_parse(text, &cli->mcast, reason) == 0)
         return 0;
-    if (net_addr_parse(text, &cli->mcast) != 0 || cli->mcast.port == 0) {
-        (void)snprintf(why, CLIENT_WHY_MAX, "--multicast takes GROUP:PORT or off, not \"%.60s\"",
-                       text);
-        return PEAL_E_USAGE;
-    }
-    return 0;
+    (void)snprintf(why, CLIENT_WHY_MAX, "--multicast: %s", reason);
+    return PEAL_E_USAGE;
 }
 
 static int apply(struct cli *cli, enum option_id id, const char *value,

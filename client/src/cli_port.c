@@ -277,7 +277,8 @@ static int local_client(struct cli_port *port, char why[static CLIENT_WHY_MAX])
     };
     /* named servers are meant: nobody else is asked */
     if (!cli->mcast_set && cli->server_count == 0) {
-        int err = net_addr_parse(REACH_GROUP, &config.mcast);
+        char no[NET_REASON_MAX];
+        int err = net_groups_parse(NET_GROUPS_DEFAULT, &config.mcast, no);
         CHECK(err == 0);
     }
     return client_new(port->loop, &config, &port->client, why);

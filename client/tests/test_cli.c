@@ -51,6 +51,7 @@ static const char *const good[] = {
     "web --listen 127.0.0.1:0",
     "--multicast off whoami",
     "--multicast 239.1.2.3:77 whoami",
+    "--multicast 239.1.2.3:77,[ff02::1:2]:77 whoami",
     "--help",
     "send --help",
     "--version",
@@ -96,6 +97,7 @@ static const char *const bad[] = {
     "--server host:99999 whoami",
     "--server peal://h:1#short whoami",
     "--multicast somewhere whoami",
+    "--multicast 239.1.2.3:77,239.1.2.4:77 whoami",
     "--nonsense whoami",
 };
 
@@ -127,7 +129,7 @@ Test(cli, means_what_it_says)
     cr_assert(!cli.json, "a word was taken for an option");
     cr_assert_str_eq(cli.words[1], "--json", "the text is %s", cli.words[1]);
     cr_assert_eq(parse("--multicast off recv", &cli, why), 0, "%s", why);
-    cr_assert(cli.mcast_set && cli.mcast.ip_len == 0, "multicast is not off");
+    cr_assert(cli.mcast_set && cli.mcast.n == 0, "multicast is not off");
 }
 
 /* An error of usage is shown as asked, wherever --json stands. */

@@ -123,7 +123,7 @@ static void carry_out(struct host *h, const struct step_effect *e)
         work_start(h, e);
         break;
     case STEP_SAY_BEACON:
-        host_say_beacon(h, e->bytes);
+        announce_beacon(h, e->bytes);
         break;
     case STEP_TRACE:
         trace_out(e);

@@ -8,8 +8,6 @@
 #include <uv.h>
 
 enum {
-    HOST_FOREIGN_SAY_US = 10 * 1000 * 1000, /* foreign beacons are logged this seldom */
-    HOST_PROBE_VERSION = WIRE_VERSION,
     HOST_DIAL_TIMEOUT_US = 3 * 1000 * 1000,
     HOST_LEAVE_US = 3 * 1000 * 1000,       /* how long clients may take to go */
     HOST_NODE_LINKS = 2 * WIRE_ROSTER_MAX, /* kept free for servers, however many clients come */
@@ -39,17 +37,6 @@ static void drain_self(struct host *h)
         one_step(h, &ev);
         free(s);
     }
-}
-
-/* Tells whoever runs this server what to give to the first client. */
-static void say_link(const struct host *h)
-{
-    struct net_place place = net_place_of(&h->announced);
-    char text[NET_PLACE_TEXT];
-    place.pinned = true;
-    memcpy(place.fingerprint, h->cfg.identity.fingerprint, sizeof place.fingerprint);
-    net_place_text(&place, text);
-    log_line(STEP_INFO, "peald", "clients may connect to %s", text);
 }
 
 static void tell_undialled(struct host *h);
@@ -87,7 +74,7 @@ static void after_steps(struct host *h)
         char listen[NET_ADDR_TEXT];
         bool any = net_addr_is_any(net_listener_addr(h->listener));
         net_addr_text(any ? &h->announced : net_listener_addr(h->listener), listen);
-        say_link(h);
+        announce_say_link(h);
         h->cfg.ready(h->cfg.user, &h->cfg.identity.id, listen);
     }
 }
@@ -278,7 +265,7 @@ static void say_down(struct host *h, const struct host_link *l, int err, const c
         return;
     }
     uint64_t now = net_now_us();
-    if (h->foreign_link_us != 0 && now - h->foreign_link_us < HOST_FOREIGN_SAY_US)
+    if (h->foreign_link_us != 0 && now - h->foreign_link_us < HOST_SAY_US)
         return;
     h->foreign_link_us = now;
     log_line(
@@ -394,6 +381,16 @@ void host_dial(struct host *h, struct peal_bytes address)
              (const char *)address.p, why);
 }
 
+void host_dial_now(struct host *h, struct peal_bytes address)
+{
+    CHECK(!h->running);
+    h->running = true;
+    host_dial(h, address);
+    tell_undialled(h);
+    h->running = false;
+    after_steps(h);
+}
+
 void host_send(struct host *h, struct host_link *l, struct peal_bytes message)
 {
     struct peal_bytes out = message;
@@ -409,102 +406,7 @@ void host_send(struct host *h, struct host_link *l, struct peal_bytes message)
                  err_prose(err));
 }
 
-/* ---- discovery ---- */
-
-void host_say_beacon(struct host *h, struct peal_bytes body)
-{
-    uint8_t packet[CRY_BEACON_MAX];
-    size_t n = 0;
-    if (h->mcast == NULL)
-        return;
-    int err = cry_beacon_seal(&h->cfg.beacon_key, body, sizeof packet, packet, &n);
-    if (err == 0)
-        err = net_mcast_send(h->mcast, peal_bytes_of(packet, n));
-    if (err != 0)
-        log_line(STEP_DEBUG, "multicast", "a beacon was not sent: %s", err_prose(err));
-}
-
-static void answer_probe(struct host *h, const struct net_addr *from)
-{
-    if (chord_state(svc_chord(h->svc)) != CHORD_MEMBER || h->leaving)
-        return;
-    struct wire_m_answer a = {.version = WIRE_VERSION,
-                              .address = peal_bytes_str(h->announced_text),
-                              .fingerprint =
-                                  peal_bytes_of(h->cfg.identity.fingerprint, CRY_FP_BYTES)};
-    uint8_t out[256];
-    struct wr w;
-    wr_init(&w, out, sizeof out);
-    int err = wire_encode(WIRE_m_answer, &a, &w);
-    if (err == 0)
-        err = net_mcast_reply(h->mcast, from, peal_bytes_of(out, w.n));
-    if (err != 0)
-        log_line(STEP_DEBUG, "multicast", "a probe was not answered: %s", err_prose(err));
-}
-
-static void on_beacon(struct host *h, const struct net_addr *from, struct peal_bytes data)
-{
-    uint8_t body[CRY_BEACON_MAX];
-    size_t n = 0;
-    int err = cry_beacon_open(&h->cfg.beacon_key, data, sizeof body, body, &n);
-    if (err == 0) {
-        struct step_event ev = {.kind = STEP_BEACON, .bytes = peal_bytes_of(body, n)};
-        host_step(h, &ev);
-        return;
-    }
-    char text[NET_ADDR_TEXT];
-    net_addr_text(from, text);
-    if (err != PEAL_E_FOREIGN) {
-        log_line(STEP_DEBUG, "multicast", "a datagram from %s is no beacon: %s", text,
-                 err_prose(err));
-        return;
-    }
-    /* Only this warning counts against its own limit: other noise on the group must not hide it. */
-    uint64_t now = net_now_us();
-    if (h->foreign_said_us != 0 && now - h->foreign_said_us < HOST_FOREIGN_SAY_US)
-        return;
-    h->foreign_said_us = now;
-    log_line(
-        STEP_WARN, "multicast",
-        "a beacon from %s is sealed under another ring's key and cannot be read; to be in one ring "
-        "with it, give both servers the same --ring-key-file",
-        text);
-}
-
-static void on_datagram(void *user, const struct net_addr *from, struct peal_bytes data)
-{
-    struct host *h = user;
-    struct wire_m_probe probe;
-    struct arena none;
-    uint16_t type = 0;
-    arena_init(&none, NULL, 0);
-    if (wire_decode(data.p, data.n, &type, &probe, sizeof probe, &none) == 0 &&
-        type == WIRE_m_probe) {
-        answer_probe(h, from);
-        return;
-    }
-    on_beacon(h, from, data);
-}
-
 /* ---- opening and closing ---- */
-
-/* An address that others can reach when this server listens on all of its own. */
-static void own_address(struct net_addr *out)
-{
-    uv_interface_address_t *list = NULL;
-    int n = 0;
-    uint16_t port = out->port;
-    *out = (struct net_addr){.ip = {127, 0, 0, 1}, .ip_len = 4, .port = port};
-    if (uv_interface_addresses(&list, &n) != 0)
-        return;
-    for (int i = 0; i < n; i++) {
-        if (!list[i].is_internal && list[i].address.address4.sin_family == AF_INET) {
-            memcpy(out->ip, &list[i].address.address4.sin_addr, 4);
-            break;
-        }
-    }
-    uv_free_interface_addresses(list, n);
-}
 
 static int open_links(struct host *h, char *why)
 {
@@ -523,19 +425,7 @@ static int open_links(struct host *h, char *why)
         (void)snprintf(why, HOST_WHY_MAX, "--listen: %s", reason);
         return err;
     }
-    h->announced = h->cfg.announce.ip_len != 0 ? h->cfg.announce : *net_listener_addr(h->listener);
-    if (net_addr_is_any(&h->announced))
-        own_address(&h->announced);
-    if (h->announced.port == 0)
-        h->announced.port = net_listener_addr(h->listener)->port;
-    net_addr_text(&h->announced, h->announced_text);
-    if (h->cfg.multicast) {
-        struct net_mcast_opts m = {.group = h->cfg.group, .datagram = on_datagram, .user = h};
-        err = net_mcast_open(h->loop, &m, &h->mcast, reason);
-        if (err != 0)
-            (void)snprintf(why, HOST_WHY_MAX, "--multicast: %s", reason);
-    }
-    return err;
+    return announce_open(h, why);
 }
 
 static int open_store(struct host *h, char *why)
@@ -560,30 +450,19 @@ static int open_store(struct host *h, char *why)
     return err;
 }
 
-static void sign_contact(struct host *h, struct wire_contact *c, uint8_t sig[static CRY_SIG_BYTES])
-{
-    *c = (struct wire_contact){.id = h->cfg.identity.id,
-                               .incarnation = net_wall_ms(),
-                               .address = peal_bytes_str(h->announced_text),
-                               .key = peal_bytes_of(h->cfg.identity.key.pub, CRY_PUB_BYTES),
-                               .signature = peal_bytes_of(sig, CRY_SIG_BYTES)};
-    uint8_t body[CHORD_CONTACT_BODY_MAX];
-    size_t n = chord_contact_body(c, body);
-    cry_sign(&h->cfg.identity.key, CHORD_CONTACT_DOMAIN, peal_bytes_of(body, n), sig);
-}
-
 static int open_core(struct host *h, char *why)
 {
     struct svc_config sc = {.sessions_max = h->cfg.clients_max,
                             .locations_max = SVC_LOCATIONS_DEFAULT};
     uint8_t sig[CRY_SIG_BYTES];
     sc.chord.self = h->cfg.identity.id;
-    sign_contact(h, &sc.chord.contact, sig);
+    announce_sign(h, &sc.chord.contact, sig);
     for (size_t i = 0; i < h->cfg.joins_n; i++)
         sc.chord.joins[i] = peal_bytes_str(h->cfg.joins[i]);
     sc.chord.joins_n = h->cfg.joins_n;
-    sc.chord.discovery = h->cfg.multicast;
+    sc.chord.discovery = h->cfg.groups.n > 0;
     sc.chord.replicas = h->cfg.replicas;
+    sc.chord.expect = h->cfg.expect;
     cry_random(&sc.chord.seed, sizeof sc.chord.seed);
     cry_random(sc.secret, sizeof sc.secret);
     h->svc_mem = aligned_alloc(64, (svc_size(&sc) + 63) / 64 * 64);
@@ -642,8 +521,7 @@ void host_leave(struct host *h)
     h->leave_by_us = net_now_us() + HOST_LEAVE_US;
     net_listener_free(h->listener);
     h->listener = NULL;
-    net_mcast_free(h->mcast);
-    h->mcast = NULL;
+    announce_close(h);
     struct step_event ev = {.kind = STEP_LEAVE};
     host_step(h, &ev);
 }

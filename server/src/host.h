@@ -19,16 +19,17 @@ enum { HOST_WHY_MAX = 1024, HOST_JOINS_MAX = CHORD_JOINS_MAX };
 struct host_config {
     struct net_loop *loop;
     const char *db_path;
+    const char *incarnation_path; /* where this server's last incarnation is kept */
     struct net_addr listen;
-    struct net_addr
-        announce; /* ip_len 0: the address listened on, or this machine's when that is a wildcard */
+    struct net_addr announce; /* ip_len 0: the address listened on, or, when that is a wildcard, one
+                                 of this machine's, chosen anew when they change */
     struct cry_identity identity;
     struct peal_secret beacon_key;
     const char *joins[HOST_JOINS_MAX];
     size_t joins_n;
     uint8_t replicas;
-    bool multicast;
-    struct net_addr group;
+    uint8_t expect;           /* as chord_config's */
+    struct net_groups groups; /* n 0: no multicast */
     uint32_t clients_max;
     unsigned bcrypt_cost;
     uint64_t quota_bytes;

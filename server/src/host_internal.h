@@ -1,9 +1,15 @@
-/* The host's parts, shared by host.c (life, events), effects.c (updates) and json.c (the JSON
- * encoding at the edge). */
+/* The host's parts, shared by host.c (life, events), effects.c (updates), announce.c (multicast,
+ * own address) and json.c (the JSON encoding at the edge). */
 #ifndef PEALD_HOST_INTERNAL_H
 #define PEALD_HOST_INTERNAL_H
 
+#include "address.h"
+#include "beacon.h"
 #include "host.h"
+
+enum {
+    HOST_SAY_US = 10 * 1000 * 1000, /* a warning that strangers can cause is logged this seldom */
+};
 
 /* One link, known to the core by its handle. */
 struct host_link {
@@ -47,6 +53,7 @@ struct host {
     struct net_tls *tls_server, *tls_node;
     struct net_listener *listener;
     struct net_mcast *mcast;
+    struct net_watch *watch; /* of this machine's addresses */
     struct net_timer *timer;
     struct net_wake *wake;
     struct store *store;
@@ -64,12 +71,15 @@ struct host {
     uint32_t works;    /* under way on worker threads */
     struct net_addr announced;
     char announced_text[NET_ADDR_TEXT];
+    bool away; /* the one address that is listened on is not this machine's at present */
+    struct beacons beacons;
     int store_err; /* what the core was last told */
     bool running;  /* a step or its effects are under way */
     bool ready, leaving, left;
     uint64_t leave_by_us;     /* while leaving: when it is enough */
     uint64_t foreign_link_us; /* when a server of another ring was last logged */
     uint64_t foreign_said_us; /* when a foreign beacon was last logged */
+    uint64_t forged_said_us;  /* when a beacon that its sender did not sign was last logged */
     struct arena json;        /* scratch of the transcoder */
     void *json_mem;
     uint8_t *json_out;
@@ -86,11 +96,22 @@ void effects_drop(struct host *h);
 
 /* Begins a link to a node, or says why not; either way an event follows, after the present step. */
 void host_dial(struct host *h, struct peal_bytes address);
-/* Seals an encoded m_beacon and multicasts it; nothing without multicast. */
-void host_say_beacon(struct host *h, struct peal_bytes body);
+/* The same outside of a step. */
+void host_dial_now(struct host *h, struct peal_bytes address);
 
 /* Sends one binary message over l, as JSON where the link speaks that. */
 void host_send(struct host *h, struct host_link *l, struct peal_bytes message);
+
+/* announce.c: multicast, and this server's own address, which is chosen anew when the machine's
+ * addresses change */
+PEAL_MUST int announce_open(struct host *h, char why[static HOST_WHY_MAX]);
+void announce_close(struct host *h);
+/* The contact with a new incarnation, signed; the views are of h and sig. */
+void announce_sign(struct host *h, struct wire_contact *c, uint8_t sig[static CRY_SIG_BYTES]);
+/* Tells whoever runs this server what to give to the first client. */
+void announce_say_link(const struct host *h);
+/* Signs and seals an encoded m_beacon and multicasts it; nothing without multicast. */
+void announce_beacon(struct host *h, struct peal_bytes body);
 
 PEAL_MUST int json_init(struct host *h);
 void json_fini(struct host *h);

@@ -73,9 +73,10 @@ static int parse_addresses(const struct options *o, struct host_config *cfg, cha
     int err = parse_address("--listen", o->listen, &cfg->listen, why);
     if (err == 0 && o->announce[0] != '\0')
         err = parse_address("--announce", o->announce, &cfg->announce, why);
-    cfg->multicast = strcmp(o->multicast, "off") != 0;
-    if (err == 0 && cfg->multicast)
-        err = parse_address("--multicast", o->multicast, &cfg->group, why);
+    if (err == 0 && net_groups_parse(o->multicast, &cfg->groups, reason) != 0) {
+        (void)snprintf(why, OPT_WHY_MAX, "--multicast: %s", reason);
+        return PEAL_E_USAGE;
+    }
     for (size_t i = 0; i < o->join.n && err == 0; i++) {
         struct net_place place;
         err = net_place_parse(o->join.v[i], 0, &place, reason);
@@ -155,12 +156,13 @@ static int run(const struct options *o)
 {
     struct program p = {0};
     struct host_config cfg = {.replicas = (uint8_t)o->replicas,
+                              .expect = (uint8_t)o->bootstrap_expect,
                               .clients_max = (uint32_t)o->clients,
                               .bcrypt_cost = (unsigned)o->bcrypt_cost,
                               .quota_bytes = o->quota_mib << 20,
                               .ready = on_ready,
                               .user = &p};
-    char why[OPT_WHY_MAX], db[PATH_SIZE];
+    char why[OPT_WHY_MAX], db[PATH_SIZE], incarnation[PATH_SIZE];
     if (parse_addresses(o, &cfg, why) != 0)
         return say(EXIT_USAGE, why);
     if (mkdir(o->data, 0700) != 0 && errno != EEXIST) {
@@ -177,6 +179,8 @@ static int run(const struct options *o)
     cfg.loop = p.loop;
     (void)snprintf(db, sizeof db, "%s/peald.db", o->data);
     cfg.db_path = db;
+    (void)snprintf(incarnation, sizeof incarnation, "%s/incarnation", o->data);
+    cfg.incarnation_path = incarnation;
     int err = host_new(&cfg, &p.host, why);
     cry_wipe(&cfg.beacon_key, sizeof cfg.beacon_key);
     cry_wipe(&cfg.identity, sizeof cfg.identity);

@@ -7,7 +7,7 @@
 #ifndef PEALD_OPTIONS_H
 #define PEALD_OPTIONS_H
 
-#include "peal/base.h"
+#include "peal/net.h"
 
 #include <stdio.h>
 
@@ -35,10 +35,14 @@ enum opt_kind { OPT_TEXT, OPT_UINT, OPT_LIST, OPT_ENUM };
     X(join, OPT_LIST, "join", "HOST:PORT", "", 0, 0,                                               \
       "A server of the ring to join, for networks without multicast. May be given up to 16 "       \
       "times.")                                                                                    \
+    X(bootstrap_expect, OPT_UINT, "bootstrap-expect", "N", "0", 0, 64,                             \
+      "How many servers, this one included, must be there before a ring is founded; one that is "  \
+      "there already is joined at once. For scripted starts of exactly N. 0: whoever is there.")   \
     X(replicas, OPT_UINT, "replicas", "K", "2", 0, 7,                                              \
       "How many copies are kept besides the first. Counts when this server founds the ring.")      \
-    X(multicast, OPT_TEXT, "multicast", "GROUP:PORT|off", "239.80.69.76:7600", 0, 0,               \
-      "Multicast group on which servers and clients find each other.")                             \
+    X(multicast, OPT_TEXT, "multicast", "GROUP:PORT[,GROUP:PORT]|off", NET_GROUPS_DEFAULT, 0, 0,   \
+      "Multicast groups on which servers and clients find each other, on every interface: one of " \
+      "IPv4, one of IPv6 of link-local scope (ff02::), or both.")                                  \
     X(clients, OPT_UINT, "clients", "N", "4096", 1, 16384, "Clients served at the same time.")     \
     X(bcrypt_cost, OPT_UINT, "bcrypt-cost", "N", "10", 4, 18,                                      \
       "Cost of the hash that guards passwords; each step doubles the work of a login.")            \

@@ -49,6 +49,27 @@ Test(options, flags_win_over_environment_over_file)
     cr_assert_eq(o.join.n, 2, "a list in the file adds up");
 }
 
+Test(options, how_many_servers_to_expect)
+{
+    cr_assert_eq(READ("--data", "d", "--listen", "l:1"), 0, "%s", why);
+    cr_assert_eq(o.bootstrap_expect, 0, "whoever is there, by default");
+    cr_assert_eq(READ("--data", "d", "--listen", "l:1", "--bootstrap-expect", "64"), 0, "%s", why);
+    cr_assert_eq(o.bootstrap_expect, 64, "from the flag");
+    setenv("PEAL_BOOTSTRAP_EXPECT", "3", 1);
+    cr_assert_eq(READ("--data", "d", "--listen", "l:1"), 0, "%s", why);
+    cr_assert_eq(o.bootstrap_expect, 3, "from the environment");
+    setenv("PEAL_BOOTSTRAP_EXPECT", "-3", 1);
+    cr_assert_eq(READ("--data", "d", "--listen", "l:1"), PEAL_E_USAGE, "refused");
+    cr_assert_not_null(strstr(why, "PEAL_BOOTSTRAP_EXPECT"), "names it: %s", why);
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&text, &n);
+    options_man(f);
+    fclose(f);
+    cr_assert_not_null(strstr(text, "bootstrap\\-expect"), "the manual page has it");
+    free(text);
+}
+
 Test(options, wrong_input_is_named)
 {
     static const struct {
@@ -56,6 +77,8 @@ Test(options, wrong_input_is_named)
     } cases[] = {
         {"--replicas", "8", "--replicas: “8” is not a whole number from 0 to 7"},
         {"--replicas", "-1", "from 0 to 7"},
+        {"--bootstrap-expect", "65", "--bootstrap-expect: “65” is not a whole number from 0 to 64"},
+        {"--bootstrap-expect", "some", "“some”"},
         {"--replicas", "2x", "“2x”"},
         {"--replicas", "", "“”"},
         {"--replicas", "99999999999999999999", "whole number"},

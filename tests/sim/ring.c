@@ -105,8 +105,9 @@ static void message(void *ctx, struct step_update *u, const struct peal_id *from
 
 static void changed(void *ctx, struct step_update *u)
 {
-    (void)ctx;
+    struct ring_node *n = ctx;
     (void)u;
+    n->changes++;
 }
 
 /* ---- the core under test ---- */
@@ -160,6 +161,8 @@ static void traced(void *ctx, size_t node, const struct step_effect *e)
     (void)node;
     r->founded += strcmp(e->name, "founded") == 0;
     r->dissolved += strcmp(e->name, "dissolved") == 0;
+    r->strangers += strcmp(e->name, "stranger") == 0;
+    r->waiting += strcmp(e->name, "waiting") == 0;
     r->warned += e->level == STEP_WARN;
 }
 

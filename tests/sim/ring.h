@@ -34,7 +34,7 @@ struct ring;
 struct ring_node { /* an app's ctx */
     struct ring *ring;
     size_t at;
-    uint64_t stored, pushed, messages;
+    uint64_t stored, pushed, messages, changes;
     uint8_t scratch[RING_VALUE_MAX];
 };
 
@@ -44,7 +44,7 @@ struct ring {
     struct ring_node nodes[SIM_NODES_MAX];
     struct ring_op ops[RING_OPS_MAX];
     size_t ops_n;
-    size_t founded, dissolved, warned;
+    size_t founded, dissolved, warned, strangers, waiting;
 };
 
 /* cfg: core, ctx and trace are filled in. Freed with ring_free. */

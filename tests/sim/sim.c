@@ -519,6 +519,7 @@ void sim_start(struct sim *s, size_t node)
     uint8_t sig[CRY_SIG_BYTES];
     struct chord_config base = {.self = n->id,
                                 .discovery = s->cfg.discovery,
+                                .expect = s->cfg.expect,
                                 .replicas = s->cfg.replicas,
                                 .puts_max = s->cfg.ops_max,
                                 .regs_max = s->cfg.ops_max,

@@ -37,6 +37,7 @@ struct sim_config {
     size_t nodes;
     uint8_t replicas;
     bool discovery;         /* beacons are heard */
+    uint8_t expect;         /* how many are to be there before one founds a ring; 0: whoever is */
     bool join_first;        /* every node is given the first one's address to join */
     uint32_t ops_max;       /* of each kind of operation; 0: 64 */
     uint64_t latency_us[2]; /* one way, uniform; 0: 200 to 2,000 */

@@ -465,3 +465,177 @@ Test(ring, each_of_five_is_killed_and_comes_back_as_itself)
     check_copies(r, 11);
     ring_free(r);
 }
+
+/* ---- addresses ---- */
+
+/* What every running node says of where a node is. */
+static void check_address(struct ring *r, size_t node, const char *address)
+{
+    static uint8_t mem[64 * 1024];
+    struct peal_id id = sim_id(r->sim, node);
+    for (size_t i = 0; i < r->cfg.nodes; i++) {
+        struct arena a;
+        struct wire_c_ring v;
+        if (!sim_running(r->sim, i))
+            continue;
+        arena_init(&a, mem, sizeof mem);
+        chord_ring(ring_chord(r, i), &a, &v);
+        for (size_t k = 0; k < v.nodes.n; k++)
+            if (id_eq(&v.nodes.v[k].id, &id))
+                cr_assert(peal_bytes_eq(v.nodes.v[k].address, peal_bytes_str(address)),
+                          "%zu is at %.*s as %zu sees it, not at %s", node,
+                          (int)v.nodes.v[k].address.n, (const char *)v.nodes.v[k].address.p, i,
+                          address);
+    }
+}
+
+/* Though no link breaks: clients have to be told where to go when one does. */
+Test(ring, a_server_that_moves_is_news_for_the_layer_above)
+{
+    struct ring *r = form(1, false);
+    uint64_t before[NODES];
+    cr_assert(ring_wait_whole(r, NODES, NODES, FORM_US), "no ring formed");
+    sim_run(r->sim, SETTLE_US);
+    for (size_t i = 0; i < NODES; i++)
+        before[i] = r->nodes[i].changes;
+    sim_move(r->sim, 2, "10.9.9.9:7000");
+    sim_run(r->sim, 1000 * 1000);
+    for (size_t i = 0; i < NODES; i++)
+        cr_assert_gt(r->nodes[i].changes, before[i], "%zu was not told", i);
+    check_address(r, 2, "10.9.9.9:7000");
+    ring_free(r);
+}
+
+/* Two servers that each get the other's address while nobody can be told: whoever calls the one
+ * reaches the other. They stay who they are. */
+Test(ring, two_servers_that_swap_addresses_stay_themselves)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct ring *r = form(3 * seed, false); /* these hear no beacons */
+        char first[32], second[32];
+        cr_assert(ring_wait_whole(r, NODES, NODES, FORM_US), "no ring formed");
+        snprintf(first, sizeof first, "%s", (const char *)sim_address(r->sim, 1).p);
+        snprintf(second, sizeof second, "%s", (const char *)sim_address(r->sim, 2).p);
+        for (size_t i = 0; i < NODES; i++) {
+            sim_cut(r->sim, 1, i, i != 1);
+            sim_cut(r->sim, 2, i, i != 2);
+        }
+        sim_move(r->sim, 1, "10.9.9.9:7000");
+        sim_move(r->sim, 2, first);
+        sim_move(r->sim, 1, second);
+        for (size_t i = 0; i < NODES; i++) {
+            sim_break(r->sim, 1, i);
+            sim_break(r->sim, 2, i);
+        }
+        sim_run(r->sim, 3 * 1000 * 1000);
+        sim_partition(r->sim, 0);
+        cr_assert(ring_wait_whole(r, NODES, NODES, HEAL_US), "seed %d: not whole again", (int)seed);
+        cr_assert_gt(r->strangers, 0, "seed %d: nobody noticed", (int)seed);
+        check_address(r, 1, second);
+        check_address(r, 2, first);
+        ring_free(r);
+    }
+}
+
+/* A server dies, and another one is given its address: what is meant for the dead one does not
+ * become the other's, and the dead one comes back elsewhere. */
+Test(ring, another_server_at_a_dead_ones_address_is_another_server)
+{
+    struct sim_config cfg = {.seed = 5, .nodes = NODES + 1, .replicas = 2, .join_first = true};
+    struct ring *r = ring_new(&cfg);
+    char address[32];
+    for (size_t i = 0; i < NODES; i++)
+        sim_start(r->sim, i);
+    cr_assert(ring_wait_whole(r, NODES, NODES, FORM_US), "no ring formed");
+    struct peal_id dead = sim_id(r->sim, 3);
+    snprintf(address, sizeof address, "%s", (const char *)sim_address(r->sim, 3).p);
+    sim_crash(r->sim, 3);
+    cr_assert(ring_wait_whole(r, NODES, NODES - 1, HEAL_US), "the ring closes over it");
+    sim_start(r->sim, NODES);
+    sim_move(r->sim, NODES, address);
+    cr_assert(ring_wait_whole(r, NODES + 1, NODES, HEAL_US), "the newcomer is admitted");
+    for (size_t i = 0; i < NODES; i++)
+        cr_assert(i == 3 || !chord_is_up(ring_chord(r, i), &dead),
+                  "%zu takes the newcomer for the dead one", i);
+    check_address(r, NODES, address);
+    sim_run(r->sim, 10 * 1000 * 1000); /* the dead one is dialled, and the newcomer answers */
+    cr_assert_gt(r->strangers, 0, "nobody noticed");
+    cr_assert_lt(r->strangers, 2 * NODES, "each says so once, not %zu times", r->strangers);
+    cr_assert(ring_whole(r, NODES + 1, NODES), "and that changes nothing");
+    sim_start(r->sim, 3);
+    sim_move(r->sim, 3, "10.9.9.9:7000");
+    cr_assert(ring_wait_whole(r, NODES + 1, NODES + 1, HEAL_US), "the dead one is back");
+    check_address(r, 3, "10.9.9.9:7000");
+    check_address(r, NODES, address);
+    ring_free(r);
+}
+
+/* ---- founding ---- */
+
+/* Two servers that start at the same instant end in one ring; told to expect two, without a second
+ * one having to give way. */
+Test(ring, two_first_servers_found_one_ring)
+{
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        for (uint8_t expect = 0; expect <= 2; expect += 2) {
+            struct sim_config cfg = {.seed = seed,
+                                     .nodes = 2,
+                                     .replicas = 1,
+                                     .discovery = true,
+                                     .expect = expect,
+                                     .beacon_loss = 45 * (uint32_t)(seed % 3)};
+            struct ring *r = ring_new(&cfg);
+            ring_start_all(r);
+            cr_assert(ring_wait_whole(r, 2, 2, 2 * FORM_US),
+                      "seed %d, expecting %d: no ring of two", (int)seed, expect);
+            if (expect > 0)
+                cr_assert(r->founded == 1 && r->dissolved == 0,
+                          "seed %d: founded %zu times, dissolved %zu times", (int)seed, r->founded,
+                          r->dissolved);
+            ring_free(r);
+        }
+    }
+}
+
+static void five_expected(uint64_t seed, bool discovery)
+{
+    struct sim_config cfg = {.seed = seed,
+                             .nodes = 6,
+                             .replicas = 2,
+                             .discovery = discovery,
+                             .join_first = !discovery,
+                             .expect = 5,
+                             .beacon_loss = seed % 2 == 0 ? 30 : 0};
+    struct ring *r = ring_new(&cfg);
+    for (size_t i = 0; i < 3; i++)
+        sim_start(r->sim, i);
+    sim_run(r->sim, 60 * 1000 * 1000);
+    cr_assert_eq(r->founded, 0, "seed %d: three of five have founded", (int)seed);
+    cr_assert_geq(r->waiting, 3 * 60 / 6, "seed %d: they say that they wait, not %zu times",
+                  (int)seed, r->waiting);
+    sim_start(r->sim, 3);
+    sim_run(r->sim, 5 * 1000 * 1000);
+    cr_assert_eq(r->founded, 0, "seed %d: four of five have founded", (int)seed);
+    sim_start(r->sim, 4);
+    cr_assert(ring_wait_whole(r, 5, 5, 2 * FORM_US), "seed %d: no ring of five", (int)seed);
+    cr_assert(r->founded == 1 && r->dissolved == 0,
+              "seed %d: founded %zu times, dissolved %zu times", (int)seed, r->founded,
+              r->dissolved);
+    /* a latecomer joins the ring that is there, whatever it was told to expect */
+    for (size_t i = 1; i < 5; i++)
+        sim_crash(r->sim, i);
+    cr_assert(ring_wait_whole(r, 5, 1, FORM_US), "seed %d: one is left", (int)seed);
+    for (size_t i = 1; i < 6; i++)
+        sim_start(r->sim, i);
+    cr_assert(ring_wait_whole(r, 6, 6, 2 * FORM_US), "seed %d: no ring of six", (int)seed);
+    cr_assert_eq(r->founded, 1, "seed %d: still one ring", (int)seed);
+    ring_free(r);
+}
+
+Test(ring, of_five_expected_exactly_one_founds_when_the_fifth_is_there)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        five_expected(seed, true);
+        five_expected(seed, false);
+    }
+}

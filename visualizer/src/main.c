@@ -203,12 +203,13 @@ static const struct reach_events events = {
 static const char help[] =
     "peal-visualizer " PEAL_VERSION ": shows a Peal ring live in a browser\n\n"
     "Usage: peal-visualizer --listen ADDR:PORT [--server HOST:PORT]... [--multicast "
-    "GROUP:PORT|off]\n\n"
+    "GROUP:PORT[,GROUP:PORT]|off]\n\n"
     "  --listen ADDR:PORT         where the page is served; port 0 chooses a free one\n"
     "  --server HOST:PORT         a server of the ring, up to 16 times; "
     "peal://HOST:PORT#FINGERPRINT pins the ring\n"
-    "  --multicast GROUP:PORT|off where to ask for servers (default " REACH_GROUP
-    ", or PEAL_MULTICAST)\n"
+    "  --multicast GROUP:PORT[,GROUP:PORT]|off\n"
+    "                             where to ask for servers (default " NET_GROUPS_DEFAULT ",\n"
+    "                             or PEAL_MULTICAST)\n"
     "  --help, --version\n\n"
     "Prints \"ready web=http://...\" once it serves. SIGTERM and SIGINT end it.\n";
 
@@ -279,16 +280,16 @@ static int start_reach(struct program *p, const struct settings *s)
     struct reach_config rc = {
         .events = &events, .user = p, .agent = "peal-visualizer/" PEAL_VERSION};
     const char *group =
-        s->multicast != NULL && s->multicast[0] != '\0' ? s->multicast : REACH_GROUP;
+        s->multicast != NULL && s->multicast[0] != '\0' ? s->multicast : NET_GROUPS_DEFAULT;
+    char why[NET_REASON_MAX];
     if (strcmp(group, "off") == 0 && s->servers_n == 0)
         return usage("without multicast at least one --server is needed", "");
-    if (strcmp(group, "off") != 0 && net_addr_parse(group, &rc.mcast) != 0)
-        return usage("--multicast: not of the form GROUP:PORT: ", group);
+    if (net_groups_parse(group, &rc.mcast, why) != 0)
+        return usage("--multicast: ", why);
     if (reach_new(p->loop, &rc, &p->reach) != 0)
         return usage("no memory", "");
     for (size_t i = 0; i < s->servers_n; i++) {
         struct net_place place;
-        char why[NET_REASON_MAX];
         if (net_place_parse(s->servers[i], REACH_PORT, &place, why) != 0)
             return usage("--server: ", why);
         if (reach_add(p->reach, &place, true) != 0)

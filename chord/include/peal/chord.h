@@ -45,7 +45,7 @@ size_t chord_contact_body(const struct wire_contact *w, uint8_t out[static CHORD
  *        |                                                     ^                       ^   |
  *        +--a roster on disk names this node, not yet ready----+                       |  LEAVE
  *        +--a roster on disk names this node, ready before-----------------------------+   |
- *        +--nobody answers, lowest id of those heard: founds a ring--------------------+   v
+ *        +--nobody answers, enough are here, lowest id of them: founds a ring----------+   v
  *                                                                                         LEFT
  * "Has its copies": of what it has become a home of, from so many members of the old roster that
  * each majority of it is covered, all of which have given up the old epoch.
@@ -106,6 +106,10 @@ struct chord_config {
     struct peal_bytes joins[CHORD_JOINS_MAX];
     size_t joins_n;
     bool discovery;   /* beacons can be heard: wait for some before founding a ring */
+    /* How many nodes must be present, this one included, before one of them (that with the lowest
+     * id) founds a ring, at most WIRE_ROSTER_MAX; a ring that is there already is joined at once. 0
+     * or 1: whoever is present. */
+    uint8_t expect;
     uint8_t replicas; /* K, used when this node founds the ring; else the ring's own counts */
     /* Bounds of the operations under way that this node began, each at most SLAB_MAX, and of the
      * bytes of bodies kept for puts of which this node is not a home (at least WIRE_BODY_MAX; a

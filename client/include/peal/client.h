@@ -41,14 +41,11 @@
  *                               are unread; waits up to `wait` ms for what is queued to go out
  *   watch {name|null}           {}; whose presence is told, besides the latest conversations'
  *   recv {wait?,max?,follow?}   each unread message, oldest first, at most 64, as it is once shown;
- *                               none is marked: whoever has shown them says so with `read`, and gets
- *                               them again otherwise. Then {"count","queued","more"}; more: there may
- *                               be others at once. wait: for a first one, in seconds; follow:
- *                               without an end
- *   sync {wait?}                {"settled"}, when what waited on the ring is here, or after `wait`
- *                               ms
- *   ring {}                     {"whole","size","up","epoch","coordinator","nodes":[...]}; up: how
- *                               many are in the state "up"
+ *                               none is marked: whoever has shown them says so with `read`, and
+ * gets them again otherwise. Then {"count","queued","more"}; more: there may be others at once.
+ * wait: for a first one, in seconds; follow: without an end sync {wait?} {"settled"}, when what
+ * waited on the ring is here, or after `wait` ms ring {}
+ * {"whole","size","up","epoch","coordinator","nodes":[...]}; up: how many are in the state "up"
  *
  * A message is {"id","from","to","text","sent_at","state","unread"}. Times are Unix milliseconds.
  * Names are brought into their canonical form (peal/name.h).
@@ -117,7 +114,7 @@ struct client_config {
     struct profile *profile;
     const struct net_place *servers; /* the chosen ones */
     size_t server_count;
-    struct net_addr mcast; /* ip_len 0: do not ask on multicast */
+    struct net_groups mcast; /* n 0: do not ask on multicast */
     /* Something happened; data belongs to the client. May be NULL. */
     void (*event)(void *user, const char *name, json_t *data);
     void *user;

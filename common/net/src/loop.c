@@ -120,6 +120,8 @@ void net_loop_free(struct net_loop *loop)
         net_listener_free(LIST_FIRST(&loop->listeners));
     while (!LIST_EMPTY(&loop->mcasts))
         net_mcast_free(LIST_FIRST(&loop->mcasts));
+    while (!LIST_EMPTY(&loop->watches))
+        net_watch_free(LIST_FIRST(&loop->watches));
     struct net_link *link;
     TAILQ_FOREACH(link, &loop->links, entry)
     net_link_fail(link, PEAL_E_CLOSED, "the program is ending");

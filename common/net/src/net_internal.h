@@ -59,6 +59,7 @@ struct net_loop {
     LIST_HEAD(, net_wake) wakes;
     LIST_HEAD(, net_listener) listeners;
     LIST_HEAD(, net_mcast) mcasts;
+    LIST_HEAD(, net_watch) watches;
 
     struct net_chunks pool;
     uint32_t pool_n;

@@ -36,7 +36,7 @@ struct reach {
     uint8_t pin[NET_FINGERPRINT_BYTES];
     struct net_tls *tls;
     struct net_timer *timer;
-    struct net_addr group;
+    struct net_groups groups;
     struct net_mcast *mcast;
 
     enum state state;
@@ -117,7 +117,7 @@ static void search(struct reach *r, uint64_t now)
     r->address[0] = '\0';
     r->pause_us = 0;
     r->dial_us = now;
-    r->mcast_us = r->group.ip_len != 0 ? now : NEVER;
+    r->mcast_us = r->groups.n != 0 ? now : NEVER;
     places_again(&r->places);
 }
 
@@ -484,12 +484,12 @@ static void ask(struct reach *r, uint64_t now)
 {
     r->mcast_us = now + REACH_MCAST_US;
     if (r->mcast == NULL) {
-        struct net_mcast_opts opts = {.group = r->group, .datagram = on_datagram, .user = r};
+        struct net_mcast_opts opts = {.groups = r->groups, .datagram = on_datagram, .user = r};
         char why[NET_REASON_MAX];
         int err = net_mcast_open(r->loop, &opts, &r->mcast, why);
         if (err != 0) {
             char text[NET_ADDR_TEXT];
-            net_addr_text(&r->group, text);
+            net_addr_text(&r->groups.v[0], text);
             r->mcast = NULL;
             if (r->events->failed != NULL)
                 r->events->failed(r->user, text, err, why);
@@ -598,7 +598,7 @@ static int reach_init(struct reach *r, const struct reach_config *config)
     rng_init(&r->rng, ~seed);
     (void)snprintf(r->agent, sizeof r->agent, "%s", config->agent != NULL ? config->agent : "peal");
     r->alpn = config->json ? NET_ALPN_JSON : NET_ALPN_BIN;
-    r->group = config->mcast;
+    r->groups = config->mcast;
     r->dead_us = r->probe_us = NEVER;
     size_t cap = WIRE_ARENA_MAX;
     if (config->json && wire_json_arena(NET_FRAME_MAX) > cap)

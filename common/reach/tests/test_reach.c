@@ -373,7 +373,7 @@ static void on_probe(void *user, const struct net_addr *from, struct peal_bytes 
 }
 
 /* A group and port of this process, so that tests beside this one are not heard. */
-static void open_beacon(struct beacon *b, struct rig *r, struct net_addr *group)
+static void open_beacon(struct beacon *b, struct rig *r, struct net_groups *groups)
 {
     char text[NET_ADDR_TEXT];
     char why[NET_REASON_MAX];
@@ -381,9 +381,9 @@ static void open_beacon(struct beacon *b, struct rig *r, struct net_addr *group)
     cry_random(random, sizeof random);
     snprintf(text, sizeof text, "239.%u.%u.%u:%u", random[0], random[1], random[2],
              20000U + random[3]);
-    cr_assert_eq(net_addr_parse(text, group), 0, "%s does not parse", text);
+    cr_assert_eq(net_groups_parse(text, groups, why), 0, "%s: %s", text, why);
     b->rig = r;
-    struct net_mcast_opts opts = {.group = *group, .datagram = on_probe, .user = b};
+    struct net_mcast_opts opts = {.groups = *groups, .datagram = on_probe, .user = b};
     int err = net_mcast_open(r->loop, &opts, &b->mcast, why);
     cr_assert_eq(err, 0, "no multicast: %s", why);
 }
@@ -392,12 +392,12 @@ static void found_by_multicast(const uint8_t *pin, bool lies)
 {
     struct rig r;
     struct beacon b = {0};
-    struct net_addr group;
+    struct net_groups groups;
     rig_up(&r, 2, NULL);
     reach_free(r.reach);
-    open_beacon(&b, &r, &group);
+    open_beacon(&b, &r, &groups);
     b.lies = lies ? r.b.address : NULL; /* another ring's server, announced as ours */
-    struct reach_config rc = {.events = &events, .user = &r.seen, .mcast = group, .pin = pin};
+    struct reach_config rc = {.events = &events, .user = &r.seen, .mcast = groups, .pin = pin};
     cr_assert_eq(reach_new(r.loop, &rc, &r.reach), 0, "no reach");
     reach_start(r.reach);
     until_up(&r, 1);

@@ -1,5 +1,5 @@
 /* net: how a program of Peal talks to others: one event loop, TLS 1.3 links that carry frames,
- * listening, dialling, timers, and datagrams to a multicast group.
+ * listening, dialling, timers, datagrams to multicast groups, and this machine's own addresses.
  *
  * Not for: what the bytes mean (peal/wire.h), who is alive (heartbeats are the layers' above), whom
  * to dial or what to announce.
@@ -31,6 +31,8 @@ enum {
     NET_REASON_MAX = 256,        /* bytes of a reason, with its NUL; longer ones are cut */
     NET_DATAGRAM_MAX = 1400,     /* bytes of one datagram */
     NET_INTERFACES_MAX = 32,     /* interface addresses that multicast uses */
+    NET_ADDRS_MAX = 256,         /* addresses that net_addrs tells of */
+    NET_GROUPS_MAX = 2,          /* multicast groups used at a time, one of each family */
     NET_FINGERPRINT_BYTES = 32,  /* SHA-256 of a ring's certificate authority */
 };
 
@@ -101,12 +103,14 @@ bool net_loop_once(struct net_loop *loop, bool wait);
 /* Makes net_loop_run return after this turn. */
 void net_loop_stop(struct net_loop *loop);
 /* Orderly end: closes every link as net_link_close does. Once they are gone, and the caller has
- * freed its listeners, multicast, timers and wakes and closed its uv handles, net_loop_run returns.
+ * freed its listeners, multicast, watches, timers and wakes and closed its uv handles, net_loop_run
+ * returns.
  */
 void net_loop_shutdown(struct net_loop *loop, const char *reason);
 /* Aborts what is left (each link's down is called from here), then frees the loop with its timers,
- * wakes, listeners and multicast; their pointers are dead then. Waits for name look-ups under way.
- * NULL is allowed. What a down calls meanwhile to start something new gives PEAL_E_CLOSED. */
+ * wakes, listeners, multicast and watches; their pointers are dead then. Waits for name look-ups
+ * under way. NULL is allowed. What a down calls meanwhile to start something new gives
+ * PEAL_E_CLOSED. */
 void net_loop_free(struct net_loop *loop);
 
 uint64_t net_now_us(void);  /* monotonic, any thread */
@@ -272,26 +276,63 @@ struct net_dial_opts {
 PEAL_MUST int net_dial(struct net_loop *loop, const struct net_dial_opts *opts,
                        struct net_link **out);
 
+/* ---- this machine's addresses ---------------------------------------------------------------- */
+
+/* The addresses of this machine's interfaces that are up (with or without a carrier), with port 0
+ * and the interface's index as the zone of link-local ones, in the system's order; returns how
+ * many. When it is NET_ADDRS_MAX there may be more. */
+size_t net_addrs(struct net_addr out[static NET_ADDRS_MAX]);
+
+/* Tells when the kernel says that an interface or an address came, went or changed (rtnetlink, see
+ * rtnetlink(7)). */
+struct net_watch;
+
+/* changed is called from the loop, once a turn however many notices came in it; not for what is
+ * there already. What has changed is not said: who cares looks (net_addrs). A notice may be about
+ * something that the caller does not see. PEAL_E_IO: the system gives no notices, and why says why.
+ */
+PEAL_MUST int net_watch_open(struct net_loop *loop, void (*changed)(void *user), void *user,
+                             struct net_watch **out, char why[static NET_REASON_MAX]);
+void net_watch_free(struct net_watch *w); /* NULL is allowed */
+
 /* ---- multicast ---------------------------------------------------------------------------------
- * Datagrams to a group, out of and in through every interface, loopback included (IPv6: where the
- * system routes multicast there, which is seldom); interfaces that come and go are followed. A
- * datagram is lost, repeated (once per common interface) or forged by anybody on the network: its
+ * Datagrams to one group or two (IPv4 and IPv6 at once), out of and in through every interface,
+ * loopback included (IPv6: where the system routes multicast there, which is seldom); interfaces
+ * that come and go are followed as the kernel tells of them. A datagram is lost, repeated (once per
+ * common interface and group), kept and sent again, or forged by anybody on the network: its
  * contents must be authenticated, and whoever sends also hears itself.
  */
+
+/* Where the ring's servers beacon and clients ask, unless told otherwise. */
+#define NET_GROUPS_DEFAULT "239.80.69.76:7600,[ff02::5065:616c]:7600"
+
+/* IPv4 groups, or IPv6 groups of link-local scope (ff02::/16), with their ports, which are shared;
+ * at most one of each family. n 0: no multicast at all. */
+struct net_groups {
+    struct net_addr v[NET_GROUPS_MAX];
+    size_t n;
+};
+
+/* "GROUP:PORT", "GROUP:PORT,GROUP:PORT" or "off". On PEAL_E_MALFORMED, why says in a clause what is
+ * wrong with the text. */
+PEAL_MUST int net_groups_parse(const char *text, struct net_groups *out,
+                               char why[static NET_REASON_MAX]);
+
 struct net_mcast;
 
 struct net_mcast_opts {
-    struct net_addr group; /* an IPv4 group, or an IPv6 group of link-local scope (ff02::/16); the
-                              port is shared */
-    uint8_t ttl;           /* IPv4 routers passed, plus one; 0: 4 */
+    struct net_groups groups; /* at least one */
+    uint8_t ttl;              /* IPv4 routers passed, plus one; 0: 4 */
     /* data is valid during the call; from answers to net_mcast_reply. */
     void (*datagram)(void *user, const struct net_addr *from, struct peal_bytes data);
     void *user;
 };
 
+/* An error only when not one of the groups can be used. When one cannot, or no interface carries it
+ * for the time being, why says so; otherwise it is empty. */
 PEAL_MUST int net_mcast_open(struct net_loop *loop, const struct net_mcast_opts *opts,
                              struct net_mcast **out, char why[static NET_REASON_MAX]);
-/* Best effort on every interface; PEAL_E_IO when not one took it, PEAL_E_USAGE above
+/* Best effort to every group on every interface; PEAL_E_IO when not one took it, PEAL_E_USAGE above
  * NET_DATAGRAM_MAX. */
 PEAL_MUST int net_mcast_send(struct net_mcast *m, struct peal_bytes data);
 /* To one address, from the socket that net_mcast_send uses. */

@@ -33,9 +33,6 @@
 #include <peal/net.h>
 #include <peal/wire.h>
 
-/* Where servers that beacon also answer clients, unless configured otherwise. */
-#define REACH_GROUP "239.80.69.76:7600"
-
 enum {
     REACH_PORT = 7600,      /* of a server named without one */
     REACH_PLACES_MAX = 128, /* addresses known at a time; the least useful learned one gives way */
@@ -80,7 +77,7 @@ struct reach_config {
                            NULL: "peal" */
     bool json;          /* speak peal-json/1 instead of peal-bin/1 */
     const uint8_t *pin; /* the ring's fingerprint, NET_FINGERPRINT_BYTES; NULL: unknown yet */
-    struct net_addr mcast; /* group to ask on; ip_len 0: do not ask */
+    struct net_groups mcast; /* groups to ask on; n 0: do not ask */
 };
 
 PEAL_MUST int reach_new(struct net_loop *loop, const struct reach_config *config,

@@ -1,0 +1,30 @@
+/* address: which of this machine's addresses a server announces, and under which incarnation.
+ *
+ * Not for: learning that addresses changed (peal/net.h), telling the ring (announce.c). */
+#ifndef PEALD_ADDRESS_H
+#define PEALD_ADDRESS_H
+
+#include "peal/net.h"
+
+/* For a server that listens on a wildcard address: the address that others should be told, out of
+ * the n that this machine has, with the listener's port. The best kind wins: IPv4; IPv6 of more
+ * than link-local scope, where it is listened to; IPv4 that the machine gave itself (RFC 3927).
+ * Among equals the first in the system's order: so a server that was on the move ends with the
+ * address that it would take if it started now. Without any of them `now` stays, and loopback is
+ * what is left when that is none (ip_len 0). */
+void address_choose(const struct net_addr *listen, const struct net_addr have[], size_t n,
+                    const struct net_addr *now, struct net_addr *out);
+
+/* Whether the machine has the address, whatever its port; loopback ones always. */
+bool address_is_there(const struct net_addr *a, const struct net_addr have[], size_t n);
+
+enum { ADDRESS_WHY_MAX = 512 };
+
+/* The next incarnation: the present time, but at least one more than the last one, which the file
+ * at path remembers, so that a clock that went back does no harm. Durable when this returns 0.
+ * PEAL_E_IO, PEAL_E_MALFORMED: the file cannot be read or written; *out is the time, and why says
+ * what is wrong. */
+PEAL_MUST int incarnation_next(const char *path, uint64_t wall_ms, uint64_t *out,
+                               char why[static ADDRESS_WHY_MAX]);
+
+#endif

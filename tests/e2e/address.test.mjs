@@ -1,0 +1,270 @@
+// Servers that are told how many to expect found one ring, and get other addresses while people write to each other: real processes
+// in network namespaces of their own, joined by a bridge. Takes root and ip(8); skipped otherwise.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { bin, eventually, folder, killAll, Proc, ringKeyFile } from './lib.mjs';
+
+const HEALED = 20_000; // how long the ring may take to be whole again, in milliseconds; what it took is printed
+const PORT = 7400;
+const tag = `peal${process.pid}`;
+const made = [];
+
+function ip(...args) {
+  return execFileSync('ip', args, { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' });
+}
+
+function namespace(name) {
+  ip('netns', 'add', `${tag}${name}`);
+  made.push(`${tag}${name}`);
+  ip('-n', `${tag}${name}`, 'link', 'set', 'lo', 'up');
+  return `${tag}${name}`;
+}
+
+function removeAll() {
+  for (const ns of made.splice(0)) {
+    try { ip('netns', 'del', ns); } catch (e) { console.error(String(e)); }
+  }
+}
+
+function possible() {
+  if (process.getuid() !== 0) return 'network namespaces take root';
+  try {
+    namespace('try');
+    ip('-n', `${tag}try`, 'link', 'add', 'br0', 'type', 'bridge');
+    ip('-n', `${tag}try`, 'link', 'add', 'one', 'type', 'veth', 'peer', 'name', 'two');
+    return undefined;
+  } catch (e) {
+    return `no network namespaces with bridge and veth here: ${String(e.stderr ?? e).trim()}`;
+  } finally { removeAll(); }
+}
+
+const skip = possible();
+process.on('exit', removeAll);
+
+/** A machine: a namespace with one interface on the bridge at a time. */
+class Machine {
+  constructor(name, bridge) {
+    this.bridge = bridge;
+    this.ns = namespace(name);
+    this.ports = 0;
+    // a second address of the network outlives the first, as systemd sets it up
+    execFileSync('ip', ['netns', 'exec', this.ns, 'sh', '-c', 'echo 1 >/proc/sys/net/ipv4/conf/all/promote_secondaries']);
+    this.plug('eth0');
+  }
+
+  plug(dev) {
+    const port = `${this.ns.slice(tag.length)}${this.ports++}`;
+    ip('link', 'add', dev, 'netns', this.ns, 'type', 'veth', 'peer', 'name', port, 'netns', this.bridge);
+    ip('-n', this.bridge, 'link', 'set', port, 'master', 'br0', 'up');
+    ip('-n', this.ns, 'link', 'set', dev, 'up');
+    this.dev = dev;
+  }
+
+  unplug() { ip('-n', this.ns, 'link', 'del', this.dev); }
+  add(address) { ip('-n', this.ns, 'addr', 'add', `${address}/24`, 'dev', this.dev); }
+  del(address) { ip('-n', this.ns, 'addr', 'del', `${address}/24`, 'dev', this.dev); }
+  run(name, file, ...args) {
+    const input = typeof args.at(-1) === 'object' ? args.pop().input : undefined;
+    return new Proc('ip', ['netns', 'exec', this.ns, join(bin, file), ...args], { name, input, env: { PEAL_MULTICAST: 'off' } });
+  }
+}
+
+class Server {
+  constructor(index, machine, key, address) {
+    Object.assign(this, { index, machine, key, address, data: folder(`moving${index}`) });
+    machine.add(address);
+  }
+
+  async start({ listen = '0.0.0.0' } = {}) {
+    this.proc = this.machine.run(`server ${this.index}`, 'peald', '--data', this.data, '--listen', `${listen}:${PORT}`,
+      '--ring-key-file', this.key, '--multicast', '239.80.69.76:7600,[ff02::5065:616c]:7600', '--bcrypt-cost', '4', '--bootstrap-expect', '3');
+    const [, id, at] = await this.proc.match(/^ready id=([0-9a-f]{40}) listen=(\S+)$/m);
+    this.id = id;
+    assert.equal(at, `${this.address}:${PORT}`, 'it announces this machine\'s address');
+    return this;
+  }
+
+  get place() { return `${this.address}:${PORT}`; }
+}
+
+/** A person on the machine of the clients. */
+class Person {
+  constructor(name, servers) {
+    this.name = name;
+    this.flags = ['--profile', folder(`client-${name}`), ...servers.flatMap((s) => ['--server', s.place]), '--json'];
+  }
+
+  spawn(...args) { return clients.run(`${this.name}: ${args[0]}`, 'peal', ...this.flags, ...args); }
+  async run(...args) {
+    const p = this.spawn(...args);
+    const code = await p.ended;
+    return { code, out: p.out + p.err };
+  }
+
+  async enter() {
+    const r = await this.run('register', this.name, '--password-file', '-', { input: `the password of ${this.name}\n` });
+    assert.equal(r.code, 0, r.out);
+    this.follow = this.spawn('recv', '--follow');
+  }
+
+  got() { return this.follow.lines().map((l) => JSON.parse(l).text); }
+}
+
+async function status(server) {
+  const p = clients.run('status', 'peal', '--profile', folder('status'), '--server', server.place, '--json', 'ring', 'status');
+  return await p.ended === 0 ? JSON.parse(p.lines()[0]) : undefined;
+}
+
+/** Waits until each of the servers that run sees all of them up, whole, and at their addresses. */
+async function whole(up) {
+  const end = Date.now() + HEALED;
+  for (const s of up) {
+    let last;
+    do {
+      last = await status(s);
+      assert.ok(Date.now() < end, `not whole in time as ${s.index} sees it: ${JSON.stringify(last)}\n${up.map((x) => x.proc.err).join('\n--\n')}`);
+    } while (!last || !last.whole || !up.every((x) => last.nodes.some((n) => n.id === x.id && n.state === 'up' && n.address === x.place))
+      || last.nodes.filter((n) => n.state === 'up').length !== up.length);
+    s.seen = new Map(last.nodes.map((n) => [n.id, n]));
+  }
+}
+
+let bridge, clients, servers, key, alice, bob;
+const sent = [];
+
+before(async () => {
+  if (skip) return;
+  bridge = namespace('br');
+  ip('-n', bridge, 'link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '0');
+  ip('-n', bridge, 'link', 'set', 'br0', 'up');
+  clients = new Machine('c', bridge);
+  clients.add('10.77.0.100');
+  key = ringKeyFile();
+  servers = [1, 2, 3].map((i) => new Server(i, new Machine(`s${i}`, bridge), key, `10.77.0.${i}`));
+  const first = servers[0].start();
+  await servers[0].proc.match(/waiting: 1 of the 3 servers that are to found the ring are here/, { from: 'err' });
+  await Promise.all([first, ...servers.slice(1).map((s) => s.start())]);
+  await whole(servers);
+  alice = new Person('alice', servers);
+  bob = new Person('bob', servers);
+  await alice.enter();
+  await bob.enter();
+});
+
+after(async () => {
+  if (skip) return;
+  await killAll();
+  removeAll();
+});
+
+/** Lets alice write to bob until what is under way is done; every message must be taken. */
+async function whileWriting(work) {
+  let done = false;
+  const writing = (async () => {
+    const from = sent.length;
+    while (!done || sent.length - from < 3) {
+      const text = `message ${sent.length}`;
+      const r = await alice.run('send', 'bob', text);
+      assert.ok(r.code === 0 || r.code === 3, r.out); // 3: kept, and sent later
+      sent.push(text);
+    }
+  })();
+  try { await work(); } finally { done = true; }
+  await writing;
+}
+
+async function allArrive() {
+  await bob.follow.until(() => bob.got().length >= sent.length, `${sent.length} messages`);
+  assert.deepEqual(bob.got(), sent, 'each once, in order');
+}
+
+test('servers that expect three found one ring, once the third is there', { skip }, () => {
+  assert.equal(servers.filter((s) => /founded: /.test(s.proc.err)).length, 1, servers.map((s) => s.proc.err).join('\n--\n'));
+  for (const s of servers) assert.doesNotMatch(s.proc.err, /dissolved: /);
+});
+
+test('a server gets another address, also under another interface: whole again, the same, nothing lost', { skip }, async (t) => {
+  const moved = servers[2];
+  const ways = {
+    'the old one goes, the new one comes': (to) => { moved.machine.del(moved.address); moved.machine.add(to); },
+    'the new one comes, then the old one goes': (to) => { moved.machine.add(to); moved.machine.del(moved.address); },
+    'another interface': (to) => { moved.machine.unplug(); moved.machine.plug('wlan7'); moved.machine.add(to); },
+  };
+  await whileWriting(async () => {
+    let n = 10;
+    for (const [way, move] of Object.entries(ways)) {
+      const before = servers[0].seen.get(moved.id).incarnation;
+      const to = `10.77.0.${n++}`;
+      const began = Date.now();
+      move(to);
+      moved.address = to;
+      await whole(servers);
+      t.diagnostic(`${way}: whole again after ${Date.now() - began} ms`);
+      for (const s of servers) assert.ok(s.seen.get(moved.id).incarnation > before, `${s.index} knows of a higher incarnation`);
+      assert.equal(servers[0].seen.size, 3, 'still three servers');
+    }
+  });
+  await allArrive();
+});
+
+test('two servers swap their addresses: each stays who it is', { skip }, async (t) => {
+  const [one, two] = servers;
+  await whileWriting(async () => {
+    const began = Date.now();
+    one.machine.del(one.address);
+    two.machine.del(two.address);
+    [one.address, two.address] = [two.address, one.address];
+    one.machine.add(one.address);
+    two.machine.add(two.address);
+    await whole(servers);
+    t.diagnostic(`whole again after ${Date.now() - began} ms`);
+  });
+  assert.equal(servers[2].seen.get(one.id).address, one.place);
+  assert.equal(servers[2].seen.get(two.id).address, two.place);
+  await allArrive();
+});
+
+test('another server gets the address of a stopped one: it is another server, and nothing meant for the old one becomes its', { skip }, async (t) => {
+  const [one, two, old] = servers;
+  const address = old.address;
+  await old.proc.signal('SIGKILL');
+  old.machine.del(address);
+  const fresh = new Server(4, new Machine('s4', bridge), key, address);
+  await whileWriting(async () => {
+    await fresh.start();
+    const up = [one, two, fresh];
+    await whole(up);
+    const expected = new RegExp(`stranger: ${fresh.id.slice(0, 8)} answers at ${address.replaceAll('.', '\\.')}:${PORT}, where ${old.id.slice(0, 8)} was expected`);
+    await Promise.race([one, two].map((s) => s.proc.match(expected, { from: 'err' })));
+    for (const s of up) assert.equal(s.seen.get(old.id).state, 'down', `${s.index} does not take it for the old one`);
+    assert.notEqual(fresh.id, old.id);
+    old.address = '10.77.0.33';
+    old.machine.add(old.address);
+    const { id } = old;
+    const began = Date.now();
+    await old.start();
+    assert.equal(old.id, id, 'the same server');
+    await whole([...up, old]);
+    t.diagnostic(`the old one is back elsewhere, whole after ${Date.now() - began} ms`);
+  });
+  servers.push(fresh);
+  await allArrive();
+  for (const s of servers) assert.doesNotMatch(s.proc.err, /a message for another node/, 'nobody was sent what was meant for another');
+});
+
+test('a server that listens on one address says when that is gone, and serves again when it is back', { skip }, async () => {
+  const fixed = new Server(5, new Machine('s5', bridge), key, '10.77.0.55');
+  await fixed.start({ listen: fixed.address });
+  await whole([...servers, fixed]);
+  fixed.machine.del(fixed.address);
+  await fixed.proc.match(/this machine no longer has 10\.77\.0\.55:7400, which this server listens on/, { from: 'err' });
+  await whole(servers);
+  assert.equal(servers[0].seen.get(fixed.id).state, 'down');
+  fixed.machine.add(fixed.address);
+  await fixed.proc.match(/10\.77\.0\.55:7400 is this machine's again/, { from: 'err' });
+  await whole([...servers, fixed]);
+  await eventually(() => status(fixed), 'it answers clients at its address');
+  assert.equal(await fixed.proc.signal('SIGTERM'), 0);
+});
