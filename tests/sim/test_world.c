@@ -1,0 +1,750 @@
+/* Tests of the world (determinism, links, dials, cuts, pauses, clocks), of the oracle (it objects
+ * to broken states, and only to them), and every scenario once, small. */
+#include "oracle.h"
+#include "scenario.h"
+#include "world.h"
+
+#include "peal/crypto.h"
+
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- a core that only counts: it dials whom it is told to, and greets whoever is up ---- */
+
+enum { NODES = 4, SEEN_MAX = 64 };
+
+struct seen {
+    enum step_event_kind kind;
+    uint32_t link;
+    int err;
+    uint64_t at, now_us, wall_ms;
+    struct peal_id peer;
+    uint8_t first; /* byte of what was received */
+};
+
+struct probe {
+    struct seen seen[SEEN_MAX];
+    size_t n;
+    uint64_t timer;
+    uint32_t link; /* the last that was up */
+};
+
+static struct world *world;
+static struct probe probes[NODES];
+
+struct probe_core {
+    struct probe *p;
+};
+
+static size_t probe_size(void *ctx, uint32_t node)
+{
+    (void)ctx, (void)node;
+    return sizeof(struct probe_core);
+}
+
+static int probe_init(void *ctx, uint32_t node, void *mem, void **core)
+{
+    struct probe_core *c = mem;
+    (void)ctx;
+    c->p = &probes[node];
+    c->p->timer = UINT64_MAX;
+    *core = c;
+    return 0;
+}
+
+static void probe_step(void *core, const struct step_event *ev, struct step_update *u)
+{
+    struct probe *p = ((struct probe_core *)core)->p;
+    (void)u;
+    CHECK(p->n < SEEN_MAX);
+    p->seen[p->n++] = (struct seen){.kind = ev->kind,
+                                    .link = ev->link,
+                                    .err = ev->err,
+                                    .at = world_now(world),
+                                    .now_us = ev->now_us,
+                                    .wall_ms = ev->wall_ms,
+                                    .peer = ev->peer,
+                                    .first = ev->bytes.n > 0 ? ev->bytes.p[ev->bytes.n - 1] : 0};
+    if (ev->kind == STEP_LINK_UP)
+        p->link = ev->link;
+    if (ev->kind == STEP_TIMER && ev->now_us >= p->timer)
+        p->timer = UINT64_MAX;
+}
+
+static uint64_t probe_deadline(const void *core)
+{
+    return ((const struct probe_core *)core)->p->timer;
+}
+
+static const struct world_core PROBE = {
+    .size = probe_size, .init = probe_init, .step = probe_step, .deadline = probe_deadline};
+
+static void open_world(struct world_config c)
+{
+    memset(probes, 0, sizeof probes);
+    c.nodes = NODES;
+    c.core = &PROBE;
+    if (c.seed == 0)
+        c.seed = 1;
+    world = world_new(&c, NULL);
+    for (uint32_t i = 0; i < NODES; i++)
+        world_start(world, i, false);
+}
+
+static void open_constant(void)
+{
+    open_world((struct world_config){.latency = WORLD_CONSTANT, .latency_us = {1000, 1000}});
+}
+
+static const struct seen *last(uint32_t node)
+{
+    CHECK(probes[node].n > 0);
+    return &probes[node].seen[probes[node].n - 1];
+}
+
+static size_t count(uint32_t node, enum step_event_kind kind)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < probes[node].n; i++)
+        n += probes[node].seen[i].kind == kind;
+    return n;
+}
+
+struct say {
+    uint32_t link;
+    uint8_t first;
+};
+
+static void say_ping(void *core, const struct step_event *ev, struct step_update *u, void *arg)
+{
+    const struct say *s = arg;
+    (void)core, (void)ev;
+    struct wire_c_ping m = {.nonce = s->first};
+    step_send_eager(u, s->link, WIRE_c_ping, &m);
+}
+
+static void say(uint32_t node, uint8_t what)
+{
+    struct say s = {probes[node].link, what};
+    world_call(world, node, say_ping, &s);
+}
+
+static void dial_to(void *core, const struct step_event *ev, struct step_update *u, void *arg)
+{
+    char text[WIRE_ADDRESS_MAX];
+    (void)core, (void)ev;
+    world_address_text(*(uint32_t *)arg, text);
+    step_dial(u, peal_bytes_str(text));
+}
+
+static void dial(uint32_t node, uint32_t address)
+{
+    world_call(world, node, dial_to, &address);
+}
+
+static void close_last(void *core, const struct step_event *ev, struct step_update *u, void *arg)
+{
+    (void)core, (void)ev;
+    step_close(u, *(uint32_t *)arg, PEAL_E_CLOSED, "enough");
+}
+
+Test(world, both_sides_have_a_link_up_with_the_others_id)
+{
+    open_constant();
+    dial(0, 1);
+    world_run(world, 10000);
+    struct peal_id a = world_id(world, 0), b = world_id(world, 1);
+    cr_assert(last(0)->kind == STEP_LINK_UP && last(0)->at == 4000,
+              "the dialler's link is up after two round trips");
+    cr_assert(last(1)->kind == STEP_LINK_UP && last(1)->at == 5000,
+              "the other's half a round trip later");
+    cr_assert(id_eq(&last(0)->peer, &b) && id_eq(&last(1)->peer, &a), "each is told whom it meets");
+    world_free(world);
+}
+
+Test(world, frames_come_in_order)
+{
+    open_world((struct world_config){.latency = WORLD_UNIFORM, .latency_us = {100, 9000}});
+    world_link(world, 0, 1);
+    world_run(world, 20000);
+    for (uint8_t i = 1; i <= 20; i++) {
+        say(0, i);
+        world_run(world, 50);
+    }
+    world_run(world, 100000);
+    uint8_t expected = 1;
+    for (size_t i = 0; i < probes[1].n; i++)
+        if (probes[1].seen[i].kind == STEP_RECEIVED)
+            cr_assert(probes[1].seen[i].first == expected++, "frame %u out of order", expected);
+    cr_assert(expected == 21, "all 20 frames came, not %u", expected - 1);
+    world_free(world);
+}
+
+Test(world, a_refused_dial_fails_after_a_round_trip_and_a_silent_one_after_a_time_out)
+{
+    open_constant();
+    world_crash(world, 1, false);
+    dial(0, 1);
+    world_run(world, 5000);
+    cr_assert(last(0)->kind == STEP_LINK_DOWN && last(0)->at == 2000,
+              "a living host refuses after a round trip");
+    world_host(world, 1, false);
+    uint64_t began = world_now(world);
+    dial(0, 1);
+    world_run(world, 2 * WORLD_DIAL_TIMEOUT_US);
+    cr_assert(last(0)->kind == STEP_LINK_DOWN && last(0)->at - began > WORLD_DIAL_TIMEOUT_US,
+              "a dead host says nothing");
+    world_free(world);
+}
+
+Test(world, a_dial_to_where_nobody_is_fails)
+{
+    open_constant();
+    dial(0, NODES + 5); /* an address that nobody has */
+    world_run(world, 3 * WORLD_DIAL_TIMEOUT_US);
+    cr_assert(last(0)->kind == STEP_LINK_DOWN && last(0)->link == STEP_NO_LINK,
+              "the dial failed without a link");
+    world_free(world);
+}
+
+Test(world, a_crash_with_a_reset_is_heard_of_and_a_silent_one_is_not)
+{
+    open_constant();
+    world_link(world, 0, 1);
+    world_link(world, 0, 2);
+    world_run(world, 10000);
+    world_crash(world, 1, false);
+    world_run(world, 10000);
+    cr_assert(last(0)->kind == STEP_LINK_DOWN && last(0)->err == PEAL_E_CLOSED, "reset is heard");
+    size_t before = probes[0].n;
+    world_crash(world, 2, true);
+    world_run(world, 60 * 1000 * 1000);
+    cr_assert(probes[0].n == before, "silence is not heard");
+    cr_assert(world_links(world, 0) == 1, "one half-open link is left");
+    say(0, 7);
+    world_run(world, 10000);
+    cr_assert(count(0, STEP_LINK_DOWN) == 1, "a dead host sends no reset");
+    world_start(world, 2, true);
+    say(0, 8);
+    world_run(world, 10000);
+    cr_assert(count(0, STEP_LINK_DOWN) == 2, "a host that came back does");
+    cr_assert(count(2, STEP_RECEIVED) == 0, "and its new process gets none of it");
+    world_free(world);
+}
+
+Test(world, handles_are_never_reused)
+{
+    enum { TIMES = 3000 };
+    static uint32_t handles[TIMES];
+    open_constant();
+    for (size_t i = 0; i < TIMES; i++) {
+        probes[0].n = probes[1].n = 0;
+        world_link(world, 0, 1);
+        world_run(world, 5000);
+        handles[i] = probes[0].link;
+        world_call(world, 0, close_last, &probes[0].link);
+        world_run(world, 5000);
+        cr_assert(last(1)->kind == STEP_LINK_DOWN, "the other side hears of a close");
+    }
+    for (size_t i = 0; i < TIMES; i++)
+        for (size_t k = 0; k < i; k++)
+            cr_assert(handles[i] != handles[k], "handle %u came again", handles[i]);
+    world_free(world);
+}
+
+Test(world, a_one_way_cut_loses_one_way)
+{
+    open_constant();
+    world_link(world, 0, 1);
+    world_run(world, 10000);
+    world_group(world, 1, 1);
+    world_cut(world, 0, 1, WORLD_LOST);
+    say(0, 1);
+    say(1, 2);
+    world_run(world, 10000);
+    cr_assert(count(1, STEP_RECEIVED) == 0, "what goes to the cut part is lost");
+    cr_assert(count(0, STEP_RECEIVED) == 1, "what comes from it is not");
+    world_heal(world);
+    world_run(world, 10000);
+    cr_assert(count(1, STEP_RECEIVED) == 0, "lost is lost");
+    say(0, 3);
+    world_run(world, 10000);
+    cr_assert(last(1)->kind == STEP_RECEIVED && last(1)->first == 3, "healed, it passes");
+    world_free(world);
+}
+
+Test(world, a_cut_that_holds_back_loses_nothing)
+{
+    open_constant();
+    world_link(world, 0, 1);
+    world_run(world, 10000);
+    world_group(world, 1, 1);
+    world_cut(world, 0, 1, WORLD_HELD);
+    say(0, 1);
+    say(0, 2);
+    world_run(world, 10000);
+    cr_assert(count(1, STEP_RECEIVED) == 0, "held back");
+    world_heal(world);
+    world_run(world, 10000);
+    cr_assert(count(1, STEP_RECEIVED) == 2 && last(1)->first == 2, "all of it comes, in order");
+    world_free(world);
+}
+
+Test(world, a_paused_node_gets_everything_when_it_goes_on)
+{
+    open_constant();
+    world_link(world, 0, 1);
+    world_run(world, 10000);
+    size_t before = probes[1].n;
+    world_pause(world, 1, true);
+    say(0, 1);
+    say(0, 2);
+    world_run(world, 1000 * 1000);
+    cr_assert(probes[1].n == before, "nothing reaches a paused node");
+    world_pause(world, 1, false);
+    world_run(world, 0);
+    cr_assert(count(1, STEP_RECEIVED) == 2 && last(1)->first == 2, "then all of it does");
+    world_free(world);
+}
+
+Test(world, loss_and_duplicates_are_about_as_many_as_asked_for)
+{
+    enum { SENT = 50 };
+    size_t got = 0, sent = 0;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        open_world((struct world_config){
+            .seed = seed, .latency = WORLD_CONSTANT, .latency_us = {1000, 1000}, .loss = 300000});
+        world_link(world, 0, 1);
+        world_run(world, 10000);
+        for (uint8_t i = 0; i < SENT; i++)
+            say(0, i);
+        world_run(world, 100000);
+        got += count(1, STEP_RECEIVED);
+        sent += SENT;
+        world_free(world);
+    }
+    cr_assert(got > sent * 6 / 10 && got < sent * 8 / 10, "%zu of %zu came at a loss of 0.3", got,
+              sent);
+}
+
+Test(world, clocks_differ_and_timers_keep_to_the_nodes_own)
+{
+    open_world((struct world_config){.latency = WORLD_CONSTANT,
+                                     .latency_us = {1000, 1000},
+                                     .drift_ppm = 50000,
+                                     .drift_ms = 100000});
+    bool differ = false;
+    for (uint32_t i = 0; i < NODES; i++) {
+        struct step_event ev = {.kind = STEP_TIMER};
+        probes[i].timer = world_mono(world, i) + 10 * 1000 * 1000;
+        world_event(world, i, &ev);
+    }
+    world_run(world, 20 * 1000 * 1000);
+    for (uint32_t i = 0; i < NODES; i++) {
+        cr_assert(last(i)->kind == STEP_TIMER && probes[i].timer == UINT64_MAX,
+                  "node %u had its timer", i);
+        differ = differ || last(i)->at != last(0)->at;
+        cr_assert(last(i)->at > 9 * 1000 * 1000 && last(i)->at < 11 * 1000 * 1000,
+                  "within the drift that was asked for");
+    }
+    cr_assert(differ, "clocks run differently");
+    world_free(world);
+}
+
+struct put {
+    const char *value;
+};
+
+static void put_it(void *core, const struct step_event *ev, struct step_update *u, void *arg)
+{
+    (void)core, (void)ev;
+    step_write(u, STEP_META, STEP_PUT, peal_bytes_str("key"),
+               peal_bytes_str(((struct put *)arg)->value));
+}
+
+static void get_it(void *core, const struct step_event *ev, struct step_update *u, void *arg)
+{
+    static uint8_t mem[256];
+    struct arena a;
+    struct peal_bytes value;
+    (void)core, (void)u;
+    arena_init(&a, mem, sizeof mem);
+    *(int *)arg = ev->reader->get(ev->reader->ctx, STEP_META, peal_bytes_str("key"), &a, &value);
+    if (*(int *)arg == 0)
+        *(int *)arg = peal_bytes_eq(value, peal_bytes_str("value")) ? 0 : PEAL_E_CORRUPT;
+}
+
+Test(world, the_disk_survives_a_crash_and_is_empty_when_not_kept)
+{
+    int err;
+    struct put put = {"value"};
+    open_constant();
+    world_call(world, 0, put_it, &put);
+    world_crash(world, 0, true);
+    world_start(world, 0, true);
+    world_call(world, 0, get_it, &err);
+    cr_assert(err == 0, "what was written is there: %s", err_name(err));
+    world_crash(world, 0, true);
+    world_start(world, 0, false);
+    world_call(world, 0, get_it, &err);
+    cr_assert(err == PEAL_E_NOT_FOUND, "a new disk is empty: %s", err_name(err));
+    world_free(world);
+}
+
+Test(world, a_moved_node_is_where_it_moved)
+{
+    open_constant();
+    world_move(world, 1, 2, false); /* node 2's */
+    dial(0, 2);
+    world_run(world, 10000);
+    struct peal_id b = world_id(world, 1);
+    cr_assert(last(0)->kind == STEP_LINK_UP && id_eq(&last(0)->peer, &b), "node 1 answers");
+    dial(0, 1);
+    world_run(world, 2 * WORLD_DIAL_TIMEOUT_US);
+    cr_assert(last(0)->kind == STEP_LINK_DOWN, "nobody is at its old address");
+    world_free(world);
+}
+
+/* ---- the oracle ---- */
+
+enum { ORACLE_NODES = 12, ORACLE_R = 3 };
+
+struct judged {
+    struct oracle *o;
+    struct peal_id ids[ORACLE_NODES];
+    struct ring_view views[ORACLE_NODES];
+    char why[ORACLE_WHY_MAX];
+    size_t n;
+};
+
+static struct judged j;
+
+static void objected(void *ctx, uint32_t node, const char *why)
+{
+    struct judged *to = ctx;
+    (void)node;
+    to->n++;
+    (void)snprintf(to->why, sizeof to->why, "%s", why);
+}
+
+/* Node i's view in the ideal ring of the first m nodes. */
+static struct ring_view ideal_view(uint32_t i, uint32_t m)
+{
+    struct ring_view v = {.phase = RING_LARGE, .self = j.ids[i], .successors_n = ORACLE_R};
+    v.predecessor = j.ids[(i + m - 1) % m];
+    for (uint32_t k = 0; k < ORACLE_R; k++)
+        v.successors[k] = j.ids[(i + 1 + k) % m];
+    return v;
+}
+
+/* An oracle that has seen the ideal ring of the first m nodes, in the order of their ids. */
+static void open_oracle(uint32_t m)
+{
+    memset(&j, 0, sizeof j);
+    for (uint32_t i = 0; i < ORACLE_NODES; i++)
+        j.ids[i].b[0] = (uint8_t)(10 * (i + 1));
+    struct oracle_config c = {
+        .ids = j.ids, .nodes = ORACLE_NODES, .r = ORACLE_R, .ctx = &j, .violated = objected};
+    j.o = oracle_new(&c);
+    for (uint32_t i = 0; i < m; i++) {
+        j.views[i] = ideal_view(i, m);
+        oracle_saw(j.o, i, &j.views[i]);
+    }
+    oracle_check(j.o);
+}
+
+Test(oracle, is_content_with_an_ideal_ring)
+{
+    char why[ORACLE_WHY_MAX];
+    struct oracle_figures f;
+    open_oracle(8);
+    oracle_figures(j.o, &f);
+    cr_assert(oracle_is_armed(j.o) && j.n == 0, "the invariant holds: %s", j.why);
+    cr_assert(f.principals == 8 && f.large == 8, "all %u members are principals, not %u", f.large,
+              f.principals);
+    cr_assert(oracle_ideal(j.o, NULL, NULL, why), "it is ideal: %s", why);
+    oracle_free(j.o);
+}
+
+Test(oracle, counts_principals_that_are_skipped)
+{
+    struct oracle_figures f;
+    open_oracle(8);
+    j.views[0].successors[0] = j.ids[2]; /* skips 1 */
+    j.views[0].successors[1] = j.ids[3];
+    j.views[0].successors[2] = j.ids[4];
+    oracle_saw(j.o, 0, &j.views[0]);
+    oracle_figures(j.o, &f);
+    cr_assert(f.principals == 7 && j.n == 0, "one of 8 is skipped: %u", f.principals);
+    j.views[4].successors[1] = j.ids[7]; /* 5, then skips 6 */
+    j.views[4].successors[2] = j.ids[0];
+    oracle_saw(j.o, 4, &j.views[4]);
+    oracle_figures(j.o, &f);
+    cr_assert(f.principals == 6 && j.n == 0, "two are: %u", f.principals);
+    j.views[0] = ideal_view(0, 8);
+    oracle_saw(j.o, 0, &j.views[0]);
+    oracle_figures(j.o, &f);
+    cr_assert(f.principals == 7, "one is again: %u", f.principals);
+    oracle_free(j.o);
+}
+
+Test(oracle, objects_when_too_few_are_principals)
+{
+    open_oracle(5);                      /* r + 2 */
+    j.views[0].successors[0] = j.ids[3]; /* skips 1 and 2 */
+    j.views[0].successors[1] = j.ids[4];
+    j.views[0].successors[2] = j.ids[4];
+    j.views[0].successors[2].b[1] = 1;
+    j.views[0].artificial[2] = true;
+    oracle_saw(j.o, 0, &j.views[0]);
+    cr_assert(j.n == 1 && strstr(j.why, "SufficientPrincipals") != NULL, "it says: %s", j.why);
+    oracle_free(j.o);
+}
+
+Test(oracle, objects_to_two_rings)
+{
+    open_oracle(10);
+    /* odd and even nodes, each a ring in order: nobody is a principal, so the rule of principals
+     * objects first; the cycles are seen when the costly rules are asked */
+    for (uint32_t i = 0; i < 10; i++) {
+        for (uint32_t k = 0; k < ORACLE_R; k++)
+            j.views[i].successors[k] = j.ids[(i + 2 + 2 * k) % 10];
+        oracle_saw(j.o, i, &j.views[i]);
+    }
+    cr_assert(j.n == 1, "told once, not %zu times", j.n);
+    oracle_check(j.o);
+    cr_assert(!oracle_is_armed(j.o), "two rings do not arm the oracle");
+    char why[ORACLE_WHY_MAX];
+    cr_assert(!oracle_ideal(j.o, NULL, NULL, why), "and are not ideal");
+    oracle_free(j.o);
+}
+
+/* Two rings whose lists skip few: heads lead round a half of the ring each, while the rest of each
+ * list is as it should be for a principal count above r. */
+Test(oracle, objects_to_a_second_ring_of_appendages)
+{
+    open_oracle(8);
+    /* newcomers 8 and 9 know only each other */
+    for (uint32_t i = 8; i <= 9; i++) {
+        struct ring_view v = {.phase = RING_LARGE, .self = j.ids[i], .successors_n = ORACLE_R};
+        v.predecessor = j.ids[17 - i];
+        v.successors[0] = j.ids[17 - i];
+        v.successors[1] = j.ids[17 - i];
+        v.successors[1].b[1] = 1;
+        v.successors[2] = v.successors[1];
+        v.successors[2].b[1] = 2;
+        v.artificial[1] = v.artificial[2] = true;
+        j.views[i] = v;
+    }
+    /* 9's only live entry is 8: going from 9 to 8 it goes all the way round and skips everybody */
+    oracle_saw(j.o, 8, &j.views[8]);
+    oracle_saw(j.o, 9, &j.views[9]);
+    oracle_check(j.o);
+    cr_assert(j.n > 0, "two rings are objected to");
+    oracle_free(j.o);
+}
+
+Test(oracle, objects_to_a_list_without_a_living_entry)
+{
+    open_oracle(8);
+    for (uint32_t k = 0; k < ORACLE_R; k++) {
+        j.views[3].successors[k] = j.ids[3];
+        j.views[3].successors[k].b[1] = (uint8_t)(k + 1);
+        j.views[3].artificial[k] = true;
+    }
+    oracle_saw(j.o, 3, &j.views[3]);
+    cr_assert(j.n == 1 && strstr(j.why, "OneLiveSuccessor") != NULL, "it says: %s", j.why);
+    oracle_free(j.o);
+}
+
+Test(oracle, assumes_away_what_deaths_alone_break)
+{
+    struct oracle_figures f;
+    open_oracle(10);
+    for (uint32_t i = 4; i <= 6; i++) /* all of node 3's list */
+        oracle_gone(j.o, i);
+    j.views[0] = ideal_view(0, 10);
+    oracle_saw(j.o, 0, &j.views[0]);
+    oracle_check(j.o);
+    oracle_figures(j.o, &f);
+    cr_assert(f.assumed == 1 && j.n == 0, "counted, not told: %s", j.why);
+    oracle_free(j.o);
+}
+
+Test(oracle, objects_to_lists_out_of_order_and_with_duplicates)
+{
+    open_oracle(8);
+    j.views[2].successors[1] = j.ids[6];
+    j.views[2].successors[2] = j.ids[5];
+    oracle_saw(j.o, 2, &j.views[2]);
+    cr_assert(j.n == 1 && strstr(j.why, "not ordered") != NULL, "it says: %s", j.why);
+    oracle_free(j.o);
+    open_oracle(8);
+    j.views[2].successors[2] = j.views[2].successors[1];
+    oracle_saw(j.o, 2, &j.views[2]);
+    cr_assert(j.n == 1 && strstr(j.why, "duplicates") != NULL, "it says: %s", j.why);
+    oracle_free(j.o);
+    open_oracle(8);
+    j.views[2].predecessor = (struct peal_id){{0}};
+    oracle_saw(j.o, 2, &j.views[2]);
+    cr_assert(j.n == 1 && strstr(j.why, "predecessor") != NULL, "it says: %s", j.why);
+    oracle_free(j.o);
+}
+
+Test(oracle, counts_without_telling_while_excused)
+{
+    struct oracle_figures f;
+    open_oracle(8);
+    oracle_excuse(j.o, true);
+    j.views[2].successors_n = 1;
+    oracle_saw(j.o, 2, &j.views[2]);
+    oracle_figures(j.o, &f);
+    cr_assert(j.n == 0 && f.excused == 1, "%zu told, %llu excused", j.n,
+              (unsigned long long)f.excused);
+    oracle_excuse(j.o, false);
+    j.views[2] = ideal_view(2, 8);
+    oracle_saw(j.o, 2, &j.views[2]);
+    oracle_check(j.o);
+    cr_assert(oracle_is_armed(j.o), "and it watches again once all holds");
+    oracle_free(j.o);
+}
+
+Test(oracle, knows_what_is_not_ideal)
+{
+    char why[ORACLE_WHY_MAX];
+    open_oracle(8);
+    j.views[2].predecessor = j.ids[0];
+    oracle_saw(j.o, 2, &j.views[2]);
+    cr_assert(!oracle_ideal(j.o, NULL, NULL, why) && strstr(why, "predecessor") != NULL,
+              "a wrong predecessor: %s", why);
+    j.views[2] = ideal_view(2, 8);
+    j.views[2].successors[2] = j.ids[6];
+    oracle_saw(j.o, 2, &j.views[2]);
+    cr_assert(!oracle_ideal(j.o, NULL, NULL, why) && strstr(why, "entry") != NULL,
+              "a wrong entry: %s", why);
+    j.views[2] = ideal_view(2, 8);
+    oracle_saw(j.o, 2, &j.views[2]);
+    j.views[8] = (struct ring_view){.phase = RING_SEEKING, .self = j.ids[8]};
+    oracle_saw(j.o, 8, &j.views[8]);
+    cr_assert(!oracle_ideal(j.o, NULL, NULL, why) && strstr(why, "not a member") != NULL,
+              "somebody seeks: %s", why);
+    oracle_free(j.o);
+}
+
+/* What the tree says is what counting says, over random lists. */
+Test(oracle, its_tree_agrees_with_counting)
+{
+    struct rng r;
+    struct oracle_figures f;
+    rng_init(&r, 7);
+    open_oracle(ORACLE_NODES);
+    oracle_excuse(j.o, true);
+    for (int round = 0; round < 2000; round++) {
+        uint32_t i = (uint32_t)rng_below(&r, ORACLE_NODES);
+        struct ring_view *v = &j.views[i];
+        uint32_t at = i;
+        for (uint32_t k = 0; k < ORACLE_R; k++) {
+            at = (at + 1 + (uint32_t)rng_below(&r, 3)) % ORACLE_NODES;
+            v->successors[k] = j.ids[at];
+        }
+        v->phase = rng_below(&r, 4) == 0 ? RING_SEEKING : RING_LARGE;
+        oracle_saw(j.o, i, v);
+        uint32_t principals = 0;
+        for (uint32_t p = 0; p < ORACLE_NODES; p++) {
+            bool skipped = false;
+            for (uint32_t m = 0; m < ORACLE_NODES; m++) {
+                const struct peal_id *a = &j.ids[m];
+                for (uint32_t k = 0; k < ORACLE_R && j.views[m].phase == RING_LARGE; k++) {
+                    skipped = skipped || id_between(a, &j.ids[p], &j.views[m].successors[k]);
+                    a = &j.views[m].successors[k];
+                }
+            }
+            principals += j.views[p].phase == RING_LARGE && !skipped;
+        }
+        oracle_figures(j.o, &f);
+        cr_assert(f.principals == principals, "round %d: %u by the tree, %u by counting", round,
+                  f.principals, principals);
+    }
+    oracle_free(j.o);
+}
+
+/* ---- scenarios ---- */
+
+static struct sim_options options(const char *name)
+{
+    return (struct sim_options){.scenario = name,
+                                .nodes = 16,
+                                .duration_s = 10,
+                                .seed = 1,
+                                .seeds = 1,
+                                .fraction = -1,
+                                .rate = -1,
+                                .latency = WORLD_UNIFORM};
+}
+
+static double figure(const struct outcome *o, const char *name)
+{
+    for (size_t i = 0; i < o->figures_n; i++)
+        if (strcmp(o->figures[i].name, name) == 0)
+            return o->figures[i].value;
+    return -1;
+}
+
+ParameterizedTestParameters(scenario, holds_when_small)
+{
+    static char names[32][16];
+    size_t n = 0;
+    for (const struct scenario *s = scenarios(); s->name != NULL; s++)
+        (void)snprintf(names[n++], sizeof names[0], "%s", s->name);
+    return cr_make_param_array(char[16], names, n);
+}
+
+ParameterizedTest(char name[16], scenario, holds_when_small)
+{
+    static struct outcome o;
+    struct sim_options opt = options(name);
+    if (strcmp(name, "small") == 0)
+        opt.nodes = 8;
+    if (strcmp(name, "churn") == 0)
+        opt.duration_s = 300;
+    if (strcmp(name, "onehop") == 0)
+        opt.duration_s = 300;
+    scenario_run(scenario_of(name), &opt, stderr, &o);
+    cr_assert(o.violations == 0, "%s: %llu violations", name, (unsigned long long)o.violations);
+    cr_assert(figure(&o, "oracle_updates") > 0, "the oracle saw the ring change");
+}
+
+Test(scenario, the_same_seed_gives_the_same_run)
+{
+    static struct outcome a, b, c;
+    struct sim_options opt = options("churn");
+    opt.loss = 0.01;
+    opt.duplicate = 0.01;
+    opt.reorder = 0.01;
+    opt.drift_ppm = 100;
+    opt.rate = 0.1;
+    opt.duration_s = 120;
+    scenario_run(scenario_of("churn"), &opt, stderr, &a);
+    scenario_run(scenario_of("churn"), &opt, stderr, &b);
+    cr_assert(a.digest == b.digest && a.figures_n == b.figures_n, "the digest is the same");
+    for (size_t i = 0; i < a.figures_n; i++)
+        cr_assert(a.figures[i].value == b.figures[i].value, "%s: %f and %f", a.figures[i].name,
+                  a.figures[i].value, b.figures[i].value);
+    opt.seed = 2;
+    scenario_run(scenario_of("churn"), &opt, stderr, &c);
+    cr_assert(a.digest != c.digest, "another seed gives another run");
+}
+
+Test(scenario, real_keys_do_as_well)
+{
+    static struct outcome o;
+    struct sim_options opt = options("steady");
+    int err = cry_init();
+    cr_assert(err == 0, "libsodium starts");
+    opt.real_keys = true;
+    opt.nodes = 6;
+    scenario_run(scenario_of("steady"), &opt, stderr, &o);
+    cr_assert(o.violations == 0, "%llu violations", (unsigned long long)o.violations);
+}
