@@ -1,6 +1,6 @@
-/* admit: the proposer of epochs. The coordinator, the live member with the lowest id, admits one
- * server at a time and only when all live members are ready; two coordinators at once are harmless,
- * since Paxos decides.
+/* admit: the proposer of epochs. The coordinator, elected on the overlay's ring (peal/ring.h), admits
+ * one server at a time and only when all live members are ready; two coordinators at once are
+ * harmless, since Paxos decides.
  *
  *   IDLE --someone asks--> PREPARE --majority promised--> NEWCOMER --it accepted--> ACCEPT
  *    ^                                                                                |
@@ -14,13 +14,12 @@
 
 void coordinator_update(struct chord *c)
 {
+    struct ring_view v;
+    ring_set_eligible(c->ring, c->state == CHORD_MEMBER || c->state == CHORD_COPYING);
+    ring_look(c->ring, &v);
     struct peal_id now = {{0}};
-    for (size_t i = 0; i < c->roster.n; i++) {
-        if (!is_up(c, &c->roster.members[i]))
-            continue;
-        now = c->roster.members[i];
-        break;
-    }
+    if (roster_has(&c->roster, &v.coordinator))
+        now = v.coordinator;
     if (id_eq(&now, &c->coordinator))
         return;
     c->coordinator = now;
@@ -44,24 +43,34 @@ static void remember(struct chord *c, const struct peal_id *id)
             a->until_us = c->now + ADMIT_WAIT_US;
             return;
         }
+        if (!live && !id_is_zero(&a->id)) {
+            if (!roster_has(&c->roster, &a->id))
+                want(c, &a->id, false);
+            a->id = (struct peal_id){{0}};
+        }
         if (!live && free == NULL)
             free = a;
     }
     if (free != NULL) /* else it asks again */
+    {
         *free = (struct admit){.id = *id, .until_us = c->now + ADMIT_WAIT_US};
+        want(c, id, true);
+    }
 }
 
 void on_admit(struct chord *c, const struct source *src, const struct wire_n_admit *m)
 {
     if (c->roster.epoch == 0)
         return;
-    struct peer *p = contact_learn(c, &m->contact);
+    if (is_self(c, &m->contact.id) || ring_learn(c->ring, c->ev, c->u, &m->contact) < 0)
+        return;
+    struct peer *p = peer_met(c, &m->contact.id);
     if (p == NULL)
         return;
-    if (id_eq(&p->contact.id, &src->id))
+    if (id_eq(&p->id, &src->id))
         p->ring = (struct ring_mark){0};
     p->met_us = 0;
-    if (roster_has(&c->roster, &p->contact.id)) {
+    if (roster_has(&c->roster, &p->id)) {
         roster_tell(c, src);
         return;
     }
@@ -71,12 +80,7 @@ void on_admit(struct chord *c, const struct source *src, const struct wire_n_adm
             (void)send_to(c, &c->coordinator, WIRE_n_admit, &on);
         return;
     }
-    remember(c, &p->contact.id);
-    if (p->link == STEP_NO_LINK && !p->dial.under_way) {
-        p->dial.under_way = true;
-        p->dial.at_us = c->now + DIAL_GIVE_UP_US;
-        step_dial(c->u, peal_bytes_of(p->contact.address, p->contact.address_n));
-    }
+    remember(c, &p->id);
     admit_timer(c);
 }
 
@@ -172,7 +176,7 @@ void admit_timer(struct chord *c)
         const struct peer *p = peer_of(c, &a->id);
         if (roster_has(&c->roster, &a->id)) {
             a->until_us = 0;
-        } else if (p != NULL && p->link != STEP_NO_LINK) {
+        } else if (p != NULL && p->linked) {
             propose(c, &a->id);
             return;
         }

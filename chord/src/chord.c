@@ -4,12 +4,6 @@
 
 #include <string.h>
 
-_Static_assert(offsetof(struct wire_n_hello, to) == offsetof(struct header, to) &&
-                   offsetof(struct wire_n_hello, stamp) == offsetof(struct header, stamp) &&
-                   offsetof(struct wire_n_set_put, stamp) == offsetof(struct header, stamp) &&
-                   offsetof(struct wire_n_notice, stamp) == offsetof(struct header, stamp),
-               "messages between nodes begin with the header");
-
 _Static_assert((int)WINDOW_IDS <= (int)WIRE_PAGE_IDS, "a window's ids fit into a page");
 
 enum { ALIGN = 16 };
@@ -39,10 +33,21 @@ static struct bounds bounds_of(const struct chord_config *cfg)
     return b;
 }
 
+static struct ring_config ring_config_of(struct chord *c, const struct chord_config *cfg)
+{
+    struct ring_config r = {
+        .contact = cfg->contact, .joins_n = cfg->joins_n, .remember = true, .seed = ~cfg->seed};
+    for (size_t i = 0; i < cfg->joins_n && i < RING_JOINS_MAX; i++)
+        r.joins[i] = cfg->joins[i];
+    peers_app(c, &r.app);
+    return r;
+}
+
 size_t chord_size(const struct chord_config *cfg)
 {
     struct bounds b = bounds_of(cfg);
-    return round_up(sizeof(struct chord)) + SCRATCH_BYTES +
+    struct ring_config ring = ring_config_of(NULL, cfg);
+    return round_up(sizeof(struct chord)) + round_up(ring_size(&ring)) + SCRATCH_BYTES +
            round_up(slab_size(b.regs, sizeof(struct reg_op))) +
            round_up(slab_size(b.puts, sizeof(struct put_op))) +
            round_up(slab_size(b.reads, sizeof(struct read_op))) + round_up(pool_size(b.blocks));
@@ -53,15 +58,13 @@ static int take_config(struct chord *c, const struct chord_config *cfg)
     if (cfg->replicas > CHORD_REPLICAS_MAX || cfg->joins_n > CHORD_JOINS_MAX ||
         cfg->expect > WIRE_ROSTER_MAX ||
         cfg->app.reg_change == NULL || cfg->app.reg_done == NULL || cfg->app.set_done == NULL ||
-        cfg->app.set_rows == NULL || cfg->app.row_stored == NULL || cfg->app.message == NULL ||
+        cfg->app.set_rows == NULL || cfg->app.row_stored == NULL || cfg->app.message == NULL || cfg->app.found == NULL ||
         cfg->app.changed == NULL)
         return PEAL_E_USAGE;
-    int err = contact_take(&c->self, &cfg->contact);
-    if (err < 0)
-        return err;
-    if (!id_eq(&c->self.id, &cfg->self))
+    if (!id_eq(&cfg->contact.id, &cfg->self))
         return PEAL_E_USAGE;
     c->cfg = *cfg;
+    c->joins_n = cfg->joins_n;
     memset(&c->cfg.contact, 0, sizeof c->cfg.contact);
     for (size_t i = 0; i < cfg->joins_n; i++) {
         if (cfg->joins[i].n == 0 || cfg->joins[i].n > WIRE_ADDRESS_MAX)
@@ -95,6 +98,11 @@ int chord_init(void *mem, const struct chord_config *cfg, struct chord **out)
     slab_init(&c->reads, at, b.reads, sizeof(struct read_op));
     at += round_up(slab_size(b.reads, sizeof(struct read_op)));
     pool_init(&c->pool, at, b.blocks);
+    at += round_up(pool_size(b.blocks));
+    struct ring_config ring = ring_config_of(c, cfg);
+    err = ring_init(at, &ring, &c->ring);
+    if (err < 0)
+        return err;
     *out = c;
     return 0;
 }
@@ -105,6 +113,11 @@ void note_call(struct chord *c, const struct step_event *ev, struct step_update 
     c->now = ev->now_us;
     c->wall = ev->wall_ms;
     c->rd = ev->reader;
+    c->at = (struct step_event){.kind = STEP_TIMER,
+                                .now_us = ev->now_us,
+                                .wall_ms = ev->wall_ms,
+                                .reader = ev->reader};
+    c->ev = &c->at;
     c->u = u;
 }
 
@@ -206,14 +219,8 @@ static void dispatch_repair(struct chord *c, const struct source *src, uint16_t 
 void dispatch(struct chord *c, const struct source *src, uint16_t type, union wire_any *m)
 {
     switch (type) {
-    case WIRE_n_ping:
-        on_ping(c, src, &m->n_ping);
-        break;
-    case WIRE_n_pong:
-        on_pong(c, src, &m->n_pong);
-        break;
-    case WIRE_n_contacts:
-        on_contacts(c, src, &m->n_contacts);
+    case WIRE_n_state:
+        on_state(c, src, &m->n_state);
         break;
     case WIRE_n_admit:
         on_admit(c, src, &m->n_admit);
@@ -242,62 +249,20 @@ void dispatch(struct chord *c, const struct source *src, uint16_t type, union wi
     }
 }
 
-static bool from_nobody(const struct source *src, uint16_t type)
+void message(struct chord *c, const struct peal_id *from, uint16_t type, union wire_any *m)
 {
-    return src->link == STEP_SELF &&
-           (type == WIRE_n_ping || type == WIRE_n_pong || type == WIRE_n_contacts ||
-            type == WIRE_n_copy || type == WIRE_n_copy_page || type == WIRE_n_hello);
+    struct source src = {.id = *from};
+    if (type < WIRE_FIRST_SERVICE)
+        dispatch(c, &src, type, m);
+    else if (is_self(c, from) || chord_is_up(c, from))
+        c->cfg.app.message(c->cfg.app.ctx, c->u, from, type, m);
 }
 
-static void on_message(struct chord *c, const struct source *src, uint16_t type, union wire_any *m)
+int chord_find(struct chord *c, const struct step_event *ev, struct step_update *u, uint64_t token,
+               const struct peal_id *key, uint64_t timeout_us)
 {
-    CHECK(!from_nobody(src, type));
-    if (type < WIRE_FIRST_SERVICE) {
-        dispatch(c, src, type, m);
-        return;
-    }
-    if (is_self(c, &src->id) || chord_is_up(c, &src->id))
-        c->cfg.app.message(c->cfg.app.ctx, c->u, &src->id, type, m);
-}
-
-static void on_received(struct chord *c, const struct step_event *ev)
-{
-    union wire_any m;
-    uint16_t type = 0;
-    struct source src = {.id = c->cfg.self, .link = ev->link};
-    int err = wire_decode(ev->bytes.p, ev->bytes.n, &type, &m, sizeof m, &c->scratch);
-    if (ev->link == STEP_SELF) {
-        CHECK(err == 0);
-        on_message(c, &src, type, &m);
-        return;
-    }
-    struct node_link *l = link_of(c, ev->link);
-    if (l == NULL)
-        return; /* it was closed meanwhile */
-    if (err < 0 || type >= WIRE_FIRST_RING) {
-        drop_link(c, l, PEAL_E_MALFORMED,
-                  err < 0 ? err_prose(err) : "not a message between servers");
-        return;
-    }
-    struct header h;
-    memcpy(&h, &m, sizeof h);
-    if (!id_is_zero(&h.to) && !is_self(c, &h.to)) {
-        drop_link(c, l, PEAL_E_REFUSED, "a message for another node");
-        return;
-    }
-    l->heard_us = c->now;
-    if (clk_seen(&c->clk, h.stamp, c->wall) < 0 && !l->hello)
-        step_trace(c->u, STEP_WARN, "clock", "a node's clock is far ahead of this one's");
-    if (type == WIRE_n_hello) {
-        on_hello(c, l, &m.n_hello);
-        return;
-    }
-    if (!l->hello) {
-        drop_link(c, l, PEAL_E_MALFORMED, "hello must come first");
-        return;
-    }
-    src.id = l->peer;
-    on_message(c, &src, type, &m);
+    note_call(c, ev, u);
+    return ring_find(c->ring, ev, u, token, key, timeout_us);
 }
 
 int chord_send(struct chord *c, struct step_update *u, const struct peal_id *to, uint16_t type,
@@ -305,22 +270,15 @@ int chord_send(struct chord *c, struct step_update *u, const struct peal_id *to,
 {
     CHECK(type >= WIRE_FIRST_SERVICE && type < WIRE_FIRST_RING);
     c->u = u;
-    if (is_self(c, to)) {
-        send_on(c, STEP_SELF, to, type, msg, eager);
-        return 0;
-    }
-    const struct peer *p = peer_of(c, to);
-    if (p == NULL || !p->up || p->link == STEP_NO_LINK)
+    if (!is_self(c, to) && !chord_is_up(c, to))
         return PEAL_E_UNAVAILABLE;
-    send_on(c, p->link, to, type, msg, eager);
-    return 0;
+    return ring_send(c->ring, c->ev, u, to, type, msg, eager);
 }
 
 /* ---- events ---- */
 
 static void on_start(struct chord *c)
 {
-    contacts_load(c);
     roster_load(c);
     found_start(c);
     c->repair_us = c->now + jitter(c, REPAIR_EVERY_US);
@@ -334,6 +292,7 @@ static void on_start(struct chord *c)
         memset(&c->roster, 0, sizeof c->roster);
         return;
     }
+    peers_want(c);
     arcs_rebuild(c);
     set_state(c, c->ready_epoch == c->roster.epoch ? CHORD_MEMBER : CHORD_COPYING);
     if (c->state == CHORD_COPYING)
@@ -341,31 +300,8 @@ static void on_start(struct chord *c)
     coordinator_update(c);
 }
 
-/* The host's word on this node's own address. */
-static void on_contact(struct chord *c, struct peal_bytes bytes)
-{
-    union wire_any m;
-    uint16_t type = 0;
-    int err = wire_decode(bytes.p, bytes.n, &type, &m, sizeof m, &c->scratch);
-    CHECK(err == 0 && type == WIRE_n_contacts && m.n_contacts.contacts.n == 1);
-    struct contact k;
-    err = contact_take(&k, &m.n_contacts.contacts.v[0]);
-    CHECK(err == 0 && is_self(c, &k.id));
-    c->self = k;
-    c->changed = true;
-    step_trace(c->u, STEP_INFO, "address", "this node is at %.*s", (int)k.address_n,
-               (const char *)k.address);
-    struct wire_contact v = contact_view(&c->self);
-    for (size_t i = 0; i < c->peers_n; i++) {
-        struct wire_n_contacts n = {.contacts = {.v = &v, .n = 1}};
-        if (c->peers[i].used)
-            (void)send_to(c, &c->peers[i].contact.id, WIRE_n_contacts, &n);
-    }
-}
-
 static void on_timer(struct chord *c)
 {
-    members_timer(c);
     found_timer(c);
     admit_timer(c);
     copy_timer(c);
@@ -391,16 +327,10 @@ static void on_event(struct chord *c, const struct step_event *ev)
         on_start(c);
         break;
     case STEP_RECEIVED:
-        on_received(c, ev);
-        break;
     case STEP_LINK_UP:
-        on_link_up(c, ev);
-        break;
     case STEP_LINK_DOWN:
-        on_link_down(c, ev);
-        break;
     case STEP_TIMER:
-        break;
+        break; /* the overlay's, or only a reason to look at the clock */
     case STEP_BEACON:
         if (wire_decode(ev->bytes.p, ev->bytes.n, &type, &m, sizeof m, &c->scratch) == 0 &&
             type == WIRE_m_beacon)
@@ -417,7 +347,7 @@ static void on_event(struct chord *c, const struct step_event *ev)
             step_trace(c->u, STEP_INFO, "store", "answers for its copies again");
         break;
     case STEP_CONTACT:
-        on_contact(c, ev->bytes);
+        c->changed = true;
         break;
     case STEP_LEAVE:
         set_state(c, CHORD_LEFT);
@@ -430,7 +360,12 @@ void chord_step(struct chord *c, const struct step_event *ev, struct step_update
     note_call(c, ev, u);
     CHECK(ev->kind == STEP_START || c->rd != NULL);
     size_t mark = c->scratch.used;
-    if (c->state != CHORD_LEFT || ev->kind == STEP_LINK_DOWN)
+    if (ev->kind == STEP_LEAVE) { /* what the others are to know is said while there are links */
+        on_event(c, ev);
+        say_state(c);
+    }
+    ring_step(c->ring, ev, u);
+    if (c->state != CHORD_LEFT)
         on_event(c, ev);
     if (c->state != CHORD_LEFT) {
         if (c->now >= c->tick_us)
@@ -451,7 +386,9 @@ void chord_step(struct chord *c, const struct step_event *ev, struct step_update
 
 uint64_t chord_deadline(const struct chord *c)
 {
-    uint64_t at = c->state == CHORD_LEFT ? UINT64_MAX : c->tick_us;
+    uint64_t at = ring_deadline(c->ring);
+    if (c->state != CHORD_LEFT && c->tick_us < at)
+        at = c->tick_us;
     if (c->scan.active && c->scan_us < at && c->state != CHORD_LEFT)
         at = c->scan_us;
     return c->ops_us < at ? c->ops_us : at;

@@ -1,7 +1,11 @@
 /* copy: what makes a new server ready. It asks members for everything that the roster makes it a
  * home of; each adopts the epoch before it answers, so that nothing more can be decided in the one
  * before. It is ready when, whatever the key, a majority of the old home has answered: that is,
- * when all but R - majority(R) of the old members have. */
+ * when all but R - majority(R) of the old members have.
+ *
+ * A member that was never ready itself has refused every vote, so whatever was decided was decided
+ * by the others of the home: it is left out of the count. Else two that were admitted one after the
+ * other, the first of which was away in between, would wait for each other for ever. */
 #include "inner.h"
 
 #include <string.h>
@@ -29,14 +33,14 @@ static void ask_copy(struct chord *c, struct peer *p)
     struct wire_n_copy m = {.roster = roster_view(&c->roster, members),
                             .op = p->copy_op,
                             .cursor = peal_bytes_of(p->cursor, p->cursor_n)};
-    (void)send_to(c, &p->contact.id, WIRE_n_copy, &m);
+    (void)send_to(c, &p->id, WIRE_n_copy, &m);
 }
 
 void copy_begin(struct chord *c)
 {
     for (size_t i = 0; i < c->peers_n; i++) {
         struct peer *p = &c->peers[i];
-        p->copied = false;
+        p->copied = p->unready = false;
         p->copy_due_us = 0;
         p->cursor_n = 0;
     }
@@ -45,13 +49,16 @@ void copy_begin(struct chord *c)
 
 static void finish_if_enough(struct chord *c)
 {
-    size_t have = 0;
+    size_t have = 0, unready = 0;
     for (size_t i = 0; i < c->peers_n; i++) {
         const struct peer *p = &c->peers[i];
-        have += p->used && p->copied && roster_has(&c->roster, &p->contact.id);
+        if (!p->used || !roster_has(&c->roster, &p->id))
+            continue;
+        have += p->copied;
+        unready += !p->copied && p->unready;
     }
-    CHECK(have < c->roster.n);
-    if (c->roster.n - 1 - have > may_miss(c))
+    CHECK(have + unready < c->roster.n);
+    if (have == 0 || c->roster.n - 1 - have - unready > may_miss(c))
         return;
     c->ready_epoch = c->roster.epoch;
     roster_save(c);
@@ -111,14 +118,14 @@ void on_copy(struct chord *c, const struct source *src, const struct wire_n_copy
     int code = 0;
     if (c->store_err < 0)
         code = c->store_err;
-    else if (c->state != CHORD_MEMBER)
-        code = PEAL_E_BUSY;
     else if (m->roster.epoch != c->roster.epoch || !roster_has(&c->roster, &src->id))
         code = PEAL_E_STALE;
+    else if (c->state != CHORD_MEMBER)
+        code = c->ready_epoch == 0 ? PEAL_E_NOT_FOUND : PEAL_E_BUSY;
     size_t mark = c->scratch.used;
     struct batch b = {0};
     uint8_t next[WIRE_KEY_MAX + 1];
-    if (code == 0 && m->cursor.n == 0)
+    if ((code == 0 || code == PEAL_E_NOT_FOUND) && m->cursor.n == 0)
         roster_save(c); /* the seal must outlast a crash before anyone relies on it */
     if (code == 0) {
         uint8_t from[WIRE_KEY_MAX];
@@ -158,7 +165,9 @@ void on_copy_page(struct chord *c, const struct source *src, const struct wire_n
     if (c->state != CHORD_COPYING || p->copy_op != m->op || p->copied || m->op == 0)
         return;
     p->copy_op = 0;
+    p->unready = m->code == (uint16_t)-PEAL_E_NOT_FOUND && m->epoch == c->roster.epoch;
     if (m->code != 0 || m->epoch != c->roster.epoch) {
+        finish_if_enough(c);
         p->copy_due_us = c->now + jitter(c, RETRY_US);
         return;
     }

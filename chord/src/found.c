@@ -18,9 +18,17 @@ bool same_ring(const struct chord *c, const struct peer *p)
 
 /* ---- beacons ---- */
 
+static struct wire_contact own_contact(const struct chord *c)
+{
+    struct wire_contact w;
+    int err = ring_contact(c->ring, &c->cfg.self, &w);
+    CHECK(err == 0);
+    return w;
+}
+
 void say_beacon(struct chord *c)
 {
-    struct wire_m_beacon b = {.contact = contact_view(&c->self),
+    struct wire_m_beacon b = {.contact = own_contact(c),
                               .ring = c->roster.ring,
                               .epoch = c->roster.epoch,
                               .size = (uint32_t)c->roster.n};
@@ -36,23 +44,21 @@ static bool beacon_mine(const struct chord *c)
     return c->state == CHORD_MEMBER && id_eq(&c->coordinator, &c->cfg.self);
 }
 
+/* The overlay has learned the contact, and dials it when there is need. */
 void on_beacon(struct chord *c, const struct wire_m_beacon *b)
 {
-    struct peer *p = contact_learn(c, &b->contact);
-    if (p == NULL || b->contact.incarnation < p->contact.incarnation)
+    struct wire_contact known;
+    if (ring_contact(c->ring, &b->contact.id, &known) < 0 ||
+        b->contact.incarnation < known.incarnation)
+        return;
+    struct peer *p = peer_met(c, &b->contact.id);
+    if (p == NULL)
         return;
     p->heard_us = c->now;
     p->ring = (struct ring_mark){.id = b->ring, .epoch = b->epoch, .size = b->size};
     if (b->epoch == 0)
         p->ring = (struct ring_mark){0};
-    bool fine = ring_met(c, p);
-    if (fine && c->roster.epoch != 0 && b->epoch == 0 && id_eq(&c->coordinator, &c->cfg.self) &&
-        p->link == STEP_NO_LINK && !p->dial.under_way && c->now >= p->dial.at_us) {
-        /* it is looking for a ring: this one shows itself at once */
-        p->dial.under_way = true;
-        p->dial.at_us = c->now + DIAL_GIVE_UP_US;
-        step_dial(c->u, peal_bytes_of(p->contact.address, p->contact.address_n));
-    }
+    ring_met(c, p);
 }
 
 /* ---- two rings ---- */
@@ -103,16 +109,15 @@ static void dissolve(struct chord *c, const struct peer *p)
     set_state(c, CHORD_ASKING);
 }
 
-bool ring_met(struct chord *c, struct peer *p)
+void ring_met(struct chord *c, struct peer *p)
 {
     if (p->ring.epoch == 0 || c->roster.epoch == 0 || same_ring(c, p)) {
         p->met_us = 0;
         if (p->ring.epoch != 0 && c->state == CHORD_DISCOVERING) {
             set_state(c, CHORD_ASKING);
             c->ask_us = c->now;
-            dial_soon(c, p);
         }
-        return true;
+        return;
     }
     if (p->met_us == 0)
         p->met_us = c->now;
@@ -121,21 +126,19 @@ bool ring_met(struct chord *c, struct peer *p)
     bool waited = c->now - p->met_us >= YIELD_US;
     if ((larger || equal_first || waited) && dissolvable(c)) {
         dissolve(c, p);
-        dial_soon(c, p);
-        return true;
+        return;
     }
     if (p->ring.size <= 1 && c->now - p->met_us < FOREIGN_GRACE_US)
-        return true; /* it may yet give way */
+        return; /* it may yet give way */
     if (c->now >= c->waiting_us) {
-        char theirs[9], mine[9];
+        char who[9], theirs[9], mine[9];
         c->waiting_us = c->now + WAITING_SAY_US;
         step_trace(c->u, STEP_WARN, "refused",
-                   "%.*s belongs to ring %s, this node to %s, and both hold something: they are "
-                   "not merged",
-                   (int)p->contact.address_n, (const char *)p->contact.address,
-                   short_id(&p->ring.id, theirs), short_id(&c->roster.ring, mine));
+                   "%s belongs to ring %s, this node to %s, and both hold something: their records "
+                   "are not merged",
+                   short_id(&p->id, who), short_id(&p->ring.id, theirs),
+                   short_id(&c->roster.ring, mine));
     }
-    return false;
 }
 
 /* ---- asking and founding ---- */
@@ -143,22 +146,23 @@ bool ring_met(struct chord *c, struct peer *p)
 static bool present(const struct chord *c, const struct peer *p)
 {
     return p->used &&
-           (p->link != STEP_NO_LINK || (p->heard_us != 0 && c->now - p->heard_us < HEARD_US));
+           (p->linked || (p->heard_us != 0 && c->now - p->heard_us < HEARD_US));
 }
 
 static size_t joins_elsewhere(const struct chord *c)
 {
     size_t n = 0;
-    for (size_t i = 0; i < c->cfg.joins_n; i++)
-        n += !c->joins[i].self;
+    struct peal_id who;
+    for (size_t i = 0; i < c->joins_n; i++)
+        n += !ring_join_answered(c->ring, i, &who) || !is_self(c, &who);
     return n;
 }
 
 static bool join_answers(struct chord *c)
 {
-    for (size_t i = 0; i < c->cfg.joins_n; i++) {
-        const struct join *j = &c->joins[i];
-        const struct peer *p = j->known && !j->self ? peer_of(c, &j->peer) : NULL;
+    struct peal_id who;
+    for (size_t i = 0; i < c->joins_n; i++) {
+        const struct peer *p = ring_join_answered(c->ring, i, &who) ? peer_of(c, &who) : NULL;
         if (p != NULL && present(c, p))
             return true;
     }
@@ -199,8 +203,9 @@ static void say_waiting(struct chord *c)
     if (joins_elsewhere(c) == 0)
         step_trace(c->u, STEP_WARN, "waiting",
                    "waiting for the ring that was here, which does not answer");
-    for (size_t i = 0; i < c->cfg.joins_n; i++)
-        if (!c->joins[i].self)
+    struct peal_id who;
+    for (size_t i = 0; i < c->joins_n; i++)
+        if (!ring_join_answered(c->ring, i, &who) || !is_self(c, &who))
             step_trace(c->u, STEP_WARN, "waiting", "waiting for %.*s, which does not answer",
                        (int)c->joins[i].n, (const char *)c->joins[i].address);
 }
@@ -228,7 +233,7 @@ static void discover(struct chord *c)
             return;
         }
         here++;
-        if (id_cmp(&p->contact.id, &c->cfg.self) < 0)
+        if (id_cmp(&p->id, &c->cfg.self) < 0)
             lowest = false;
     }
     bool joining = joins_elsewhere(c) > 0;
@@ -260,15 +265,15 @@ static void ask(struct chord *c)
         if (!p->used || p->ring.epoch == 0)
             continue;
         known = known || present(c, p);
-        if (p->link == STEP_NO_LINK)
+        if (!p->linked)
             continue;
         n++;
         if (rng_below(&c->rng, n) == 0)
             chosen = p;
     }
     if (chosen != NULL) {
-        struct wire_n_admit m = {.contact = contact_view(&c->self)};
-        (void)send_to(c, &chosen->contact.id, WIRE_n_admit, &m);
+        struct wire_n_admit m = {.contact = own_contact(c)};
+        (void)send_to(c, &chosen->id, WIRE_n_admit, &m);
     } else if (!known && c->now - c->ask_us > 2 * HEARD_US) {
         set_state(c, CHORD_DISCOVERING);
         c->start_us = c->now;
@@ -287,12 +292,6 @@ void found_start(struct chord *c)
 {
     c->start_us = c->beacon_us = c->now;
     c->waiting_us = c->now + WAITING_SAY_US;
-    for (size_t i = 0; i < c->cfg.joins_n; i++) {
-        struct join *j = &c->joins[i];
-        j->dial.at_us = c->now;
-        j->self = peal_bytes_eq(peal_bytes_of(j->address, j->n),
-                                peal_bytes_of(c->self.address, c->self.address_n));
-    }
 }
 
 void found_timer(struct chord *c)
@@ -306,15 +305,11 @@ void found_timer(struct chord *c)
         bool seek = c->roster.epoch == 0;
         c->beacon_us = c->now + jitter(c, seek ? BEACON_SEEK_US : BEACON_RING_US);
     }
-    if (c->roster.n != 1)
+    if (c->roster.n != 1 || c->roster.epoch == 0)
         return;
     for (size_t i = 0; i < c->peers_n && c->roster.epoch != 0; i++) {
         struct peer *p = &c->peers[i];
-        if (p->used && p->met_us != 0 && present(c, p) && !ring_met(c, p) &&
-            p->link != STEP_NO_LINK) {
-            struct node_link *l = link_of(c, p->link);
-            CHECK(l != NULL);
-            drop_link(c, l, PEAL_E_FOREIGN, "it belongs to another ring");
-        }
+        if (p->used && p->met_us != 0 && present(c, p))
+            ring_met(c, p);
     }
 }

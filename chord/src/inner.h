@@ -3,8 +3,7 @@
  * | file       | part                                                                     |
  * |------------|--------------------------------------------------------------------------|
  * | chord.c    | memory, dispatch of events and messages, timers                           |
- * | contact.c  | contacts: signatures, the table of known nodes, what is kept on disk      |
- * | members.c  | links, hello, pings, round trips, who is up                               |
+ * | peers.c    | what is known of other nodes: their reports, who is up; sending            |
  * | found.c    | discovery, founding, dissolving, asking for admission, beacons            |
  * | roster.c   | the sorted list, homes and arcs, Paxos for each epoch                     |
  * | admit.c    | the proposer of epochs, the queue of those who ask                        |
@@ -26,20 +25,11 @@
 #include "peal/chord.h"
 
 #include "peal/crypto.h"
+#include "peal/ring.h"
 
 enum {
     MS = 1000,
     SECOND = 1000 * 1000,
-
-    LINKS_MAX = 256, /* node links at a time, those that have not yet said hello included */
-    HELLO_WAIT_US = 3 * SECOND,
-    PING_EVERY_US = 300 * MS,
-    SILENCE_MIN_US = 1 * SECOND,
-    RTO_MULTIPLE = 4,
-    DIAL_FIRST_US = 50 * MS, /* the first retry; doubles with jitter up to the next */
-    DIAL_MOST_US = 2 * SECOND,
-    DIAL_GIVE_UP_US = 8 * SECOND, /* without word from the host a dial counts as failed */
-    STRANGER_WAIT_US = 30 * SECOND, /* another node answered where it was: it will call by itself */
 
     DISCOVERY_US = 700 * MS,
     JOIN_WINDOW_US = 1500 * MS,
@@ -100,26 +90,9 @@ struct header { /* how every message between nodes begins */
     uint64_t stamp;
 };
 
-/* Who said it, and where the answer goes. */
+/* Who said it. */
 struct source {
     struct peal_id id;
-    uint32_t link;
-};
-
-struct contact {
-    struct peal_id id;
-    uint64_t incarnation;
-    uint8_t address[WIRE_ADDRESS_MAX];
-    size_t address_n;
-    uint8_t key[CRY_PUB_BYTES];
-    uint8_t signature[CRY_SIG_BYTES];
-};
-
-/* Dialling of one address. */
-struct dial {
-    bool under_way;
-    uint32_t tries;
-    uint64_t at_us; /* when the next try is due; under way: when it counts as failed */
 };
 
 struct ring_mark { /* what a node says its ring is; id zero: it is in none */
@@ -128,45 +101,23 @@ struct ring_mark { /* what a node says its ring is; id zero: it is in none */
     uint32_t size;
 };
 
-struct peer { /* a node that is known */
+struct peer { /* a node that was heard of */
     bool used;
-    bool up; /* its link is good, hello was said, and it is not leaving */
+    bool linked; /* the overlay has a good link to it */
+    bool up;     /* linked, of this ring and its roster, and not leaving */
     bool leaving;
     bool state_known;
-    bool copied; /* copying: it gave everything */
-    struct contact contact;
-    uint32_t link; /* the one in use, or STEP_NO_LINK */
+    bool copied;  /* copying: it gave everything */
+    bool unready; /* copying: it was never ready, so it has nothing to give */
+    struct peal_id id;
     uint64_t heard_us;
     struct ring_mark ring;
-    struct peal_id stranger; /* who answered at its address, when that was another node */
     uint64_t met_us; /* since when its ring is known to be another one; 0: it is not */
     struct wire_node_state state;
-    struct dial dial;
     uint64_t copy_due_us;
     uint64_t copy_op;
     uint8_t cursor[WIRE_KEY_MAX];
     size_t cursor_n;
-};
-
-struct node_link {
-    uint32_t link;
-    bool dialled;
-    bool hello;
-    uint64_t said_epoch; /* of the roster in this node's own hello */
-    struct peal_id peer;
-    uint64_t incarnation;
-    uint64_t opened_us, heard_us, ping_us;
-    uint64_t nonce, nonce_us;
-    uint64_t srtt_us, rttvar_us;
-};
-
-struct join {
-    uint8_t address[WIRE_ADDRESS_MAX];
-    size_t n;
-    bool self;  /* it leads back to this node */
-    bool known; /* peer is who answered last */
-    struct peal_id peer;
-    struct dial dial;
 };
 
 struct roster {
@@ -341,10 +292,11 @@ struct sweep {
 
 struct chord {
     struct chord_config cfg;
-    struct contact self;
+    struct ring *ring; /* in the same block of memory */
+    struct step_event at;        /* the time of the last call, for calls of the overlay */
+    const struct step_event *ev; /* that */
     enum chord_state state;
     struct rng rng;
-    struct clk_hlc clk;
     uint64_t salt;
 
     /* of the call under way */
@@ -353,11 +305,13 @@ struct chord {
     struct step_update *u;
     struct arena scratch;
 
-    struct peer peers[CHORD_CONTACTS_MAX];
+    struct peer peers[CHORD_PEERS_MAX];
     size_t peers_n; /* places that were ever used */
-    struct node_link links[LINKS_MAX];
-    size_t links_n;
-    struct join joins[CHORD_JOINS_MAX];
+    struct join {
+        uint8_t address[WIRE_ADDRESS_MAX];
+        size_t n;
+    } joins[CHORD_JOINS_MAX];
+    size_t joins_n;
     uint64_t tick_us;
 
     uint64_t start_us, beacon_us, ask_us, waiting_us;
@@ -379,7 +333,7 @@ struct chord {
     uint64_t rows;
     uint32_t clients;
     bool changed;    /* app.changed is due */
-    bool state_news; /* pings are due at once */
+    bool state_news; /* this node's own report changed: everyone linked hears it at once */
 
     struct slab regs, puts, reads;
     struct pool pool;
@@ -394,6 +348,7 @@ struct chord {
 };
 
 /* chord.c */
+void message(struct chord *c, const struct peal_id *from, uint16_t type, union wire_any *m);
 void note_call(struct chord *c, const struct step_event *ev, struct step_update *u);
 void dispatch(struct chord *c, const struct source *src, uint16_t type, union wire_any *m);
 /* A moment in the future, at random between half of us and one and a half. */
@@ -408,32 +363,18 @@ static inline struct peal_bytes id_bytes(const struct peal_id *id)
     return peal_bytes_of(id->b, ID_BYTES);
 }
 
-/* contact.c */
-struct wire_contact contact_view(const struct contact *k);
-int contact_take(struct contact *out, const struct wire_contact *w);
-/* Takes note of a contact: NULL when it is this node's own, badly signed, or the table is full of
- * better ones. */
-struct peer *contact_learn(struct chord *c, const struct wire_contact *w);
+/* peers.c */
 struct peer *peer_of(struct chord *c, const struct peal_id *id);
 const struct peer *peer_of_const(const struct chord *c, const struct peal_id *id);
-void contacts_save(struct chord *c);
-void contacts_load(struct chord *c);
-void contacts_tell(struct chord *c, struct peer *p, const struct peal_id *except);
-void on_contacts(struct chord *c, const struct source *src, const struct wire_n_contacts *m);
-
-/* members.c */
-struct node_link *link_of(struct chord *c, uint32_t link);
-void on_link_up(struct chord *c, const struct step_event *ev);
-void on_link_down(struct chord *c, const struct step_event *ev);
-void on_hello(struct chord *c, struct node_link *l, const struct wire_n_hello *m);
-void on_ping(struct chord *c, const struct source *src, const struct wire_n_ping *m);
-void on_pong(struct chord *c, const struct source *src, const struct wire_n_pong *m);
-void members_timer(struct chord *c);
+/* The node's entry, a new one if need be; NULL when the table is full of better ones. */
+struct peer *peer_met(struct chord *c, const struct peal_id *id);
+void on_state(struct chord *c, const struct source *src, const struct wire_n_state *m);
+void peers_app(struct chord *c, struct ring_app *out);
+/* The overlay is to keep links to the roster's members and to those who ask to be admitted. */
+void peers_want(struct chord *c);
+void want(struct chord *c, const struct peal_id *id, bool want);
 void say_state(struct chord *c);
-void dial_soon(struct chord *c, struct peer *p);
-void drop_link(struct chord *c, struct node_link *l, int err, const char *why);
-void send_on(struct chord *c, uint32_t link, const struct peal_id *to, uint16_t type, void *msg,
-             bool eager);
+void send_on(struct chord *c, const struct peal_id *to, uint16_t type, void *msg, bool eager);
 /* False when there is no link; to this node itself it goes through STEP_SELF. */
 bool send_to(struct chord *c, const struct peal_id *to, uint16_t type, void *msg);
 void answer(struct chord *c, const struct source *src, uint16_t type, void *msg);
@@ -447,8 +388,8 @@ bool is_up(const struct chord *c, const struct peal_id *id);
 void found_start(struct chord *c);
 void found_timer(struct chord *c);
 void on_beacon(struct chord *c, const struct wire_m_beacon *b);
-/* p's ring became known. Returns false when the link to it must be closed as foreign. */
-bool ring_met(struct chord *c, struct peer *p);
+/* p's ring became known. */
+void ring_met(struct chord *c, struct peer *p);
 bool same_ring(const struct chord *c, const struct peer *p);
 void say_beacon(struct chord *c);
 

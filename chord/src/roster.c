@@ -164,7 +164,7 @@ void roster_load(struct chord *c)
 
 void roster_tell(struct chord *c, const struct source *src)
 {
-    if (c->roster.epoch == 0 || src->link == STEP_SELF)
+    if (c->roster.epoch == 0 || is_self(c, &src->id))
         return;
     struct peal_id members[WIRE_ROSTER_MAX];
     struct wire_n_roster m = {.roster = roster_view(&c->roster, members)};
@@ -175,9 +175,9 @@ void roster_tell_all(struct chord *c)
 {
     for (size_t i = 0; i < c->peers_n; i++) {
         const struct peer *p = &c->peers[i];
-        if (!p->used || p->link == STEP_NO_LINK)
+        if (!p->used || !p->linked)
             continue;
-        struct source src = {.id = p->contact.id, .link = p->link};
+        struct source src = {.id = p->id};
         roster_tell(c, &src);
     }
 }
@@ -190,14 +190,10 @@ static void refresh_members(struct chord *c)
         struct peer *p = &c->peers[i];
         if (!p->used)
             continue;
-        bool in = roster_has(&c->roster, &p->contact.id);
+        bool in = roster_has(&c->roster, &p->id);
         if (in && id_is_zero(&p->ring.id))
             p->ring = (struct ring_mark){.id = c->roster.ring, .epoch = c->roster.epoch};
-        if (in && !p->up)
-            dial_soon(c, p);
-        p->up = in && same_ring(c, p) && p->link != STEP_NO_LINK && !p->leaving;
-        if (in && !p->up)
-            p->dial.at_us = p->dial.under_way ? p->dial.at_us : c->now;
+        p->up = in && same_ring(c, p) && p->linked && !p->leaving;
     }
 }
 
@@ -221,6 +217,7 @@ void roster_adopt(struct chord *c, const struct roster *r)
     step_trace(c->u, STEP_INFO, "epoch", "epoch %llu: %zu servers", (unsigned long long)r->epoch,
                r->n);
     refresh_members(c);
+    peers_want(c);
     if (c->state != CHORD_LEFT)
         set_state(c, ready ? CHORD_MEMBER : CHORD_COPYING);
     if (newcomer)
@@ -239,12 +236,17 @@ void roster_learn(struct chord *c, const struct source *src, const struct wire_r
 {
     struct roster r;
     struct peer *p = peer_of(c, &src->id);
-    if (roster_take(&r, w) < 0 || p == NULL)
+    if (p == NULL)
         return;
+    if (roster_take(&r, w) < 0) {
+        ring_refuse(c->ring, c->ev, c->u, &src->id, PEAL_E_MALFORMED,
+                    "the roster is not of its form");
+        return;
+    }
     p->ring = (struct ring_mark){.id = r.ring, .epoch = r.epoch, .size = (uint32_t)r.n};
     bool foreign = c->roster.epoch != 0 && !id_eq(&r.ring, &c->roster.ring);
     if (foreign || c->state == CHORD_LEFT) {
-        (void)ring_met(c, p);
+        ring_met(c, p);
         return;
     }
     if (r.epoch <= c->roster.epoch)
@@ -252,7 +254,7 @@ void roster_learn(struct chord *c, const struct source *src, const struct wire_r
     if (roster_has(&r, &c->cfg.self)) {
         roster_adopt(c, &r);
     } else if (c->roster.epoch == 0) {
-        (void)ring_met(c, p);
+        ring_met(c, p);
     } else {
         step_trace(c->u, STEP_WARN, "refused", "epoch %llu does not name this node",
                    (unsigned long long)r.epoch);

@@ -77,7 +77,7 @@ void row_delete(struct chord *c, const struct peal_id *box, const struct peal_ms
     struct wire_row tomb = {.box = *box,
                             .id = *id,
                             .kind = WIRE_ROW_TOMBSTONE,
-                            .stamp = clk_now(&c->clk, c->wall),
+                            .stamp = ring_stamp(c->ring, c->ev),
                             .expires =
                                 c->wall + (uint64_t)CHORD_TOMBSTONE_DAYS * 24 * 3600 * 1000};
     /* Not lazy: the row has nothing more to wait for, and its author waits for "stored". */

@@ -1,6 +1,6 @@
-/* view: what a node shows of itself and of the ring. With a full, sorted list of live members, a
- * node's successor and predecessor are its neighbours in it (Zave, TSE 2017, for rings no larger
- * than the successor list). */
+/* view: what a node shows of itself and of the ring. Successor and predecessor are each node's own
+ * (the overlay's, peal/ring.h); the ring is whole when they are the neighbours in the sorted list of
+ * live members. */
 #include "inner.h"
 
 #include <string.h>
@@ -29,15 +29,16 @@ static void neighbours(const struct peal_id *live, size_t n, const struct peal_i
 
 void my_state(const struct chord *c, struct wire_node_state *out)
 {
-    struct peal_id live[WIRE_ROSTER_MAX];
-    size_t n = live_members(c, live);
+    struct ring_view v;
+    ring_look(c->ring, &v);
     *out = (struct wire_node_state){.epoch = c->state == CHORD_LEFT ? 0 : c->roster.epoch,
                                     .ready_epoch = c->state == CHORD_MEMBER ? c->ready_epoch : 0,
                                     .coordinator = c->coordinator,
                                     .clients = c->clients,
                                     .rows = c->rows,
                                     .leaving = c->state == CHORD_LEFT};
-    neighbours(live, n, &c->cfg.self, &out->successor, &out->predecessor);
+    out->successor = v.successors_n > 0 ? v.successors[0] : c->cfg.self;
+    out->predecessor = v.predecessor;
 }
 
 const char *chord_state_name(enum chord_state s)
@@ -80,7 +81,7 @@ bool chord_is_up(const struct chord *c, const struct peal_id *node)
 
 uint64_t chord_stamp(struct chord *c, const struct step_event *ev)
 {
-    return clk_now(&c->clk, ev->wall_ms);
+    return ring_stamp(c->ring, ev);
 }
 
 void chord_set_load(struct chord *c, uint32_t clients)
@@ -91,15 +92,11 @@ void chord_set_load(struct chord *c, uint32_t clients)
 static struct peal_bytes address_of(const struct chord *c, const struct peal_id *id,
                                     uint64_t *incarnation)
 {
-    const struct contact *k = &c->self;
-    if (!is_self(c, id)) {
-        const struct peer *p = peer_of_const(c, id);
-        if (p == NULL)
-            return (struct peal_bytes){0};
-        k = &p->contact;
-    }
-    *incarnation = k->incarnation;
-    return peal_bytes_of(k->address, k->address_n);
+    struct wire_contact w = {0};
+    if (ring_contact(c->ring, id, &w) < 0)
+        return (struct peal_bytes){0};
+    *incarnation = w.incarnation;
+    return w.address;
 }
 
 /* One line of the ring; whether its own report agrees with the list. */
@@ -121,7 +118,7 @@ static bool fill_node(const struct chord *c, const struct peal_id *live, size_t 
     out->state = WIRE_NODE_DOWN;
     if (up)
         out->state = ready ? WIRE_NODE_UP : WIRE_NODE_JOINING;
-    else if (p != NULL && p->leaving && p->link != STEP_NO_LINK)
+    else if (p != NULL && p->leaving && p->linked)
         out->state =
             WIRE_NODE_LEAVING; /* until its link is gone: then it is as far away as any other */
     if (!up)

@@ -17,14 +17,14 @@ struct one_peer one_peer(uint8_t n)
 
 struct wire_contact one_contact(struct one_peer *p)
 {
-    uint8_t body[CHORD_CONTACT_BODY_MAX];
+    uint8_t body[RING_CONTACT_BODY_MAX];
     struct wire_contact w = {.id = p->id,
                              .incarnation = p->incarnation,
                              .address = peal_bytes_str(p->address),
                              .key = peal_bytes_of(p->key.pub, CRY_PUB_BYTES),
                              .signature = peal_bytes_of(p->sig, CRY_SIG_BYTES)};
-    size_t n = chord_contact_body(&w, body);
-    cry_sign(&p->key, CHORD_CONTACT_DOMAIN, peal_bytes_of(body, n), p->sig);
+    size_t n = ring_contact_body(&w, body);
+    cry_sign(&p->key, RING_CONTACT_DOMAIN, peal_bytes_of(body, n), p->sig);
     return w;
 }
 
@@ -170,6 +170,16 @@ static void obey(struct one *o)
     }
 }
 
+static void found(void *ctx, struct step_update *u, uint64_t token, int err,
+                  const struct ring_found *f)
+{
+    (void)ctx;
+    (void)u;
+    (void)token;
+    (void)err;
+    (void)f;
+}
+
 struct one *one_new(uint8_t n, bool discovery, const char *join)
 {
     struct one *o = calloc(1, sizeof *o);
@@ -199,6 +209,7 @@ struct one *one_new(uint8_t n, bool discovery, const char *join)
                                        .set_rows = set_rows,
                                        .row_stored = row_stored,
                                        .message = message,
+                                       .found = found,
                                        .changed = changed}};
     if (join != NULL) {
         cfg.joins[0] = peal_bytes_str(join);
@@ -266,10 +277,22 @@ void one_hear(struct one *o, uint32_t link, uint16_t type, void *msg)
 
 void one_hello(struct one *o, uint32_t link, struct one_peer *p, const struct wire_roster *r)
 {
-    struct wire_n_hello m = {.version = WIRE_VERSION, .contact = one_contact(p)};
-    if (r != NULL)
-        m.roster = *r;
-    one_hear(o, link, WIRE_n_hello, &m);
+    struct wire_r_hello m = {
+        .version = WIRE_VERSION,
+        .contact = one_contact(p),
+        .state = {.phase = RING_SMALL, .size = 1, .successor = p->id, .predecessor = p->id}};
+    one_hear(o, link, WIRE_r_hello, &m);
+    struct wire_n_state s = {0};
+    if (r != NULL) {
+        s.ring = r->ring;
+        s.size = (uint32_t)r->members.n;
+        s.state.epoch = r->epoch;
+    }
+    one_hear(o, link, WIRE_n_state, &s);
+    if (r != NULL) {
+        struct wire_n_roster n = {.roster = *r};
+        one_hear(o, link, WIRE_n_roster, &n);
+    }
 }
 
 const struct one_said *one_find(const struct one *o, enum step_effect_kind kind, uint16_t type,

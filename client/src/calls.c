@@ -14,7 +14,7 @@ static const struct command {
     {"status", cmd_status}, {"conversations", cmd_conversations},
     {"read", cmd_read},     {"watch", cmd_watch},
     {"recv", cmd_recv},     {"ring", cmd_ring},
-    {"sync", cmd_sync},
+    {"sync", cmd_sync},     {"lookup", cmd_lookup},
 };
 
 /* ---- errors ------------------------------------------------------------------------------------

@@ -478,7 +478,10 @@ static int run(const struct cli *cli, struct cli_port **port, const char *passwo
     case CLI_STATUS:
         return simple(cli, *port, json_pack("{s:s,s:s}", "cmd", "status", "name", cli->words[0]));
     case CLI_RING:
-        return simple(cli, *port, json_pack("{s:s}", "cmd", "ring"));
+        return simple(cli, *port,
+                      cli_is_lookup(cli)
+                          ? json_pack("{s:s,s:s}", "cmd", "lookup", "name", cli->words[1])
+                          : json_pack("{s:s}", "cmd", "ring"));
     case CLI_WEB:
         return client_exit_status(cli_port_web(*port));
     case CLI_NONE:

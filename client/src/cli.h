@@ -40,6 +40,8 @@ struct cli {
 /* PEAL_E_USAGE with a sentence in why. json is set as far as it was read, so that the error can be
  * shown as asked. */
 PEAL_MUST int cli_parse(int argc, char **argv, struct cli *out, char why[static CLIENT_WHY_MAX]);
+/* Of a CLI_RING with its words: lookup, not status. */
+bool cli_is_lookup(const struct cli *cli);
 /* The usage of a command, or of peal itself (CLI_NONE); static. */
 const char *cli_usage(enum cli_command command);
 

@@ -34,6 +34,8 @@ static const struct command {
                   "  history NAME [--limit N]               what was said with somebody\n"
                   "  status NAME                            is somebody online?\n"
                   "  ring status                            the servers of the ring\n"
+                  "  ring lookup NAME                       which server keeps a name, and the way "
+                  "there\n"
                   "  web --listen ADDR:PORT                 the same in a browser\n"
                   "\nexit status: 0 done; 1 refused; 2 usage; 3 no server reached\n" GENERAL},
     [CLI_REGISTER] =
@@ -72,9 +74,13 @@ static const struct command {
     [CLI_STATUS] = {"status", 1, 1,
                     "usage: peal status NAME\n\nSays whether somebody is online, and when they "
                     "were last.\n" GENERAL},
-    [CLI_RING] = {"ring", 1, 1,
-                  "usage: peal ring status\n\nShows the ring as the server sees it that this "
-                  "client is connected to.\n" GENERAL},
+    [CLI_RING] = {"ring", 1, 2,
+                  "usage: peal ring status\n"
+                  "       peal ring lookup NAME\n\n"
+                  "status shows the ring as the server sees it that this client is connected to.\n"
+                  "lookup asks that server for the one that keeps a name's record, whether the "
+                  "name is taken\n"
+                  "or not, and shows the servers that the question passed.\n" GENERAL},
     [CLI_WEB] = {"web", 0, 0,
                  "usage: peal web --listen ADDR:PORT\n\n"
                  "Serves this client's page until interrupted, and prints \"ready "
@@ -82,6 +88,11 @@ static const struct command {
                  "Whoever can connect to that address can use this client: 127.0.0.1 is the "
                  "address to take.\n" GENERAL},
 };
+
+bool cli_is_lookup(const struct cli *cli)
+{
+    return cli->command == CLI_RING && strcmp(cli->words[0], "lookup") == 0;
+}
 
 const char *cli_usage(enum cli_command command)
 {
@@ -265,6 +276,21 @@ static int word(struct cli *cli, const char *text, char why[static CLIENT_WHY_MA
     return 0;
 }
 
+static int check_ring(const struct cli *cli, char why[static CLIENT_WHY_MAX])
+{
+    bool lookup = cli_is_lookup(cli);
+    if (!lookup && strcmp(cli->words[0], "status") != 0)
+        (void)snprintf(why, CLIENT_WHY_MAX, "there is no command \"ring %.60s\"", cli->words[0]);
+    else if (lookup && cli->word_count == 1)
+        (void)snprintf(why, CLIENT_WHY_MAX, "peal ring lookup needs a name");
+    else if (!lookup && cli->word_count == 2)
+        (void)snprintf(why, CLIENT_WHY_MAX, "peal ring status does not take \"%.60s\"",
+                       cli->words[1]);
+    else
+        return 0;
+    return PEAL_E_USAGE;
+}
+
 static int check(const struct cli *cli, unsigned used, char why[static CLIENT_WHY_MAX])
 {
     const struct command *command = &commands[cli->command];
@@ -283,10 +309,8 @@ static int check(const struct cli *cli, unsigned used, char why[static CLIENT_WH
         (void)snprintf(why, CLIENT_WHY_MAX, "peal %s needs more", command->name);
         return PEAL_E_USAGE;
     }
-    if (cli->command == CLI_RING && strcmp(cli->words[0], "status") != 0) {
-        (void)snprintf(why, CLIENT_WHY_MAX, "there is no command \"ring %.60s\"", cli->words[0]);
+    if (cli->command == CLI_RING && check_ring(cli, why) != 0)
         return PEAL_E_USAGE;
-    }
     if (cli->command == CLI_WEB && cli->listen == NULL) {
         (void)snprintf(why, CLIENT_WHY_MAX, "peal web needs --listen ADDR:PORT");
         return PEAL_E_USAGE;

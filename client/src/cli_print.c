@@ -6,6 +6,8 @@
 
 #include "cli.h"
 
+#include <peal/name.h>
+
 /* Whether all that was printed since begun() is out. Says once why not, unless whoever read it is
  * gone while it follows, which ends with that: PEAL_E_CLOSED. */
 static int flushed(const struct cli *cli)
@@ -174,6 +176,24 @@ static void print_ring(json_t *r)
     }
 }
 
+static void print_lookup(const struct cli *cli, json_t *r)
+{
+    char name[NAME_BYTES_MAX + 1];
+    size_t i;
+    json_t *id;
+    json_int_t hops = integer(r, "hops");
+    if (name_canonical(peal_bytes_str(cli->words[1]), name) == 0)
+        (void)fputs(name, stdout);
+    else
+        print_text(cli->words[1]);
+    (void)printf("'s key %.12s… is at server %.12s… (%lld hop%s, %lld µs)\n", str(r, "key"),
+                 str(r, "owner"), (long long)hops, hops == 1 ? "" : "s",
+                 (long long)integer(r, "microseconds"));
+    json_array_foreach(json_object_get(r, "path"), i, id)(void)
+        printf("%s%.12s…", i == 0 ? "  this server " : " → ", json_string_value(id));
+    (void)putchar('\n');
+}
+
 static void print_sent(json_t *r)
 {
     (void)printf("%s: %s", str(r, "to"), str(r, "state"));
@@ -213,7 +233,10 @@ int cli_print_reply(const struct cli *cli, json_t *r)
         print_status(r);
         break;
     case CLI_RING:
-        print_ring(r);
+        if (cli_is_lookup(cli))
+            print_lookup(cli, r);
+        else
+            print_ring(r);
         break;
     case CLI_NONE:
     case CLI_RECV:

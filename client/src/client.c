@@ -369,6 +369,9 @@ static void on_message(void *user, enum wire_type type, const void *msg)
     case WIRE_c_ring:
         on_answer(c, any->c_ring.req, type, msg);
         break;
+    case WIRE_c_path:
+        on_answer(c, any->c_path.req, type, msg);
+        break;
     case WIRE_c_error:
         on_error(c, &any->c_error);
         break;

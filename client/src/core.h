@@ -64,7 +64,7 @@ struct ask {
     /* Exactly once, unless it is dropped; the ask is freed afterwards. */
     void (*done)(struct ask *a, const struct answer *answer);
     void *user;
-    char name[NAME_BYTES_MAX + 1]; /* of a find */
+    char name[NAME_BYTES_MAX + 1]; /* of a find, of a lookup */
 };
 
 struct contact {

@@ -266,3 +266,51 @@ void cmd_ring(struct client_call *call)
     if (call->ask == NULL)
         call_fail(call, PEAL_E_BUSY, "too many requests at once", "try again in a moment");
 }
+
+static int send_lookup(struct ask *a)
+{
+    struct wire_c_lookup msg = {.req = a->req, .name = peal_bytes_str(a->name)};
+    return reach_send(a->c->reach, WIRE_c_lookup, &msg);
+}
+
+static void lookup_answered(struct ask *a, const struct answer *answer)
+{
+    struct client_call *call = a->user;
+    call->ask = NULL;
+    if (answer->err != 0) {
+        call_fail_answer(call, answer);
+        return;
+    }
+    const struct wire_c_path *found = answer->msg;
+    char key[ID_HEX];
+    char owner[ID_HEX];
+    char id[ID_HEX];
+    if (found->path.n == 0) {
+        call_fail(call, PEAL_E_MALFORMED, "the server gave an answer without a path",
+                  "update the older of client and server");
+        return;
+    }
+    id_hex(&found->key, key);
+    id_hex(&found->owner, owner);
+    json_t *path = json_array();
+    for (size_t i = 0; i < found->path.n; i++) {
+        id_hex(&found->path.v[i], id);
+        json_array_append_new(path, json_string(id));
+    }
+    call_reply(call, json_pack("{s:s,s:s,s:o,s:I,s:I}", "key", key, "owner", owner, "path", path,
+                               "hops", (json_int_t)(found->path.n - 1), "microseconds",
+                               (json_int_t)found->micros));
+}
+
+void cmd_lookup(struct client_call *call)
+{
+    char name[NAME_BYTES_MAX + 1];
+    if (call_name(call, "name", name) != 0)
+        return;
+    call->ask = ask_new(call->c, WIRE_c_path, send_lookup, lookup_answered, call);
+    if (call->ask == NULL) {
+        call_fail(call, PEAL_E_BUSY, "too many requests at once", "try again in a moment");
+        return;
+    }
+    (void)snprintf(call->ask->name, sizeof call->ask->name, "%s", name);
+}

@@ -11,5 +11,6 @@ void cmd_status(struct client_call *call);
 void cmd_conversations(struct client_call *call);
 void cmd_watch(struct client_call *call);
 void cmd_ring(struct client_call *call);
+void cmd_lookup(struct client_call *call);
 
 #endif

@@ -48,6 +48,10 @@ static const char *const good[] = {
     "history bob --limit 10",
     "status bob",
     "ring status",
+    "ring lookup bob",
+    "--json ring lookup BOB",
+    "ring lookup -- --bob",
+    "ring --help",
     "web --listen 127.0.0.1:0",
     "--multicast off whoami",
     "--multicast 239.1.2.3:77 whoami",
@@ -91,6 +95,10 @@ static const char *const bad[] = {
     "status",
     "ring",
     "ring round",
+    "ring status bob",
+    "ring lookup",
+    "ring lookup bob dave",
+    "ring round bob",
     "web",
     "web --listen",
     "--server :: whoami",
@@ -292,7 +300,7 @@ static size_t ring_at;
 
 static int show_ring(void)
 {
-    struct cli cli = {.command = CLI_RING};
+    struct cli cli = {.command = CLI_RING, .words = {"status"}, .word_count = 1};
     json_t *nodes = json_array();
     for (int i = 0; i < rings[ring_at].size; i++)
         json_array_append_new(nodes, json_pack("{s:s,s:s,s:s}", "id", "00", "address", "a:1",
@@ -314,6 +322,55 @@ Test(cli, says_how_many_servers_are_up)
         close(fds[0]);
         cr_assert_eq(strncmp(text, rings[ring_at].first, strlen(rings[ring_at].first)), 0, "%s",
                      text);
+    }
+}
+
+static const struct {
+    const char *typed;
+    int steps;
+    const char *text;
+} ways[] = {
+    {"Alice", 1,
+     "alice's key 3fa2b1c4d5e6… is at server 12ab34cd56ef… (0 hops, 640 µs)\n"
+     "  this server 12ab34cd56ef…\n"},
+    {"bob", 2,
+     "bob's key 3fa2b1c4d5e6… is at server 77fe01a2b3c4… (1 hop, 640 µs)\n"
+     "  this server 12ab34cd56ef… → 77fe01a2b3c4…\n"},
+    {"ZOË", 3,
+     "zoë's key 3fa2b1c4d5e6… is at server 91bc22334455… (2 hops, 640 µs)\n"
+     "  this server 12ab34cd56ef… → 77fe01a2b3c4… → 91bc22334455…\n"},
+};
+
+static size_t way_at;
+
+static int show_way(void)
+{
+    static const char *const ids[] = {"12ab34cd56ef0000000000000000000000000000",
+                                      "77fe01a2b3c40000000000000000000000000000",
+                                      "91bc223344550000000000000000000000000000"};
+    struct cli cli = {
+        .command = CLI_RING, .words = {"lookup", ways[way_at].typed}, .word_count = 2};
+    json_t *path = json_array();
+    for (int i = 0; i < ways[way_at].steps; i++)
+        json_array_append_new(path, json_string(ids[i]));
+    json_t *r =
+        json_pack("{s:s,s:s,s:o,s:i,s:i}", "key", "3fa2b1c4d5e60000000000000000000000000000",
+                  "owner", ids[ways[way_at].steps - 1], "path", path, "hops",
+                  ways[way_at].steps - 1, "microseconds", 640);
+    return cli_print_reply(&cli, r) == 0 ? 0 : 1;
+}
+
+Test(cli, shows_the_way_to_a_name)
+{
+    for (way_at = 0; way_at < PEAL_COUNT(ways); way_at++) {
+        char said[256], text[1024] = "";
+        int fds[2];
+        cr_assert_eq(pipe(fds), 0, "no pipe");
+        cr_assert_eq(shown_to(fds[1], show_way, said), 0, "not printed: %s", said);
+        close(fds[1]);
+        cr_assert_gt(read(fds[0], text, sizeof text - 1), 0, "nothing");
+        close(fds[0]);
+        cr_assert_str_eq(text, ways[way_at].text, "%s", text);
     }
 }
 

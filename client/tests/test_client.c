@@ -990,5 +990,94 @@ Test(client, the_ring_says_how_many_are_up)
     }
     cr_assert(json_is_integer(json_object_get(r, "up")), "it does not say so");
     cr_assert_eq((size_t)json_integer_value(json_object_get(r, "up")), up, "another number");
+    cr_assert_eq(up, 1, "one is up and one is joining");
+    world_down(&w);
+}
+
+/* What a member of an object must be. */
+struct field {
+    const char *name;
+    json_type type;
+    size_t hex; /* digits, when it is an id */
+};
+
+static const struct field of_ring[] = {
+    {"whole", JSON_TRUE, 0},    {"size", JSON_INTEGER, 0},        {"up", JSON_INTEGER, 0},
+    {"epoch", JSON_INTEGER, 0}, {"coordinator", JSON_STRING, 40}, {"nodes", JSON_ARRAY, 0},
+};
+
+static const struct field of_node[] = {
+    {"id", JSON_STRING, 40},      {"address", JSON_STRING, 0},    {"incarnation", JSON_INTEGER, 0},
+    {"state", JSON_STRING, 0},    {"successor", JSON_STRING, 40}, {"predecessor", JSON_STRING, 40},
+    {"clients", JSON_INTEGER, 0}, {"rows", JSON_INTEGER, 0},
+};
+
+static const struct field of_path[] = {
+    {"key", JSON_STRING, 40},  {"owner", JSON_STRING, 40},        {"path", JSON_ARRAY, 0},
+    {"hops", JSON_INTEGER, 0}, {"microseconds", JSON_INTEGER, 0},
+};
+
+/* Exactly these, in this order. */
+static void has_fields(json_t *object, const struct field *fields, size_t n)
+{
+    size_t i = 0;
+    const char *key;
+    json_t *value;
+    cr_assert_eq(json_object_size(object), n, "%zu fields", json_object_size(object));
+    json_object_foreach(object, key, value)
+    {
+        cr_assert_str_eq(key, fields[i].name, "field %zu", i);
+        cr_assert_eq(json_typeof(value), fields[i].type, "%s is of another type", key);
+        if (fields[i].hex > 0)
+            cr_assert_eq(strspn(json_string_value(value), "0123456789abcdef"), fields[i].hex,
+                         "%s is %s", key, json_string_value(value));
+        i++;
+    }
+}
+
+Test(client, the_ring_has_the_fields_that_scripts_rely_on)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    json_t *r = world_ok(a, json_pack("{s:s}", "cmd", "ring"));
+    has_fields(r, of_ring, PEAL_COUNT(of_ring));
+    json_t *nodes = json_object_get(r, "nodes");
+    cr_assert_eq(json_array_size(nodes), 2, "%zu nodes", json_array_size(nodes));
+    cr_assert_eq(json_integer_value(json_object_get(r, "size")), 2, "another size");
+    for (size_t i = 0; i < 2; i++)
+        has_fields(json_array_get(nodes, i), of_node, PEAL_COUNT(of_node));
+    world_down(&w);
+}
+
+Test(client, looks_up_the_way_to_a_name)
+{
+    static const char *const path[] = {"0100000000000000000000000000000000000000",
+                                       "0300000000000000000000000000000000000000",
+                                       "0200000000000000000000000000000000000000"};
+    struct world w;
+    char key[ID_HEX];
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *nobody = world_client(&w, 1);
+    world_register(a, "alice");
+    w.lost_lookups = 1; /* and it is asked again */
+    json_t *r = world_ok(nobody, json_pack("{s:s,s:s}", "cmd", "lookup", "name", "ALICE"));
+    has_fields(r, of_path, PEAL_COUNT(of_path));
+    struct peal_id id = cry_account_key(peal_bytes_str("alice"));
+    id_hex(&id, key);
+    cr_assert_str_eq(json_string_value(json_object_get(r, "key")), key, "another key");
+    cr_assert_str_eq(json_string_value(json_object_get(r, "owner")), path[2], "another owner");
+    cr_assert_eq(json_integer_value(json_object_get(r, "hops")), 2, "another number of hops");
+    cr_assert_eq(json_integer_value(json_object_get(r, "microseconds")), 640, "another time");
+    for (size_t i = 0; i < PEAL_COUNT(path); i++)
+        cr_assert_str_eq(json_string_value(json_array_get(json_object_get(r, "path"), i)), path[i],
+                         "step %zu", i);
+    r = world_ok(nobody, json_pack("{s:s,s:s}", "cmd", "lookup", "name", "nobody"));
+    cr_assert_eq(json_integer_value(json_object_get(r, "hops")), 0, "the asked server has it");
+    cr_assert_eq(json_array_size(json_object_get(r, "path")), 1, "another path");
+    cr_assert_str_eq(world_code(a, json_pack("{s:s,s:s}", "cmd", "lookup", "name", "a b")),
+                     "malformed", "no name");
+    cr_assert_str_eq(world_code(a, json_pack("{s:s}", "cmd", "lookup")), "usage", "no name at all");
     world_down(&w);
 }

@@ -208,6 +208,46 @@ static void on_ack(struct fake *f, const struct wire_c_ack *m)
     }
 }
 
+/* A ring of two; the other one is joining. */
+static void on_ring_get(struct net_link *link, const struct wire_c_ring_get *m)
+{
+    struct wire_node nodes[] = {{.id = {.b = {1}},
+                                 .address = peal_bytes_str("192.0.2.1:7600"),
+                                 .incarnation = 4,
+                                 .state = WIRE_NODE_UP,
+                                 .successor = {.b = {2}},
+                                 .predecessor = {.b = {2}},
+                                 .clients = 1,
+                                 .rows = 5},
+                                {.id = {.b = {2}},
+                                 .address = peal_bytes_str("192.0.2.2:7600"),
+                                 .incarnation = 1,
+                                 .state = WIRE_NODE_JOINING}};
+    struct wire_c_ring ring = {.req = m->req,
+                               .whole = true,
+                               .epoch = 3,
+                               .coordinator = nodes[0].id,
+                               .nodes = {.v = nodes, .n = PEAL_COUNT(nodes)}};
+    fake_say(link, WIRE_c_ring, &ring);
+}
+
+static void on_lookup(struct world *w, struct net_link *link, const struct wire_c_lookup *m)
+{
+    struct peal_id path[] = {{.b = {1}}, {.b = {3}}, {.b = {2}}};
+    struct world_account *a = account_of(w, m->name); /* and the name is canonical */
+    if (w->lost_lookups > 0) {
+        w->lost_lookups--;
+        say_error(link, m->req, PEAL_E_UNAVAILABLE, "the ring did not answer in time");
+        return;
+    }
+    struct wire_c_path found = {.req = m->req,
+                                .key = cry_account_key(m->name),
+                                .owner = path[a != NULL ? 2 : 0],
+                                .path = {.v = path, .n = a != NULL ? PEAL_COUNT(path) : 1},
+                                .micros = 640};
+    fake_say(link, WIRE_c_path, &found);
+}
+
 static void on_any(struct fake *f, struct net_link *link, uint16_t type, const union wire_any *msg)
 {
     switch (type) {
@@ -238,11 +278,12 @@ static void on_any(struct fake *f, struct net_link *link, uint16_t type, const u
         fake_say(link, WIRE_c_ok, &ok);
         break;
     }
-    case WIRE_c_ring_get: {
-        struct wire_c_ring ring = {.req = msg->c_ring_get.req, .whole = true, .epoch = 3};
-        fake_say(link, WIRE_c_ring, &ring);
+    case WIRE_c_ring_get:
+        on_ring_get(link, &msg->c_ring_get);
         break;
-    }
+    case WIRE_c_lookup:
+        on_lookup(f->user, link, &msg->c_lookup);
+        break;
     case WIRE_c_watch:
         for (size_t i = 0; i < msg->c_watch.names.n; i++) {
             struct world_account *a = account_of(f->user, msg->c_watch.names.v[i].name);

@@ -34,9 +34,9 @@ void announce_sign(struct host *h, struct wire_contact *c, uint8_t sig[static CR
                                .address = peal_bytes_str(h->announced_text),
                                .key = peal_bytes_of(h->cfg.identity.key.pub, CRY_PUB_BYTES),
                                .signature = peal_bytes_of(sig, CRY_SIG_BYTES)};
-    uint8_t body[CHORD_CONTACT_BODY_MAX];
-    size_t n = chord_contact_body(c, body);
-    cry_sign(&h->cfg.identity.key, CHORD_CONTACT_DOMAIN, peal_bytes_of(body, n), sig);
+    uint8_t body[RING_CONTACT_BODY_MAX];
+    size_t n = ring_contact_body(c, body);
+    cry_sign(&h->cfg.identity.key, RING_CONTACT_DOMAIN, peal_bytes_of(body, n), sig);
 }
 
 static void tell_contact(struct host *h)

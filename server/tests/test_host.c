@@ -128,7 +128,7 @@ static void say(uint64_t wall_ms, bool forge)
     static uint64_t last_incarnation;
     char address[NET_ADDR_TEXT];
     uint8_t body[CRY_BEACON_BODY_MAX], whole[CRY_BEACON_BODY_MAX], packet[CRY_BEACON_MAX];
-    uint8_t part[CHORD_CONTACT_BODY_MAX], sig[CRY_SIG_BYTES];
+    uint8_t part[RING_CONTACT_BODY_MAX], sig[CRY_SIG_BYTES];
     net_addr_text(net_listener_addr(listener), address);
     struct wire_m_beacon m = {.contact = {.id = other.id,
                                           .incarnation = ++last_incarnation,
@@ -138,8 +138,8 @@ static void say(uint64_t wall_ms, bool forge)
                               .ring = other.id,
                               .epoch = OTHERS_RING,
                               .size = OTHERS_RING};
-    size_t n = chord_contact_body(&m.contact, part), whole_n = 0;
-    cry_sign(&other.key, CHORD_CONTACT_DOMAIN, peal_bytes_of(part, n), sig);
+    size_t n = ring_contact_body(&m.contact, part), whole_n = 0;
+    cry_sign(&other.key, RING_CONTACT_DOMAIN, peal_bytes_of(part, n), sig);
     struct wr w;
     wr_init(&w, body, sizeof body);
     cr_assert_eq(wire_encode(WIRE_m_beacon, &m, &w), 0, "it encodes");

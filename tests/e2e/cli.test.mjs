@@ -206,6 +206,69 @@ test('a name is found however it is written', async () => {
   for (const k of ['name', 'online', 'last_seen']) assert.ok(k in r.json[0], k);
 });
 
+test('ring status: one object, with the types that its names promise', async () => {
+  for (const s of ring.servers) {
+    const r = await peal(folder('status'), '--server', s.address, 'ring', 'status', '--json');
+    assert.equal(r.code, 0, r.out + r.err);
+    assert.equal(r.json.length, 1);
+    const [view] = r.json;
+    assert.equal(view.whole, true);
+    assert.equal(view.size, 3);
+    assert.ok(Number.isSafeInteger(view.epoch) && view.epoch > 0, 'epoch');
+    assert.deepEqual(view.nodes.map((n) => n.id).sort(), ring.servers.map((n) => n.id).sort());
+    assert.ok(view.nodes.some((n) => n.id === view.coordinator), 'the coordinator is one of them');
+    const sorted = view.nodes.map((n) => n.id).sort();
+    for (const n of view.nodes) {
+      const i = sorted.indexOf(n.id);
+      assert.equal(n.successor, sorted[(i + 1) % 3]);
+      assert.equal(n.predecessor, sorted[(i + 2) % 3]);
+      assert.equal(n.address, ring.servers.find((x) => x.id === n.id).address);
+      assert.ok(Number.isSafeInteger(n.incarnation) && n.incarnation > 0, 'incarnation');
+      assert.equal(n.state, 'up');
+    }
+  }
+});
+
+test('ring lookup: each server names the same owner, and the way begins at it and ends there', async () => {
+  const sorted = ring.servers.map((s) => s.id).sort();
+  const keys = new Map();
+  for (const name of ['alice', 'Alice', 'nobody-here', 'zoë']) {
+    for (const s of ring.servers) {
+      const r = await peal(folder('lookup'), '--server', s.address, 'ring', 'lookup', name, '--json');
+      assert.equal(r.code, 0, r.out + r.err);
+      assert.equal(r.json.length, 1);
+      const [found] = r.json;
+      assert.deepEqual(Object.keys(found), ['key', 'owner', 'path', 'hops', 'microseconds']);
+      assert.match(found.key, /^[0-9a-f]{40}$/);
+      assert.equal(keys.get(name) ?? found.key, found.key, 'one key');
+      keys.set(name, found.key);
+      assert.equal(found.owner, sorted.find((id) => id >= found.key) ?? sorted[0], 'the first server at or after the key');
+      assert.equal(found.path[0], s.id, 'the asked server');
+      assert.equal(found.path.at(-1), found.owner);
+      assert.equal(new Set(found.path).size, found.path.length, 'nobody twice');
+      assert.ok(found.path.every((id) => sorted.includes(id)));
+      assert.equal(found.hops, found.path.length - 1);
+      assert.ok(Number.isSafeInteger(found.microseconds) && found.microseconds >= 0, 'microseconds');
+    }
+  }
+  assert.equal(keys.get('alice'), keys.get('Alice'), 'however it is written');
+  assert.equal(new Set(keys.values()).size, 3);
+  let r = await peal(folder('lookup'), '--server', ring.servers[0].address, 'ring', 'lookup', 'alice');
+  assert.equal(r.code, 0, r.out + r.err);
+  assert.match(r.out, /^alice's key [0-9a-f]{12}… is at server [0-9a-f]{12}… \(\d hops?, \d+ µs\)\n  this server [0-9a-f]{12}…/);
+  r = await alice.run('ring', 'lookup', 'bob'); // with a session as well
+  assert.equal(r.code, 0, r.out + r.err);
+  r = await alice.run('ring', 'lookup', 'no name!');
+  assert.equal(r.code, 1);
+  assert.equal(r.json[0].error.code, 'malformed');
+  r = await alice.run('ring', 'lookup');
+  assert.equal(r.code, 2);
+  const dead = ring.servers[0].address.replace(/:\d+$/, ':1');
+  r = await peal(folder('lookup'), '--server', dead, '--json', 'ring', 'lookup', 'alice');
+  assert.equal(r.code, 3);
+  assert.equal(r.json[0].error.code, 'unavailable');
+});
+
 test('no server reached: exit 3, the message is queued, and goes out when there is one', async () => {
   const key = ringKeyFile();
   const lone = await new Server({ index: 9, key, replicas: 0 }).start();

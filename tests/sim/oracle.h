@@ -42,6 +42,7 @@ struct oracle_figures {
     uint64_t armed;    /* times that the invariant was found to hold and was watched from then */
     uint32_t members, large, small, principals;
     uint32_t least_principals; /* while armed */
+    uint32_t phases_most;      /* how often one node has changed its phase, at most */
 };
 void oracle_figures(const struct oracle *o, struct oracle_figures *out);
 bool oracle_is_armed(const struct oracle *o);

@@ -61,6 +61,7 @@ static void oracle_into_figures(struct run *r)
                "breaks while the proof's assumptions did not hold");
     run_figure(r, "oracle_assumed_away", (double)r->oracle_assumed, 0,
                "breaks by deaths alone, which the proof assumes away");
+    run_figure(r, "phases_most", r->phases_most, 0, "changes of its phase by one node, at most");
     run_figure(r, "events", (double)r->events, 0, "events of the world");
 }
 

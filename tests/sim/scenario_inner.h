@@ -80,6 +80,7 @@ struct run {
     uint64_t casts_heard, cast_copies, cast_seq, cast_last_us;
     const char *prefix; /* of the figures' names; NULL: none */
     uint64_t events, oracle_updates, oracle_checks, oracle_excused, oracle_assumed, oracle_armed;
+    uint32_t phases_most;
 };
 
 /* ---- scenario_run.c ---- */

@@ -10,8 +10,9 @@ enum {
     PATIENCE_ROUNDS = 60, /* of stabilise */
     PATIENCE_LEAST_S = 120,
     SILENT_PINGS = 4,
-    MANY = 2000,     /* nodes */
-    BOOT_TRIES = 16, /* to find BOOTSTRAPS different running nodes */
+    PHASES_MOST = 1000, /* of one node in all its lives; a few for each trouble are usual */
+    MANY = 2000,        /* nodes */
+    BOOT_TRIES = 16,    /* to find BOOTSTRAPS different running nodes */
 };
 
 static void *must(void *p)
@@ -422,6 +423,11 @@ void run_close(struct run *r)
     r->oracle_excused += f.excused;
     r->oracle_assumed += f.assumed;
     r->oracle_armed += f.armed;
+    if (f.phases_most > r->phases_most)
+        r->phases_most = f.phases_most;
+    if (f.phases_most > PHASES_MOST)
+        run_violation(r, WORLD_NOBODY, "a node has changed its phase %u times: it finds no rest",
+                      f.phases_most);
     r->events += world_figures(r->w)->events;
     world_free(r->w);
     oracle_free(r->o);

@@ -502,13 +502,13 @@ void sim_run(struct sim *s, uint64_t us)
 static void sign_contact(const struct node *n, struct wire_contact *w,
                          uint8_t sig[static CRY_SIG_BYTES])
 {
-    uint8_t body[CHORD_CONTACT_BODY_MAX];
+    uint8_t body[RING_CONTACT_BODY_MAX];
     *w = (struct wire_contact){.id = n->id,
                                .incarnation = n->incarnation,
                                .address = peal_bytes_str(n->address),
                                .key = peal_bytes_of(n->key.pub, CRY_PUB_BYTES)};
-    size_t size = chord_contact_body(w, body);
-    cry_sign(&n->key, CHORD_CONTACT_DOMAIN, peal_bytes_of(body, size), sig);
+    size_t size = ring_contact_body(w, body);
+    cry_sign(&n->key, RING_CONTACT_DOMAIN, peal_bytes_of(body, size), sig);
     w->signature = peal_bytes_of(sig, CRY_SIG_BYTES);
 }
 

@@ -5,7 +5,7 @@
  * gone ring        whole, in one epoch, every node the one it was */
 #include <criterion/criterion.h>
 
-#include "ring.h"
+#include "group.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ static const uint64_t kept[] = {
     2155, /* a peer that joined between the two hellos was never taken for a member */
 };
 
-static struct ring *make(uint64_t seed, size_t nodes, bool verbose)
+static struct group *make(uint64_t seed, size_t nodes, bool verbose)
 {
     struct sim_config cfg = {.seed = seed, .nodes = nodes, .replicas = 2, .verbose = verbose};
     /* servers that come later are told whom to join: cut off from the ring they would found
@@ -40,20 +40,20 @@ static struct ring *make(uint64_t seed, size_t nodes, bool verbose)
     cfg.discovery = nodes == NODES && seed % 3 != 0;
     cfg.join_first = !cfg.discovery;
     cfg.beacon_loss = seed % 2 == 0 ? 20 : 0;
-    return ring_new(&cfg);
+    return group_new(&cfg);
 }
 
-static struct ring *form(uint64_t seed, bool verbose)
+static struct group *form(uint64_t seed, bool verbose)
 {
-    struct ring *r = make(seed, NODES, verbose);
-    ring_start_all(r);
+    struct group *r = make(seed, NODES, verbose);
+    group_start_all(r);
     return r;
 }
 
 /* ---- chaos ---- */
 
 struct chaos {
-    struct ring *r;
+    struct group *r;
     bool cut;
     uint64_t heal_us;
     uint64_t pause_us[GROWN];
@@ -137,59 +137,59 @@ static void mend(struct chaos *x)
 }
 
 /* The same register changed at every node at the same instant. */
-static void rush(struct ring *r)
+static void rush(struct group *r)
 {
     struct rng *g = sim_rng(r->sim);
     bool claim = rng_below(g, 2) == 0;
     struct peal_id key =
-        ring_key(r, claim ? (uint32_t)rng_below(g, NAMES) : 100 + (uint32_t)rng_below(g, LISTS));
+        group_key(r, claim ? (uint32_t)rng_below(g, NAMES) : 100 + (uint32_t)rng_below(g, LISTS));
     for (size_t i = 0; i < r->cfg.nodes; i++)
-        if (sim_running(r->sim, i) && r->ops_n + 1 < RING_OPS_MAX)
-            (void)ring_begin(r, i, claim ? RING_CLAIM : RING_APPEND, &key, OP_TIMEOUT_US);
+        if (sim_running(r->sim, i) && r->ops_n + 1 < GROUP_OPS_MAX)
+            (void)group_begin(r, i, claim ? GROUP_CLAIM : GROUP_APPEND, &key, OP_TIMEOUT_US);
 }
 
-static void some_op(struct ring *r, bool change)
+static void some_op(struct group *r, bool change)
 {
     struct rng *g = sim_rng(r->sim);
     size_t node = rng_below(g, r->cfg.nodes);
     if (change && rng_below(g, 20) == 0)
         rush(r);
-    if (!sim_running(r->sim, node) || r->ops_n + 1 >= RING_OPS_MAX)
+    if (!sim_running(r->sim, node) || r->ops_n + 1 >= GROUP_OPS_MAX)
         return;
-    struct peal_id name = ring_key(r, (uint32_t)rng_below(g, NAMES));
-    struct peal_id list = ring_key(r, 100 + (uint32_t)rng_below(g, LISTS));
-    struct peal_id box = ring_key(r, 200 + (uint32_t)rng_below(g, BOXES));
+    struct peal_id name = group_key(r, (uint32_t)rng_below(g, NAMES));
+    struct peal_id list = group_key(r, 100 + (uint32_t)rng_below(g, LISTS));
+    struct peal_id box = group_key(r, 200 + (uint32_t)rng_below(g, BOXES));
     switch (change ? rng_below(g, 7) : 5) {
     case 0:
-        (void)ring_begin(r, node, RING_CLAIM, &name, OP_TIMEOUT_US);
+        (void)group_begin(r, node, GROUP_CLAIM, &name, OP_TIMEOUT_US);
         break;
     case 1:
-        (void)ring_begin(r, node, RING_APPEND, &list, OP_TIMEOUT_US);
+        (void)group_begin(r, node, GROUP_APPEND, &list, OP_TIMEOUT_US);
         break;
     case 2:
-        (void)ring_begin(r, node, RING_GET, &list, OP_TIMEOUT_US);
+        (void)group_begin(r, node, GROUP_GET, &list, OP_TIMEOUT_US);
         break;
     case 3:
     case 4:
-        (void)ring_put(r, node, &box, rng_below(g, 3000), OP_TIMEOUT_US);
+        (void)group_put(r, node, &box, rng_below(g, 3000), OP_TIMEOUT_US);
         break;
     case 5:
-        (void)ring_begin(r, node, RING_READ, &box, OP_TIMEOUT_US);
+        (void)group_begin(r, node, GROUP_READ, &box, OP_TIMEOUT_US);
         break;
     default:
         for (size_t tries = 0; tries < 10 && r->ops_n > 0; tries++) {
-            struct ring_op *o = &r->ops[rng_below(g, r->ops_n)];
-            if (o->kind != RING_PUT || o->err != 0)
+            struct group_op *o = &r->ops[rng_below(g, r->ops_n)];
+            if (o->kind != GROUP_PUT || o->err != 0)
                 continue;
             o->deleted = true;
-            ring_del(r, node, &o->key, &o->id);
+            group_del(r, node, &o->key, &o->id);
             break;
         }
         break;
     }
 }
 
-static void chaos(struct ring *r, uint64_t us, bool change)
+static void chaos(struct group *r, uint64_t us, bool change)
 {
     struct chaos x = {.r = r};
     for (size_t i = 0; i < r->cfg.nodes; i++)
@@ -211,16 +211,16 @@ static void chaos(struct ring *r, uint64_t us, bool change)
         sim_crash_after(r->sim, i, 0);
     }
     sim_run(r->sim, 200000); /* whoever is leaving has left */
-    ring_start_all(r);
+    group_start_all(r);
 }
 
 /* ---- oracles ---- */
 
-static int final_value(struct ring *r, const struct peal_id *key, const struct ring_op **out)
+static int final_value(struct group *r, const struct peal_id *key, const struct group_op **out)
 {
     size_t op =
-        ring_begin(r, rng_below(sim_rng(r->sim), r->cfg.nodes), RING_GET, key, OP_TIMEOUT_US);
-    int err = ring_wait(r, op, OP_TIMEOUT_US + 1);
+        group_begin(r, rng_below(sim_rng(r->sim), r->cfg.nodes), GROUP_GET, key, OP_TIMEOUT_US);
+    int err = group_wait(r, op, OP_TIMEOUT_US + 1);
     *out = &r->ops[op];
     return err;
 }
@@ -232,19 +232,19 @@ static uint32_t number_at(const uint8_t *p)
     return rd_u32(&d);
 }
 
-static void check_names(struct ring *r, uint64_t seed)
+static void check_names(struct group *r, uint64_t seed)
 {
     for (uint32_t k = 0; k < NAMES; k++) {
-        struct peal_id key = ring_key(r, k);
-        const struct ring_op *last = NULL;
+        struct peal_id key = group_key(r, k);
+        const struct group_op *last = NULL;
         size_t ops = r->ops_n;
         int err = final_value(r, &key, &last);
         cr_assert_eq(err, 0, "seed %llu: name %u cannot be read: %s", (unsigned long long)seed, k,
                      err_name(err));
         size_t owner = last->value_n == 0 ? SIZE_MAX : number_at(last->value) - 1;
         for (size_t i = 0; i < ops; i++) {
-            const struct ring_op *o = &r->ops[i];
-            if (o->kind != RING_CLAIM || !id_eq(&o->key, &key))
+            const struct group_op *o = &r->ops[i];
+            if (o->kind != GROUP_CLAIM || !id_eq(&o->key, &key))
                 continue;
             if (o->err == 0)
                 cr_assert_eq(owner, i, "seed %llu: name %u was given to %zu and belongs to %zu",
@@ -256,7 +256,7 @@ static void check_names(struct ring *r, uint64_t seed)
     }
 }
 
-static size_t place_in(const struct ring_op *list, size_t op)
+static size_t place_in(const struct group_op *list, size_t op)
 {
     for (size_t i = 0; i + 4 <= list->value_n; i += 4)
         if (number_at(list->value + i) == op + 1)
@@ -266,17 +266,17 @@ static size_t place_in(const struct ring_op *list, size_t op)
 
 /* Every value that was ever reported is a beginning of the last one, and its length grows with real
  * time. */
-static void check_list(struct ring *r, uint64_t seed, uint32_t k)
+static void check_list(struct group *r, uint64_t seed, uint32_t k)
 {
-    struct peal_id key = ring_key(r, 100 + k);
-    const struct ring_op *last = NULL;
+    struct peal_id key = group_key(r, 100 + k);
+    const struct group_op *last = NULL;
     size_t ops = r->ops_n;
     int err = final_value(r, &key, &last);
     cr_assert_eq(err, 0, "seed %llu: list %u cannot be read: %s", (unsigned long long)seed, k,
                  err_name(err));
     for (size_t i = 0; i < ops; i++) {
-        const struct ring_op *o = &r->ops[i];
-        if ((o->kind != RING_APPEND && o->kind != RING_GET) || !id_eq(&o->key, &key))
+        const struct group_op *o = &r->ops[i];
+        if ((o->kind != GROUP_APPEND && o->kind != GROUP_GET) || !id_eq(&o->key, &key))
             continue;
         size_t at = place_in(last, i);
         if (o->err == PEAL_E_UNAVAILABLE)
@@ -284,15 +284,15 @@ static void check_list(struct ring *r, uint64_t seed, uint32_t k)
                          (unsigned long long)seed, i);
         if (o->err != 0)
             continue;
-        cr_assert(o->kind == RING_GET || at > 0, "seed %llu: change %zu was lost",
+        cr_assert(o->kind == GROUP_GET || at > 0, "seed %llu: change %zu was lost",
                   (unsigned long long)seed, i);
         cr_assert(o->value_n <= last->value_n &&
                       (o->value_n == 0 || memcmp(o->value, last->value, o->value_n) == 0),
                   "seed %llu: %zu saw what is not the beginning of the history",
                   (unsigned long long)seed, i);
         for (size_t j = 0; j < ops; j++) {
-            const struct ring_op *q = &r->ops[j];
-            if ((q->kind == RING_APPEND || q->kind == RING_GET) && q->err == 0 &&
+            const struct group_op *q = &r->ops[j];
+            if ((q->kind == GROUP_APPEND || q->kind == GROUP_GET) && q->err == 0 &&
                 id_eq(&q->key, &key) && q->ended_us < o->began_us)
                 cr_assert_leq(q->value_n, o->value_n, "seed %llu: %zu came after %zu and saw less",
                               (unsigned long long)seed, i, j);
@@ -300,23 +300,23 @@ static void check_list(struct ring *r, uint64_t seed, uint32_t k)
     }
 }
 
-static void check_copies(struct ring *r, uint64_t seed)
+static void check_copies(struct group *r, uint64_t seed)
 {
     for (size_t i = 0; i < r->ops_n; i++) {
-        const struct ring_op *o = &r->ops[i];
+        const struct group_op *o = &r->ops[i];
         struct peal_id home[CHORD_REPLICAS_MAX + 1];
-        if (o->kind != RING_PUT || o->err != 0 || o->deleted)
+        if (o->kind != GROUP_PUT || o->err != 0 || o->deleted)
             continue;
-        size_t homes = chord_home(ring_chord(r, 0), &o->key, home);
+        size_t homes = chord_home(group_chord(r, 0), &o->key, home);
         cr_assert_eq(homes, 3, "seed %llu: %zu homes", (unsigned long long)seed, homes);
         for (size_t k = 0; k < homes; k++)
-            cr_assert_eq(ring_disk_row(r, ring_index(r, &home[k]), &o->key, &o->id),
+            cr_assert_eq(group_disk_row(r, group_index(r, &home[k]), &o->key, &o->id),
                          WIRE_ROW_MESSAGE, "seed %llu: row %zu is not on home %zu",
                          (unsigned long long)seed, i, k);
     }
 }
 
-static bool listed(const struct ring_op *read, const struct peal_msg_id *id)
+static bool listed(const struct group_op *read, const struct peal_msg_id *id)
 {
     for (size_t i = 0; i < read->value_n; i++)
         if (memcmp(read->value + i * MSG_ID_BYTES, id->b, MSG_ID_BYTES) == 0)
@@ -326,23 +326,23 @@ static bool listed(const struct ring_op *read, const struct peal_msg_id *id)
 
 /* Reads every box; the sum of what is in them. Each read is complete, in order and without
  * repetition. */
-static void check_reads(struct ring *r, uint64_t seed, size_t reads[static BOXES])
+static void check_reads(struct group *r, uint64_t seed, size_t reads[static BOXES])
 {
     for (uint32_t b = 0; b < BOXES; b++) {
-        struct peal_id box = ring_key(r, 200 + b);
+        struct peal_id box = group_key(r, 200 + b);
         size_t op =
-            ring_begin(r, rng_below(sim_rng(r->sim), r->cfg.nodes), RING_READ, &box, OP_TIMEOUT_US);
-        int err = ring_wait(r, op, OP_TIMEOUT_US + 1);
+            group_begin(r, rng_below(sim_rng(r->sim), r->cfg.nodes), GROUP_READ, &box, OP_TIMEOUT_US);
+        int err = group_wait(r, op, OP_TIMEOUT_US + 1);
         cr_assert_eq(err, 0, "seed %llu: box %u cannot be read: %s", (unsigned long long)seed, b,
                      err_name(err));
-        const struct ring_op *read = &r->ops[op];
+        const struct group_op *read = &r->ops[op];
         for (size_t i = 1; i < read->value_n; i++)
             cr_assert_lt(memcmp(read->value + (i - 1) * MSG_ID_BYTES,
                                 read->value + i * MSG_ID_BYTES, MSG_ID_BYTES),
                          0, "seed %llu: box %u is not in order", (unsigned long long)seed, b);
         for (size_t i = 0; i < op; i++) {
-            const struct ring_op *o = &r->ops[i];
-            if (o->kind == RING_PUT && o->err == 0 && !o->deleted && id_eq(&o->key, &box))
+            const struct group_op *o = &r->ops[i];
+            if (o->kind == GROUP_PUT && o->err == 0 && !o->deleted && id_eq(&o->key, &box))
                 cr_assert(listed(read, &o->id),
                           "seed %llu: row %zu was acknowledged and is not read",
                           (unsigned long long)seed, i);
@@ -355,14 +355,14 @@ static void check_reads(struct ring *r, uint64_t seed, size_t reads[static BOXES
 static void run_seed(uint64_t seed, bool grow, bool verbose)
 {
     size_t nodes = grow ? GROWN : NODES, start = grow ? 3 : NODES;
-    struct ring *r = make(seed, nodes, verbose);
+    struct group *r = make(seed, nodes, verbose);
     size_t first[BOXES], second[BOXES];
     for (size_t i = 0; i < start; i++)
         sim_start(r->sim, i);
-    cr_assert(ring_wait_whole(r, start, start, FORM_US), "seed %llu: no ring formed",
+    cr_assert(group_wait_whole(r, start, start, FORM_US), "seed %llu: no ring formed",
               (unsigned long long)seed);
     chaos(r, CHAOS_US, true);
-    cr_assert(ring_wait_whole(r, nodes, nodes, HEAL_US), "seed %llu: the ring did not heal",
+    cr_assert(group_wait_whole(r, nodes, nodes, HEAL_US), "seed %llu: the ring did not heal",
               (unsigned long long)seed);
     sim_run(r->sim, SETTLE_US);
     check_names(r, seed);
@@ -371,20 +371,20 @@ static void run_seed(uint64_t seed, bool grow, bool verbose)
     check_copies(r, seed);
     check_reads(r, seed, first);
     chaos(r, CHAOS_US / 3, false);
-    cr_assert(ring_wait_whole(r, nodes, nodes, HEAL_US), "seed %llu: the ring did not heal again",
+    cr_assert(group_wait_whole(r, nodes, nodes, HEAL_US), "seed %llu: the ring did not heal again",
               (unsigned long long)seed);
     sim_run(r->sim, SETTLE_US);
     check_reads(r, seed, second);
     check_copies(r, seed);
     for (size_t b = 0; b < BOXES; b++) {
-        const struct ring_op *x = &r->ops[first[b]], *y = &r->ops[second[b]];
+        const struct group_op *x = &r->ops[first[b]], *y = &r->ops[second[b]];
         cr_assert(
             x->value_n == y->value_n &&
                 (x->value_n == 0 || memcmp(x->value, y->value, x->value_n * MSG_ID_BYTES) == 0),
             "seed %llu: box %zu changed by itself, from %zu rows to %zu", (unsigned long long)seed,
             b, x->value_n, y->value_n);
     }
-    ring_free(r);
+    group_free(r);
 }
 
 /* PEAL_SIM_SEED=n runs that one and says what happens; PEAL_SIM_SEEDS=n runs more of them. */
@@ -432,11 +432,11 @@ Test(ring, the_same_seed_gives_the_same_run)
 {
     uint64_t digest[3];
     for (size_t i = 0; i < PEAL_COUNT(digest); i++) {
-        struct ring *r = form(i < 2 ? 7 : 8, false);
-        cr_assert(ring_wait_whole(r, NODES, NODES, FORM_US), "no ring formed");
+        struct group *r = form(i < 2 ? 7 : 8, false);
+        cr_assert(group_wait_whole(r, NODES, NODES, FORM_US), "no ring formed");
         chaos(r, CHAOS_US / 3, true);
         digest[i] = sim_digest(r->sim);
-        ring_free(r);
+        group_free(r);
     }
     cr_assert_eq(digest[0], digest[1], "one seed, two runs");
     cr_assert_neq(digest[0], digest[2], "two seeds, one run");
@@ -444,32 +444,32 @@ Test(ring, the_same_seed_gives_the_same_run)
 
 Test(ring, each_of_five_is_killed_and_comes_back_as_itself)
 {
-    struct ring *r = form(11, false);
-    cr_assert(ring_wait_whole(r, NODES, NODES, 5 * 1000 * 1000),
+    struct group *r = form(11, false);
+    cr_assert(group_wait_whole(r, NODES, NODES, 5 * 1000 * 1000),
               "five servers are whole within 5 s");
     for (size_t i = 0; i < NODES; i++) {
         sim_crash(r->sim, i);
-        cr_assert(ring_wait_whole(r, NODES, NODES - 1, 2 * 1000 * 1000),
+        cr_assert(group_wait_whole(r, NODES, NODES - 1, 2 * 1000 * 1000),
                   "the ring closes within 2 s of losing %zu", i);
-        struct peal_id key = ring_key(r, 300 + (uint32_t)i);
+        struct peal_id key = group_key(r, 300 + (uint32_t)i);
         size_t other = (i + 1) % NODES;
-        size_t claim = ring_begin(r, other, RING_CLAIM, &key, OP_TIMEOUT_US);
-        cr_assert_eq(ring_wait(r, claim, 1000 * 1000), 0, "a register is written while %zu is down",
+        size_t claim = group_begin(r, other, GROUP_CLAIM, &key, OP_TIMEOUT_US);
+        cr_assert_eq(group_wait(r, claim, 1000 * 1000), 0, "a register is written while %zu is down",
                      i);
-        size_t put = ring_put(r, other, &key, 100, OP_TIMEOUT_US);
-        cr_assert_eq(ring_wait(r, put, 1000 * 1000), 0, "a row is stored while %zu is down", i);
+        size_t put = group_put(r, other, &key, 100, OP_TIMEOUT_US);
+        cr_assert_eq(group_wait(r, put, 1000 * 1000), 0, "a row is stored while %zu is down", i);
         sim_start(r->sim, i);
-        cr_assert(ring_wait_whole(r, NODES, NODES, 3 * 1000 * 1000), "%zu is back", i);
+        cr_assert(group_wait_whole(r, NODES, NODES, 3 * 1000 * 1000), "%zu is back", i);
     }
     sim_run(r->sim, SETTLE_US);
     check_copies(r, 11);
-    ring_free(r);
+    group_free(r);
 }
 
 /* ---- addresses ---- */
 
 /* What every running node says of where a node is. */
-static void check_address(struct ring *r, size_t node, const char *address)
+static void check_address(struct group *r, size_t node, const char *address)
 {
     static uint8_t mem[64 * 1024];
     struct peal_id id = sim_id(r->sim, node);
@@ -479,7 +479,7 @@ static void check_address(struct ring *r, size_t node, const char *address)
         if (!sim_running(r->sim, i))
             continue;
         arena_init(&a, mem, sizeof mem);
-        chord_ring(ring_chord(r, i), &a, &v);
+        chord_ring(group_chord(r, i), &a, &v);
         for (size_t k = 0; k < v.nodes.n; k++)
             if (id_eq(&v.nodes.v[k].id, &id))
                 cr_assert(peal_bytes_eq(v.nodes.v[k].address, peal_bytes_str(address)),
@@ -492,9 +492,9 @@ static void check_address(struct ring *r, size_t node, const char *address)
 /* Though no link breaks: clients have to be told where to go when one does. */
 Test(ring, a_server_that_moves_is_news_for_the_layer_above)
 {
-    struct ring *r = form(1, false);
+    struct group *r = form(1, false);
     uint64_t before[NODES];
-    cr_assert(ring_wait_whole(r, NODES, NODES, FORM_US), "no ring formed");
+    cr_assert(group_wait_whole(r, NODES, NODES, FORM_US), "no ring formed");
     sim_run(r->sim, SETTLE_US);
     for (size_t i = 0; i < NODES; i++)
         before[i] = r->nodes[i].changes;
@@ -503,7 +503,7 @@ Test(ring, a_server_that_moves_is_news_for_the_layer_above)
     for (size_t i = 0; i < NODES; i++)
         cr_assert_gt(r->nodes[i].changes, before[i], "%zu was not told", i);
     check_address(r, 2, "10.9.9.9:7000");
-    ring_free(r);
+    group_free(r);
 }
 
 /* Two servers that each get the other's address while nobody can be told: whoever calls the one
@@ -511,9 +511,9 @@ Test(ring, a_server_that_moves_is_news_for_the_layer_above)
 Test(ring, two_servers_that_swap_addresses_stay_themselves)
 {
     for (uint64_t seed = 1; seed <= 20; seed++) {
-        struct ring *r = form(3 * seed, false); /* these hear no beacons */
+        struct group *r = form(3 * seed, false); /* these hear no beacons */
         char first[32], second[32];
-        cr_assert(ring_wait_whole(r, NODES, NODES, FORM_US), "no ring formed");
+        cr_assert(group_wait_whole(r, NODES, NODES, FORM_US), "no ring formed");
         snprintf(first, sizeof first, "%s", (const char *)sim_address(r->sim, 1).p);
         snprintf(second, sizeof second, "%s", (const char *)sim_address(r->sim, 2).p);
         for (size_t i = 0; i < NODES; i++) {
@@ -529,11 +529,11 @@ Test(ring, two_servers_that_swap_addresses_stay_themselves)
         }
         sim_run(r->sim, 3 * 1000 * 1000);
         sim_partition(r->sim, 0);
-        cr_assert(ring_wait_whole(r, NODES, NODES, HEAL_US), "seed %d: not whole again", (int)seed);
+        cr_assert(group_wait_whole(r, NODES, NODES, HEAL_US), "seed %d: not whole again", (int)seed);
         cr_assert_gt(r->strangers, 0, "seed %d: nobody noticed", (int)seed);
         check_address(r, 1, second);
         check_address(r, 2, first);
-        ring_free(r);
+        group_free(r);
     }
 }
 
@@ -542,32 +542,32 @@ Test(ring, two_servers_that_swap_addresses_stay_themselves)
 Test(ring, another_server_at_a_dead_ones_address_is_another_server)
 {
     struct sim_config cfg = {.seed = 5, .nodes = NODES + 1, .replicas = 2, .join_first = true};
-    struct ring *r = ring_new(&cfg);
+    struct group *r = group_new(&cfg);
     char address[32];
     for (size_t i = 0; i < NODES; i++)
         sim_start(r->sim, i);
-    cr_assert(ring_wait_whole(r, NODES, NODES, FORM_US), "no ring formed");
+    cr_assert(group_wait_whole(r, NODES, NODES, FORM_US), "no ring formed");
     struct peal_id dead = sim_id(r->sim, 3);
     snprintf(address, sizeof address, "%s", (const char *)sim_address(r->sim, 3).p);
     sim_crash(r->sim, 3);
-    cr_assert(ring_wait_whole(r, NODES, NODES - 1, HEAL_US), "the ring closes over it");
+    cr_assert(group_wait_whole(r, NODES, NODES - 1, HEAL_US), "the ring closes over it");
     sim_start(r->sim, NODES);
     sim_move(r->sim, NODES, address);
-    cr_assert(ring_wait_whole(r, NODES + 1, NODES, HEAL_US), "the newcomer is admitted");
+    cr_assert(group_wait_whole(r, NODES + 1, NODES, HEAL_US), "the newcomer is admitted");
     for (size_t i = 0; i < NODES; i++)
-        cr_assert(i == 3 || !chord_is_up(ring_chord(r, i), &dead),
+        cr_assert(i == 3 || !chord_is_up(group_chord(r, i), &dead),
                   "%zu takes the newcomer for the dead one", i);
     check_address(r, NODES, address);
     sim_run(r->sim, 10 * 1000 * 1000); /* the dead one is dialled, and the newcomer answers */
     cr_assert_gt(r->strangers, 0, "nobody noticed");
     cr_assert_lt(r->strangers, 2 * NODES, "each says so once, not %zu times", r->strangers);
-    cr_assert(ring_whole(r, NODES + 1, NODES), "and that changes nothing");
+    cr_assert(group_whole(r, NODES + 1, NODES), "and that changes nothing");
     sim_start(r->sim, 3);
     sim_move(r->sim, 3, "10.9.9.9:7000");
-    cr_assert(ring_wait_whole(r, NODES + 1, NODES + 1, HEAL_US), "the dead one is back");
+    cr_assert(group_wait_whole(r, NODES + 1, NODES + 1, HEAL_US), "the dead one is back");
     check_address(r, 3, "10.9.9.9:7000");
     check_address(r, NODES, address);
-    ring_free(r);
+    group_free(r);
 }
 
 /* ---- founding ---- */
@@ -584,15 +584,15 @@ Test(ring, two_first_servers_found_one_ring)
                                      .discovery = true,
                                      .expect = expect,
                                      .beacon_loss = 45 * (uint32_t)(seed % 3)};
-            struct ring *r = ring_new(&cfg);
-            ring_start_all(r);
-            cr_assert(ring_wait_whole(r, 2, 2, 2 * FORM_US),
+            struct group *r = group_new(&cfg);
+            group_start_all(r);
+            cr_assert(group_wait_whole(r, 2, 2, 2 * FORM_US),
                       "seed %d, expecting %d: no ring of two", (int)seed, expect);
             if (expect > 0)
                 cr_assert(r->founded == 1 && r->dissolved == 0,
                           "seed %d: founded %zu times, dissolved %zu times", (int)seed, r->founded,
                           r->dissolved);
-            ring_free(r);
+            group_free(r);
         }
     }
 }
@@ -606,7 +606,7 @@ static void five_expected(uint64_t seed, bool discovery)
                              .join_first = !discovery,
                              .expect = 5,
                              .beacon_loss = seed % 2 == 0 ? 30 : 0};
-    struct ring *r = ring_new(&cfg);
+    struct group *r = group_new(&cfg);
     for (size_t i = 0; i < 3; i++)
         sim_start(r->sim, i);
     sim_run(r->sim, 60 * 1000 * 1000);
@@ -617,19 +617,19 @@ static void five_expected(uint64_t seed, bool discovery)
     sim_run(r->sim, 5 * 1000 * 1000);
     cr_assert_eq(r->founded, 0, "seed %d: four of five have founded", (int)seed);
     sim_start(r->sim, 4);
-    cr_assert(ring_wait_whole(r, 5, 5, 2 * FORM_US), "seed %d: no ring of five", (int)seed);
+    cr_assert(group_wait_whole(r, 5, 5, 2 * FORM_US), "seed %d: no ring of five", (int)seed);
     cr_assert(r->founded == 1 && r->dissolved == 0,
               "seed %d: founded %zu times, dissolved %zu times", (int)seed, r->founded,
               r->dissolved);
     /* a latecomer joins the ring that is there, whatever it was told to expect */
     for (size_t i = 1; i < 5; i++)
         sim_crash(r->sim, i);
-    cr_assert(ring_wait_whole(r, 5, 1, FORM_US), "seed %d: one is left", (int)seed);
+    cr_assert(group_wait_whole(r, 5, 1, FORM_US), "seed %d: one is left", (int)seed);
     for (size_t i = 1; i < 6; i++)
         sim_start(r->sim, i);
-    cr_assert(ring_wait_whole(r, 6, 6, 2 * FORM_US), "seed %d: no ring of six", (int)seed);
+    cr_assert(group_wait_whole(r, 6, 6, 2 * FORM_US), "seed %d: no ring of six", (int)seed);
     cr_assert_eq(r->founded, 1, "seed %d: still one ring", (int)seed);
-    ring_free(r);
+    group_free(r);
 }
 
 Test(ring, of_five_expected_exactly_one_founds_when_the_fifth_is_there)

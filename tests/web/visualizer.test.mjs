@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { FakeProgram, bundle, launch, open, overflow, picture, unnamed } from './lib.mjs';
+import { FakeProgram, Refusal, bundle, launch, open, overflow, picture, unnamed } from './lib.mjs';
 
 let browser;
 let files;
@@ -27,16 +27,36 @@ function ring({ down = [], epoch = 5, coordinator = 4, whole = true, all = ids }
   };
 }
 
+// A lookup as the visualizer tells of it: the indices of the servers that it passed, and where the key lies.
+let serial = 0;
+function way(stops, key, all = ids) {
+  serial += 1;
+  const path = stops.map((i) => all[i]);
+  return { serial, at: Date.now(), key: key.padEnd(40, '5'), owner: path.at(-1), path, hops: path.length - 1, microseconds: 640 };
+}
+
+// As the visualizer does: the answer to the page that asks, an event to every page. `ways`: by name.
+function answers(ways) {
+  return (program) => ({
+    async lookup({ name }) {
+      if (!ways[name]) throw new Refusal(400, 'malformed', 'a name has only letters', 'try <b>another</b>');
+      const found = way(...ways[name]);
+      program.push('path', found);
+      return { ...found, name };
+    },
+  });
+}
+
 async function with_ring(options, story) {
   const program = new FakeProgram({
     files,
-    needsToken: false,
     onSubscribe: (send) => {
       send('connection', { connected: true, servers: ['127.0.0.1:7401', '127.0.0.2:7401'] });
       send('ring', program.now);
     },
   });
   program.now = options.ring ?? ring();
+  program.commands = options.commands?.(program) ?? {};
   program.show = (next) => {
     program.now = next;
     program.push('ring', next);
@@ -157,6 +177,104 @@ test('one server alone, and many', () =>
     await picture(page, 'visualizer-many');
   }));
 
+const look = async (page, name) => {
+  await id(page, 'lookup-name').fill(name);
+  await id(page, 'lookup-name').press('Enter');
+};
+const drawn = (page) => page.locator('[data-testid=way][data-past=false]');
+const path = (indices) => indices.map((i) => ids[i]).join(' ');
+const way_of = (page, indices) => page.locator(`[data-testid=way][data-past=false][data-path="${path(indices)}"]`);
+
+// Where each arrow of the way begins and ends, as the numbers of the nearest servers.
+const ends = (page) =>
+  drawn(page).evaluate((g) => {
+    const nodes = [...document.querySelectorAll('[data-testid=node]')].map((n) => n.transform.baseVal[0].matrix);
+    const nearest = ({ x, y }) => {
+      const far = nodes.map((m) => Math.hypot(m.e - x, m.f - y));
+      return far.indexOf(Math.min(...far));
+    };
+    return [...g.querySelectorAll('.hop')].map((p) => [nearest(p.getPointAtLength(0)), nearest(p.getPointAtLength(p.getTotalLength()))]);
+  });
+
+test('a name is looked up: the way is drawn in order, the key marked, and both told in words', () =>
+  with_ring({ commands: answers({ alice: [[0, 4, 1, 3], '8'], bob: [[0], 'e0'] }) }, async (page, program) => {
+    await node(page, 0, 'up').waitFor();
+    await page.getByLabel('Look up a name').focus();
+    await page.keyboard.type(' alice ');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter'); // the button
+    await way_of(page, [0, 4, 1, 3]).waitFor();
+    assert.deepEqual(program.calls, [{ name: 'lookup', body: { name: 'alice' } }]);
+    assert.deepEqual(await ends(page), [[0, 4], [4, 1], [1, 3]]);
+    assert.deepEqual(await drawn(page).locator('.number text').allTextContents(), ['1', '2', '3']);
+    const turn = await id(page, 'key').evaluate((g) => {
+      const { e, f } = g.transform.baseVal[0].matrix;
+      return (Math.atan2(e, -f) / (2 * Math.PI) + 1) % 1;
+    });
+    assert.ok(Math.abs(turn - 0x85 / 0x100) < 0.005, `the key lies at its place, not at ${turn}`);
+    await has(page, id(page, 'found'), 'alice’s key 855555 is at 9c7777 (127.0.0.4:7401): 3 hops, 640 µs.');
+    await has(page, id(page, 'found'), '0a7777 → d47777 → 2f7777 → 9c7777');
+    await has(page, id(page, 'event'), '9c7777 keeps the key 855555');
+    assert.equal(await page.locator('[data-testid=event][data-kind=lookup]').count(), 1, 'told once');
+    await picture(page, 'visualizer-way');
+    await look(page, 'bob');
+    await way_of(page, [0]).waitFor();
+    await has(page, id(page, 'found'), 'bob’s key e05555 is at 0a7777 (127.0.0.1:7401): 0 hops');
+    assert.equal(await id(page, 'found').getAttribute('data-owner'), ids[0]);
+    assert.equal(await drawn(page).locator('.hop').count(), 0);
+    const past = page.locator('[data-testid=way][data-past=true]');
+    assert.equal(await past.getAttribute('data-path'), path([0, 4, 1, 3]));
+    await page.waitForFunction(() => getComputedStyle(document.querySelector('.way.past')).opacity === '0');
+    assert.equal(await id(page, 'key').count(), 1, 'one key is marked');
+  }));
+
+test('the lookups of others are seen, but do not take the place of what was asked here', () =>
+  with_ring({ commands: answers({ alice: [[0, 3], '8'] }) }, async (page, program) => {
+    await node(page, 0, 'up').waitFor();
+    program.push('path', way([0, 2], '305'));
+    await way_of(page, [0, 2]).waitFor();
+    await has(page, id(page, 'found'), 'Somebody looked up the key 305555. It is at 317777 (127.0.0.3:7401): 1 hop, 640 µs.');
+    program.push('path', way([0, 1], '11'));
+    await way_of(page, [0, 1]).waitFor();
+    await look(page, 'alice');
+    await has(page, id(page, 'found'), 'alice’s key');
+    program.push('path', way([0, 4], 'c0'));
+    await has(page, id(page, 'event'), 'd47777 keeps the key c05555');
+    assert.equal(await drawn(page).getAttribute('data-path'), path([0, 3]), 'still what was asked here');
+    await has(page, id(page, 'found'), 'alice’s key');
+    program.show(ring({ down: [1] }));
+    await node(page, 1, 'down').waitFor();
+    assert.equal(await drawn(page).getAttribute('data-path'), path([0, 3]), 'the ring goes on beside it');
+  }));
+
+test('a way through servers that the picture does not have', () =>
+  with_ring({}, async (page, program) => {
+    await node(page, 0, 'up').waitFor();
+    const all = [...ids, '55'.padEnd(40, '0'), 'ee'.padEnd(40, '0')];
+    program.push('path', way([0, 5, 6], 'e5', all));
+    await id(page, 'hop').nth(1).waitFor({ state: 'attached' });
+    assert.equal(await page.locator('.beyond').count(), 2);
+    await has(page, id(page, 'found'), 'It is at ee0000: 2 hops');
+  }));
+
+test('what is wrong with a lookup is said, and the next one works', () =>
+  with_ring({ commands: answers({ alice: [[0, 3], '8'] }) }, async (page, program) => {
+    await node(page, 0, 'up').waitFor();
+    await look(page, '   ');
+    await look(page, 'a b');
+    await page.locator('[data-testid=lookup-error][data-code=malformed]').waitFor();
+    await has(page, page.getByRole('alert'), 'a name has only letters try <b>another</b>');
+    assert.deepEqual(program.calls.map((c) => c.body.name), ['a b'], 'nothing is not asked for');
+    const { port } = program;
+    await program.stop();
+    await look(page, 'alice');
+    await page.locator('[data-testid=lookup-error][data-code=unreachable]').waitFor();
+    await program.start(port); // with another token, as the visualizer has in each run
+    await look(page, 'alice');
+    await way_of(page, [0, 3]).waitFor();
+    assert.equal(await id(page, 'lookup-error').count(), 0);
+  }));
+
 for (const [name, context] of Object.entries({
   light: {},
   dark: { colorScheme: 'dark' },
@@ -164,10 +282,13 @@ for (const [name, context] of Object.entries({
   phone: { viewport: { width: 360, height: 640 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true },
 })) {
   test(`everything fits: ${name}`, () =>
-    with_ring({ context, ring: ring({ down: [1] }) }, async (page, program) => {
+    with_ring({ context, ring: ring({ down: [1] }), commands: answers({ ['w'.repeat(32)]: [[0, 3, 4, 2], '300'] }) }, async (page, program) => {
       await node(page, 1, 'down').waitFor();
       for (let i = 0; i < 6; i++) program.push('trace', { at: Date.now(), node: ids[i % 5], kind: i % 2 ? 'lookup' : 'store', text: `the record of alice${i}, at 3 of 3 servers` });
       await id(page, 'event').nth(5).waitFor();
+      await look(page, 'w'.repeat(32));
+      await way_of(page, [0, 3, 4, 2]).waitFor();
+      await id(page, 'event').nth(6).waitFor();
       assert.equal(await overflow(page), 0, 'not wider than the screen');
       assert.deepEqual(await unnamed(page), [], 'every control has a name');
       const moving = await page.evaluate(() => document.getAnimations().length);

@@ -1,8 +1,9 @@
 /* peal-visualizer: shows a ring live in a browser. Asks a server for its view of the ring and for
  * what happens on it, over the clients' protocol, and passes both on to the page as server-sent
- * events.
+ * events. What the page asks for itself is in lookup.h.
  *
  * Not for: changing anything. It needs no account and holds no key. */
+#include "lookup.h"
 #include "peal/crypto.h"
 #include "peal/reach.h"
 #include "peal/web.h"
@@ -27,6 +28,7 @@ struct program {
     struct net_loop *loop;
     struct reach *reach;
     struct web *web;
+    struct lookups *lookups;
     uv_signal_t term, intr;
     char *ring; /* the last event "ring", for pages that open later; NULL before the first */
     char traces[TRACES_KEPT][EVENT_MAX];
@@ -156,6 +158,22 @@ static void on_subscribe(void *ctx, struct web_subscriber *sub)
     }
 }
 
+static void on_command(void *ctx, struct web_request *request, const char *name, const char *body,
+                       size_t n)
+{
+    struct program *p = ctx;
+    if (strcmp(name, "lookup") == 0)
+        lookups_ask(p->lookups, request, body, n, p->reason);
+    else
+        web_reply_error(request, 404, "not_found", "there is no such command", NULL);
+}
+
+static void on_cancel(void *ctx, struct web_request *request)
+{
+    const struct program *p = ctx;
+    lookups_cancel(p->lookups, request);
+}
+
 /* ---- the server ---- */
 
 static void on_up(void *user, const char *address, const struct wire_c_welcome *welcome)
@@ -177,6 +195,10 @@ static void on_message(void *user, enum wire_type type, const void *msg)
         on_ring(p, msg);
     else if (type == WIRE_c_trace)
         on_trace(p, msg);
+    else if (type == WIRE_c_path)
+        lookups_path(p->lookups, msg);
+    else if (type == WIRE_c_error)
+        lookups_error(p->lookups, msg);
 }
 
 static void on_down(void *user, int err, const char *reason)
@@ -184,6 +206,7 @@ static void on_down(void *user, int err, const char *reason)
     struct program *p = user;
     (void)err;
     (void)snprintf(p->reason, sizeof p->reason, "%s", reason);
+    lookups_down(p->lookups);
     push_connection(p);
 }
 
@@ -300,12 +323,21 @@ static int start_reach(struct program *p, const struct settings *s)
 
 static int start_web(struct program *p, const struct settings *s)
 {
+    uint8_t random[WEB_TOKEN_CHARS / 2];
+    char token[WEB_TOKEN_CHARS + 1];
+    cry_random(random, sizeof random);
+    peal_hex(random, sizeof random, token);
     struct web_config wc = {.assets = visualizer_assets,
                             .asset_count = visualizer_assets_count,
+                            .token = token,
                             .token_placeholder = "{{token}}",
                             .ctx = p,
+                            .on_command = on_command,
+                            .on_cancel = on_cancel,
                             .on_subscribe = on_subscribe};
     int err = web_new(net_loop_uv(p->loop), s->listen, &wc, &p->web);
+    if (err == 0)
+        err = lookups_new(p->loop, p->reach, p->web, &p->lookups);
     if (err == 0)
         return -1;
     if (err == PEAL_E_USAGE)
@@ -343,6 +375,7 @@ int main(int argc, char *argv[])
     }
     reach_free(p.reach);
     web_free(p.web);
+    lookups_free(p.lookups);
     while (net_loop_once(p.loop, false))
         ;
     net_loop_free(p.loop);

@@ -2,6 +2,7 @@
 
 const DIGITS = 12; // of 40: far finer than a pixel
 const TURN = 2 * Math.PI;
+const MIDDLE = 0.68; // of the radius: what the words in the middle take
 
 export const turnOf = (id) => parseInt(id.slice(0, DIGITS), 16) / 16 ** DIGITS;
 export const at = (turn, radius) => [radius * Math.sin(TURN * turn), -radius * Math.cos(TURN * turn)];
@@ -22,6 +23,29 @@ export function arc(from, to, radius, gap) {
 export function chord(from, to, radius, gap) {
   const r = radius - gap;
   return `M${xy(at(from, r))} Q0 0 ${xy(at(to, r))}`;
+}
+
+// One hop of a lookup, through the inside: past the words in the middle, bent aside so that the way back is another one, and in a
+// bow where the two lie close together. inside: how far inside of the ring each end lies. Returns the line, and its middle.
+export function hop(from, to, radius, gap, inside = [0, 0]) {
+  const [[ax, ay], [bx, by]] = [at(from, radius - inside[0]), at(to, radius - inside[1])];
+  const [mx, my] = [(ax + bx) / 2, (ay + by) / 2];
+  const length = Math.hypot(bx - ax, by - ay) || 1;
+  const [sx, sy] = [(by - ay) / length, -(bx - ax) / length];
+  const near = length < 4 * gap;
+  const aside = !near ? 22 : sx * mx + sy * my > 0 ? -2 * gap : 2 * gap; // a bow is turned inwards
+  let [x, y] = near ? [mx + sx * aside, my + sy * aside] : [mx * 0.72 + sx * aside, my * 0.72 + sy * aside];
+  const free = radius * MIDDLE;
+  const out = Math.hypot(x, y) || 1;
+  if (out < free) [x, y] = [(x * free) / out, (y * free) / out];
+  const [cx, cy] = [2 * x - mx, 2 * y - my];
+  const ends = [[ax, ay], [bx, by]].map(([px, py]) => {
+    const far = Math.hypot(cx - px, cy - py) || 1;
+    const g = Math.min(gap, far / 2) / far;
+    return [px + (cx - px) * g, py + (cy - py) * g];
+  });
+  const middle = [cx, cy].map((c, i) => (ends[0][i] + 2 * c + ends[1][i]) / 4);
+  return { d: `M${xy(ends[0])} Q${xy([cx, cy])} ${xy(ends[1])}`, middle };
 }
 
 // Radii for the nodes: all on the ring, but one that would cover the node before it is moved inwards. Its turn stays true.

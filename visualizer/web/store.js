@@ -1,10 +1,11 @@
-// What the page knows of the ring: only what the visualizer pushes. Changes between two pictures of the ring become entries in
-// the log beside the traces that servers send.
+// What the page knows of the ring: what the visualizer pushes, and the ways to names that it asks for. Changes between two pictures
+// of the ring become entries in the log beside the traces that servers send.
 
 import { useEffect, useState } from 'preact/hooks';
 
 const LOG_MAX = 200;
 const RETRY_MS = 1500;
+const OWN_MS = 8000; // so long what others look up does not take the place of what was looked up here
 const STATES = ['up', 'down', 'joining', 'leaving', 'suspect'];
 
 let state = {
@@ -13,7 +14,10 @@ let state = {
   ring: null,
   log: [], // newest first: { key, at, node, kind, text }
   selected: null,
+  way: null, // the lookup that is drawn: { serial, key, owner, path, hops, microseconds, name? }; name: asked here
+  past: null, // the one before, which fades
 };
+let shown = 0; // when `way` was
 const watchers = new Set();
 let entries = 0;
 
@@ -82,6 +86,17 @@ function differences(old, ring) {
   return out;
 }
 
+export const took = (us) => (us < 1000 ? `${us} µs` : `${(us / 1000).toFixed(1)} ms`);
+export const hopsText = (n) => `${n} ${n === 1 ? 'hop' : 'hops'}`;
+export const steps = (path) => path.map(short).join(' → ');
+
+// A lookup comes twice when it was asked for here: as the answer, and as an event like those of others.
+function show(way) {
+  const same = state.way?.serial === way.serial;
+  if (!same) shown = Date.now();
+  set({ way, past: same ? state.past : state.way });
+}
+
 function log(fresh) {
   if (fresh.length > 0) set({ log: [...fresh.reverse(), ...state.log].slice(0, LOG_MAX) });
 }
@@ -97,12 +112,18 @@ const on = {
   trace(t) {
     log([entry(t.at, t.node, t.kind, t.text)]);
   },
+  path(way) {
+    const what = `${steps(way.path)}, ${hopsText(way.hops)}, ${took(way.microseconds)}`;
+    log([entry(way.at, way.owner, 'lookup', `keeps the key ${short(way.key)}: ${what}`)]);
+    const kept = state.way?.name && Date.now() - shown < OWN_MS;
+    if (!kept && state.way?.serial !== way.serial) show(way);
+  },
   connection(c) {
     set({ connection: { connected: c.connected, servers: c.servers || [] } });
   },
 };
 
-// The token is new with each run of the visualizer, or empty when it asks for none.
+// The token is new with each run of the visualizer.
 let token = document.querySelector('meta[name="peal-token"]')?.content ?? '';
 
 async function refreshToken() {
@@ -111,8 +132,38 @@ async function refreshToken() {
   token = page.querySelector('meta[name="peal-token"]')?.content ?? token;
 }
 
+const unreachable = { code: 'unreachable', message: 'The visualizer is not running.', hint: 'Start it again; this page reconnects by itself.' };
+
+async function post(name, body) {
+  let reply;
+  let data = null;
+  try {
+    reply = await fetch(`/api/${name}`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', 'X-Peal-Token': token },
+      body: JSON.stringify(body),
+    });
+    data = await reply.json();
+  } catch {
+    return { error: reply ? { code: 'bad_reply', message: `The visualizer answered ${reply.status}.`, hint: '' } : unreachable };
+  }
+  return data;
+}
+
+// Asks for the way to a name and draws it. Resolves with what is wrong, or null.
+export async function lookUp(name) {
+  let reply = await post('lookup', { name });
+  if (reply.error?.code === 'bad_token') {
+    await refreshToken().catch(() => {});
+    reply = await post('lookup', { name });
+  }
+  if (reply.error) return reply.error;
+  show(reply);
+  return null;
+}
+
 export function listen() {
-  const source = new EventSource(token ? `/api/events?token=${encodeURIComponent(token)}` : '/api/events');
+  const source = new EventSource(`/api/events?token=${encodeURIComponent(token)}`);
   source.onopen = () => set({ stream: true });
   source.onerror = () => {
     set({ stream: false });

@@ -1,42 +1,35 @@
-/* chord: the overlay core. Ring upkeep, the roster, replica groups, the two kinds of replicated
- * data, and their repair. Sans-I/O (peal/step.h). One object is one node.
+/* chord: what stands on the overlay (peal/ring.h, of which each object has one): the roster, replica
+ * groups, the two kinds of replicated data, and their repair. Sans-I/O (peal/step.h). One object is
+ * one node.
  *
  * Not for: what a node does for people (peal/service.h), links, disks, discovery packets on the
  * wire (the host's).
  *
- * Follows: P. Zave, "Reasoning about identifier spaces: how to make Chord correct" (TSE 2017), in
- * the form for rings of 1 to r servers, in which successor list and predecessor are derived from
- * the sorted list of live members; D. Rystsov, "CASPaxos" (2018) for registers; L. Lamport's
- * single-decree Paxos for each roster epoch, one server at a time.
+ * Follows: D. Rystsov, "CASPaxos" (2018) for registers; L. Lamport's single-decree Paxos for each
+ * roster epoch, one server at a time.
  *
- * Limits of this form: WIRE_ROSTER_MAX servers; each holds a link to every other. */
+ * Limits of this form: WIRE_ROSTER_MAX servers in a roster, each of which holds a link to every
+ * other; the overlay may be larger. */
 #ifndef PEAL_CHORD_H
 #define PEAL_CHORD_H
 
+#include "peal/ring.h"
 #include "peal/step.h"
 
 struct chord;
 
 enum {
-    CHORD_SUCCESSORS = 8,       /* r, the length of the successor list */
     CHORD_REPLICAS_DEFAULT = 2, /* K; R = K + 1 copies */
     CHORD_REPLICAS_MAX = 7,
     CHORD_JOINS_MAX = 16,     /* addresses given with --join */
-    CHORD_CONTACTS_MAX = 128, /* nodes known, admitted or not */
+    CHORD_PEERS_MAX = 320,    /* nodes heard of, admitted or not */
     /* operations under way that this node began */
     CHORD_PUTS_DEFAULT = 16384, /* 1000 pairs of people, 8 messages and 8 receipts each */
     CHORD_REGS_DEFAULT = 256,   /* each holds a value, WIRE_REGISTER_MAX bytes */
     CHORD_READS_DEFAULT = 1024,
     CHORD_BODIES_DEFAULT = 16 << 20, /* bytes of bodies that wait to be stored at other nodes */
     CHORD_TOMBSTONE_DAYS = 30,
-    CHORD_CONTACT_BODY_MAX = ID_BYTES + 8 + 4 + WIRE_ADDRESS_MAX,
 };
-
-/* What a contact's signature covers: id (20), incarnation (u64), address (u32 length and bytes), in
- * the domain CHORD_CONTACT_DOMAIN (cry_sign). Returns how many bytes; the address is at most
- * WIRE_ADDRESS_MAX. */
-#define CHORD_CONTACT_DOMAIN "peal.contact.1"
-size_t chord_contact_body(const struct wire_contact *w, uint8_t out[static CHORD_CONTACT_BODY_MAX]);
 
 /* clang-format off */
 /* A node's life.
@@ -95,6 +88,9 @@ struct chord_app {
      * itself). msg: the decoded struct. */
     void (*message)(void *ctx, struct step_update *u, const struct peal_id *from, uint16_t type,
                     const void *msg);
+    /* The end of chord_find, as ring_app's. */
+    void (*found)(void *ctx, struct step_update *u, uint64_t token, int err,
+                  const struct ring_found *f);
     /* The set of live members, the roster, or this node's own state changed (the new view is
      * chord_ring's). */
     void (*changed)(void *ctx, struct step_update *u);
@@ -160,6 +156,11 @@ PEAL_MUST int chord_set_read(struct chord *c, const struct step_event *ev, struc
  * struct wire_NAME of type, not const for that reason. */
 PEAL_MUST int chord_send(struct chord *c, struct step_update *u, const struct peal_id *to,
                          uint16_t type, void *msg, bool eager);
+
+/* Finds the first live node at or after the key, by the overlay's ring (peal/ring.h's ring_find);
+ * ends with app.found. */
+PEAL_MUST int chord_find(struct chord *c, const struct step_event *ev, struct step_update *u,
+                         uint64_t token, const struct peal_id *key, uint64_t timeout_us);
 
 /* ---- views ---- */
 

@@ -1,4 +1,4 @@
-/* Six messages and their encodings, kept so that neither format changes unnoticed. A change here
+/* Eight messages and their encodings, kept so that neither format changes unnoticed. A change here
  * is a change of the protocol. */
 #ifndef PEAL_WIRE_GOLDEN_H
 #define PEAL_WIRE_GOLDEN_H
@@ -19,7 +19,8 @@ static inline bool golden_message(unsigned i, struct golden *g)
     static const uint8_t body[] = {0x00, 0xfb, 0xff, 0xbe};
     static struct wire_row row;
     static struct peal_msg_id ids[2];
-    static struct peal_id path[2];
+    static struct peal_id path[] = {{{0x12, [ID_BYTES - 1] = 2}}, {{0xc9, [ID_BYTES - 1] = 1}}};
+    static struct peal_id way[2];
     row = (struct wire_row){.box = id,
                             .id = msg_id,
                             .kind = WIRE_ROW_MESSAGE,
@@ -29,8 +30,8 @@ static inline bool golden_message(unsigned i, struct golden *g)
                             .body = peal_bytes_of(body, sizeof body)};
     ids[0] = msg_id;
     ids[1] = (struct peal_msg_id){{0xff}};
-    path[0] = id;
-    path[1] = (struct peal_id){{0xff}};
+    way[0] = id;
+    way[1] = (struct peal_id){{0xff}};
     switch (i) {
     case 0:
         *g = (struct golden){
@@ -81,6 +82,28 @@ static inline bool golden_message(unsigned i, struct golden *g)
             .json = "{\"t\":\"c_ring_get\",\"req\":\"18446744073709551615\",\"observe\":true}"};
         return true;
     case 5:
+        *g = (struct golden){.type = WIRE_c_lookup,
+                             .msg.c_lookup = {.req = 9, .name = peal_bytes_str("zo\xc3\xab")},
+                             .hex = "00590000000000000009000000047a6fc3ab",
+                             .json = "{\"t\":\"c_lookup\",\"req\":\"9\",\"name\":\"zo\xc3\xab\"}"};
+        return true;
+    case 6:
+        *g = (struct golden){
+            .type = WIRE_c_path,
+            .msg.c_path = {.req = 9, .key = id, .owner = path[1], .path = {path, 2}, .micros = 640},
+            .hex =
+                "005a000000000000000901020300000000000000000000000000000000ffc9000000000000000000"
+                "00000000000000000001000000021200000000000000000000000000000000000002c90000000000"
+                "00000000000000000000000000010000000000000280",
+            .json = "{\"t\":\"c_path\","
+                    "\"req\":\"9\","
+                    "\"key\":\"01020300000000000000000000000000000000ff\","
+                    "\"owner\":\"c900000000000000000000000000000000000001\","
+                    "\"path\":[\"1200000000000000000000000000000000000002\","
+                    "\"c900000000000000000000000000000000000001\"],"
+                    "\"micros\":\"640\"}"};
+        return true;
+    case 7:
         *g = (struct golden){
             .type = WIRE_r_find,
             .msg.r_find = {.to = id,
@@ -89,7 +112,7 @@ static inline bool golden_message(unsigned i, struct golden *g)
                            .kind = 1,
                            .spare = 4,
                            .key = {{0x80}},
-                           .path = {path, 2}},
+                           .path = {way, 2}},
             .hex = "002e01020300000000000000000000000000000000ff0000000000000001ffffffffffffffff010"
                    "4800"
                    "0000000000000000000000000000000000000000000020102030000000000000000000000000000"

@@ -113,8 +113,7 @@ static void operate(struct svc *s, struct request *r, enum request_phase phase)
     }
 }
 
-/* True when the name is fit to be asked for; otherwise the client was told why not. */
-static bool check_name(struct svc *s, const struct client *c, uint64_t req, struct peal_bytes name)
+bool account_check_name(struct svc *s, const struct client *c, uint64_t req, struct peal_bytes name)
 {
     char canonical[NAME_BYTES_MAX + 1];
     char hint[ERROR_TEXT];
@@ -201,7 +200,7 @@ void account_find(struct svc *s, struct client *c, const struct wire_c_find *m)
 {
     struct peal_id homes[CHORD_REPLICAS_MAX + 1];
     uint64_t mark = 0;
-    if (!check_name(s, c, m->req, m->name))
+    if (!account_check_name(s, c, m->req, m->name))
         return;
     struct request *r = begin(s, c, REQ_FIND, m->req, m->name);
     if (r == NULL)
@@ -278,7 +277,7 @@ static void sign_in(struct svc *s, struct request *r, const struct wire_s_accoun
 
 void account_resume(struct svc *s, struct client *c, const struct wire_c_resume *m)
 {
-    if (!may_sign_in(s, c) || !check_name(s, c, m->req, m->name))
+    if (!may_sign_in(s, c) || !account_check_name(s, c, m->req, m->name))
         return;
     if (m->token.n != WIRE_TOKEN_BYTES) {
         client_error(s, c, m->req, PEAL_E_MALFORMED, "this is not a session token", "log in again");
@@ -326,7 +325,7 @@ static void logged_out(struct svc *s, struct request *r)
 
 void account_login(struct svc *s, struct client *c, const struct wire_c_login *m)
 {
-    if (!may_sign_in(s, c) || !check_name(s, c, m->req, m->name))
+    if (!may_sign_in(s, c) || !account_check_name(s, c, m->req, m->name))
         return;
     if (m->auth.n != sizeof((struct request *)0)->auth) {
         client_error(s, c, m->req, PEAL_E_MALFORMED, "this is not an authentication key",
@@ -447,7 +446,7 @@ static int draft_account(struct svc *s, const struct wire_c_register *m, struct 
 
 void account_register(struct svc *s, struct client *c, const struct wire_c_register *m)
 {
-    if (!may_sign_in(s, c) || !check_name(s, c, m->req, m->name))
+    if (!may_sign_in(s, c) || !account_check_name(s, c, m->req, m->name))
         return;
     const char *fault = registration_fault(m);
     if (fault != NULL) {

@@ -273,6 +273,11 @@ static void on_watch(struct svc *s, struct client *c, const union wire_any *m)
     watch_set(s, c, &m->c_watch);
 }
 
+static void on_lookup(struct svc *s, struct client *c, const union wire_any *m)
+{
+    lookup_ask(s, c, &m->c_lookup);
+}
+
 static void on_ring_get(struct svc *s, struct client *c, const union wire_any *m)
 {
     watch_ring_get(s, c, &m->c_ring_get);
@@ -408,6 +413,7 @@ static const struct rule rules[WIRE_FIRST_MULTICAST - WIRE_FIRST_CLIENT] = {
     RULE(c_ack) = {IN_SESSION, false, on_ack},
     RULE(c_watch) = {IN_SESSION, true, on_watch},
     RULE(c_ring_get) = {IN_GREETED | IN_SESSION, true, on_ring_get},
+    RULE(c_lookup) = {IN_GREETED | IN_SESSION, true, on_lookup},
 };
 
 static void refuse(struct svc *s, struct client *c, int err, uint16_t type, const char *what)

@@ -4,6 +4,7 @@
  * account.c  find, register, log in, resume    session.c  sessions at their gateway
  * home.c     where sessions are, at the homes  deliver.c  a mailbox on its way to its owner
  * watch.c    presence and the ring for those who watch
+ * lookup.c   where the record of a name is, and the way there
  *
  * All times with _us are the events' monotonic microseconds. Handles are of base's slabs: a stale
  * one finds nothing. */
@@ -29,6 +30,7 @@ enum {
     PUT_US = 10 * SEC,          /* bound of storing a message */
     READ_US = 5 * SEC,          /* bound of reading a mailbox */
     READ_RETRY_US = 1 * SEC,    /* after a read that failed */
+    LOOKUP_US = 5 * SEC,        /* bound of a lookup */
     PRESENCE_US = 300 * MS,     /* homes answer about presence, or do without them */
     NOTICE_US = 300 * MS,       /* a row that was announced should have been pushed by then */
     WATCH_US = 1 * SEC,         /* how often presence is asked for */
@@ -47,6 +49,8 @@ enum {
     DRAFTS_MAX = 256,          /* registrations under way */
     WATCHES_PER_SESSION = 4,   /* memory for them, on the average; at most WIRE_WATCH_MAX for one */
     OBSERVERS_MAX = 64,
+    LOOKUPS_MAX = 256, /* under way */
+    LOOKUPS_TOLD = 4,  /* of others, that observers are told of in a second */
     TRACES_PER_STEP = 8,
     FAILURE_CELLS = 4096,   /* a power of two */
     ADDRESS_FAILURES = 100, /* wrong passwords from one address per minute */
@@ -152,6 +156,12 @@ struct watch {
     uint32_t next_box, prev_box; /* of those who watch the same account */
 };
 
+/* The way to a name's record, asked for and not answered yet. */
+struct lookup {
+    uint32_t client;
+    uint64_t req;
+};
+
 /* ---- requests: a client's question that takes more than one step: account.c ---- */
 
 enum request_kind { REQ_FIND, REQ_REGISTER, REQ_LOGIN, REQ_RESUME, REQ_LOGOUT };
@@ -246,13 +256,15 @@ struct svc {
     bool ring_dirty;
     uint64_t ring_us; /* of the last push */
     uint32_t observers;
+    uint64_t paths_us; /* since when paths_told are counted */
+    uint32_t paths_told;
     uint32_t sessions_n;
     uint32_t links_n; /* not CLOSING */
     uint32_t evict_at;
     uint32_t notices_due; /* first location with notices */
     uint32_t tick_at;     /* where the tick's paced work goes on */
 
-    struct slab clients, requests, drafts, sends, flights, watches, locations, notices;
+    struct slab clients, requests, drafts, sends, flights, watches, locations, notices, lookups;
     struct map links;     /* u32 link -> client */
     struct map sessions;  /* box -> client */
     struct map located;   /* box -> location */
@@ -269,7 +281,13 @@ struct svc {
 };
 
 /* Tokens of chord's operations: whose they are, and a handle. */
-enum token_kind { TOKEN_REQUEST = 1, TOKEN_SEND = 2, TOKEN_READ = 3, TOKEN_WATCH = 4 };
+enum token_kind {
+    TOKEN_REQUEST = 1,
+    TOKEN_SEND = 2,
+    TOKEN_READ = 3,
+    TOKEN_WATCH = 4,
+    TOKEN_LOOKUP = 5
+};
 
 static inline uint64_t token_make(enum token_kind kind, uint32_t serial, uint32_t handle)
 {
@@ -325,6 +343,9 @@ void client_servers_tick(struct svc *s);
 const char *client_prose(int err, const char **hint);
 
 /* account.c */
+/* True when the name is fit to be asked for; otherwise the client was told why not. */
+bool account_check_name(struct svc *s, const struct client *c, uint64_t req,
+                        struct peal_bytes name);
 void account_find(struct svc *s, struct client *c, const struct wire_c_find *m);
 void account_register(struct svc *s, struct client *c, const struct wire_c_register *m);
 void account_login(struct svc *s, struct client *c, const struct wire_c_login *m);
@@ -384,5 +405,13 @@ void watch_changed(struct svc *s, const struct peal_id *box);
 void watch_ring_get(struct svc *s, struct client *c, const struct wire_c_ring_get *m);
 void watch_ring_tick(struct svc *s);
 void watch_traces(struct svc *s, size_t first);
+/* Tells the observers, but for the one that asked (NULL: nobody is left who did), of a lookup. At
+ * most LOOKUPS_TOLD in a second: it is to look at, not to count. */
+void watch_path(struct svc *s, const struct client *asker, const struct wire_c_path *m);
+
+/* lookup.c */
+void lookup_ask(struct svc *s, struct client *c, const struct wire_c_lookup *m);
+/* The end of a lookup; f as of chord_app.found. */
+void lookup_found(struct svc *s, uint32_t handle, int err, const struct ring_found *f);
 
 #endif

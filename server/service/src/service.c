@@ -12,7 +12,7 @@
 /* The parts of the caller's block, in their order. */
 struct layout {
     size_t svc, chord, clients, requests, drafts, sends, flights, watches, locations, notices;
-    size_t links, sessions, located, in_flight, watched, seen, failures, heap;
+    size_t lookups, links, sessions, located, in_flight, watched, seen, failures, heap;
     size_t size;
 };
 
@@ -61,6 +61,7 @@ static struct layout layout_of(const struct svc_config *cfg)
     l.watches = place(&l, slab_size(z.watches, sizeof(struct watch)));
     l.locations = place(&l, slab_size(z.locations, sizeof(struct location)));
     l.notices = place(&l, slab_size(NOTICES_MAX, sizeof(struct notice)));
+    l.lookups = place(&l, slab_size(LOOKUPS_MAX, sizeof(struct lookup)));
     l.links = place(&l, map_size(z.clients, sizeof(uint32_t)));
     l.sessions = place(&l, map_size(z.clients, ID_BYTES));
     l.located = place(&l, map_size(z.locations, ID_BYTES));
@@ -192,6 +193,14 @@ static void on_message(void *ctx, struct step_update *u, const struct peal_id *f
         on_presence(s, msg);
 }
 
+static void on_found(void *ctx, struct step_update *u, uint64_t token, int err,
+                     const struct ring_found *f)
+{
+    struct svc *s = ctx;
+    CHECK(u == s->u && token_kind(token) == TOKEN_LOOKUP);
+    lookup_found(s, (uint32_t)token, err, f);
+}
+
 static void on_changed(void *ctx, struct step_update *u)
 {
     struct svc *s = ctx;
@@ -214,6 +223,7 @@ static void init_tables(struct svc *s, uint8_t *p, const struct layout *l, const
     slab_init(&s->watches, p + l->watches, z->watches, sizeof(struct watch));
     slab_init(&s->locations, p + l->locations, z->locations, sizeof(struct location));
     slab_init(&s->notices, p + l->notices, NOTICES_MAX, sizeof(struct notice));
+    slab_init(&s->lookups, p + l->lookups, LOOKUPS_MAX, sizeof(struct lookup));
     map_init(&s->links, p + l->links, z->clients, sizeof(uint32_t), r);
     map_init(&s->sessions, p + l->sessions, z->clients, ID_BYTES, r);
     map_init(&s->located, p + l->located, z->locations, ID_BYTES, r);
@@ -252,6 +262,7 @@ int svc_init(void *mem, const struct svc_config *cfg, struct svc **out)
                                    .set_rows = on_set_rows,
                                    .row_stored = on_row_stored,
                                    .message = on_message,
+                                   .found = on_found,
                                    .changed = on_changed};
     int err = chord_init(p + l.chord, &chord, &s->chord);
     if (err == 0)

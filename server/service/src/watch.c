@@ -1,5 +1,5 @@
 /* For those who watch: the presence of accounts that a session has on its screen, and the ring with
- * its events for anybody who asks. */
+ * its events and lookups for anybody who asks. */
 #include "inner.h"
 
 #include <string.h>
@@ -233,4 +233,27 @@ void watch_traces(struct svc *s, size_t first)
                 client_say(s, c, WIRE_c_trace, &m);
         told++;
     }
+}
+
+void watch_path(struct svc *s, const struct client *asker, const struct wire_c_path *m)
+{
+    uint64_t now = s->ev->now_us;
+    CHECK(m->path.n > 0);
+    if (s->observers == 0)
+        return;
+    if (now - s->paths_us >= SEC) {
+        s->paths_us = now;
+        s->paths_told = 0;
+    }
+    if (s->paths_told == LOOKUPS_TOLD)
+        return;
+    s->paths_told++;
+    struct wire_c_path told = *m;
+    told.req = 0;
+    uint32_t at = 0;
+    uint32_t h = 0;
+    const struct client *c = NULL;
+    while ((c = slab_each(&s->clients, &at, &h)) != NULL)
+        if (c->observer && c != asker)
+            client_say(s, c, WIRE_c_path, &told);
 }

@@ -416,15 +416,15 @@ void host_start(struct host *h, uint32_t n)
                                        .discovery = false},
                              .sessions_max = h->o.sessions_max,
                              .locations_max = h->o.locations_max};
-    uint8_t body[CHORD_CONTACT_BODY_MAX];
+    uint8_t body[RING_CONTACT_BODY_MAX];
     uint8_t sig[CRY_SIG_BYTES];
     cr_assert(!x->alive, "a node that runs is not started");
     cfg.chord.contact = (struct wire_contact){.id = x->id,
                                               .incarnation = ++x->incarnation,
                                               .address = peal_bytes_str(x->address),
                                               .key = peal_bytes_of(x->key.pub, CRY_PUB_BYTES)};
-    size_t body_n = chord_contact_body(&cfg.chord.contact, body);
-    cry_sign(&x->key, CHORD_CONTACT_DOMAIN, peal_bytes_of(body, body_n), sig);
+    size_t body_n = ring_contact_body(&cfg.chord.contact, body);
+    cry_sign(&x->key, RING_CONTACT_DOMAIN, peal_bytes_of(body, body_n), sig);
     cfg.chord.contact.signature = peal_bytes_of(sig, sizeof sig);
     if (h->o.nodes > 1 && n > 0)
         cfg.chord.joins[cfg.chord.joins_n++] = peal_bytes_str(h->nodes[0].address);

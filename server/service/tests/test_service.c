@@ -463,7 +463,7 @@ Test(bad, out_of_state)
     struct wire_c_ping ping = {0};
     struct wire_c_ack ack = {0};
     struct wire_c_welcome welcome = {0};
-    struct wire_n_ping node = {0};
+    struct wire_r_ping node = {0};
     struct wire_c_logout out = {0};
     person_register(&alice, 0);
 
@@ -483,7 +483,7 @@ Test(bad, out_of_state)
     host_say(h, 1, WIRE_c_welcome, &welcome);
     expect_closed(h, 1, "what only servers say");
     person_greet(&p, 0);
-    host_say(h, 1, WIRE_n_ping, &node);
+    host_say(h, 1, WIRE_r_ping, &node);
     expect_closed(h, 1, "what only nodes say");
     person_greet(&p, 0);
     host_say(h, 1, WIRE_c_logout, &out);

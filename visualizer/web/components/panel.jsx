@@ -1,6 +1,7 @@
-// Beside the picture: how the ring is, its servers as a table, and what happened.
+// Beside the picture: how the ring is, the way to a name, its servers as a table, and what happened.
 
-import { select, short, stateOf, verdict } from '../store.js';
+import { useState } from 'preact/hooks';
+import { hopsText, lookUp, select, short, stateOf, steps, took, verdict } from '../store.js';
 
 const time = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false });
 const words = { up: 'up', down: 'down', joining: 'joining', leaving: 'leaving', suspect: 'late' };
@@ -28,6 +29,47 @@ export function Status({ ring, stream, connection }) {
           <div><dt>Seen by</dt><dd>{short(ring.seen_by)}</dd></div>
         </dl>
       )}
+    </section>
+  );
+}
+
+function Found({ way, ring }) {
+  const address = ring?.nodes.find((n) => n.id === way.owner)?.address;
+  const code = (id) => <code>{short(id)}</code>;
+  return (
+    <p class="found" data-testid="found" data-key={way.key} data-owner={way.owner} data-hops={way.hops}>
+      {way.name ? <><strong>{way.name}</strong>’s key </> : 'Somebody looked up the key '}{code(way.key)}
+      {way.name ? ' is at ' : '. It is at '}{code(way.owner)}{address && ` (${address})`}: {hopsText(way.hops)}, {took(way.microseconds)}.
+      <span class="steps">{way.path.length > 1 ? steps(way.path) : `${short(way.owner)} is the server that was asked`}</span>
+    </p>
+  );
+}
+
+export function Lookup({ ring, way }) {
+  const [name, setName] = useState('');
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState(null);
+  const submit = async (e) => {
+    e.preventDefault();
+    if (busy || !name.trim()) return;
+    setBusy(true);
+    setError(await lookUp(name.trim()));
+    setBusy(false);
+  };
+  return (
+    <section class="lookup" aria-label="Lookup">
+      <form onSubmit={submit}>
+        <label for="lookup-name">Look up a name</label>
+        <div class="with-button">
+          <input id="lookup-name" type="search" data-testid="lookup-name" value={name} onInput={(e) => setName(e.target.value)} placeholder="alice"
+            maxLength={64} autocomplete="off" autocapitalize="none" autocorrect="off" spellcheck={false} enterkeyhint="search" />
+          <button class="primary" data-testid="lookup-submit" disabled={busy}>Look up</button>
+        </div>
+      </form>
+      {error && <p class="problem" role="alert" data-testid="lookup-error" data-code={error.code}><strong>{error.message}</strong> {error.hint}</p>}
+      <div role="status" aria-live={way?.name ? 'polite' : 'off'}>
+        {way ? <Found way={way} ring={ring} /> : <p class="note">Which server keeps a name, and how the ring finds it: taken names and free ones alike.</p>}
+      </div>
     </section>
   );
 }

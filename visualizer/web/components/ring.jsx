@@ -1,8 +1,8 @@
 // The picture of the ring.
 
 import { useEffect, useState } from 'preact/hooks';
-import { arc, at, chord, labels, radii, turnOf } from '../geometry.js';
-import { select, short, stateOf, verdict } from '../store.js';
+import { arc, at, chord, hop, labels, radii, turnOf } from '../geometry.js';
+import { hopsText, select, short, stateOf, verdict } from '../store.js';
 
 const RADIUS = 140;
 const LABELS_MAX = 28; // beyond, only the chosen node has one
@@ -66,7 +66,41 @@ function Label({ node, place, narrow }) {
   );
 }
 
-export function Ring({ ring, selected, stale }) {
+// A lookup: the stretch from the key's place to the server that keeps it, and the way from server to server.
+function Way({ way, radius, size, past }) {
+  const inside = (id) => RADIUS - (radius.get(id) ?? RADIUS);
+  const hops = way.path.slice(1).map((id, i) => hop(turnOf(way.path[i]), turnOf(id), RADIUS, size + 5, [inside(way.path[i]), inside(id)]));
+  const [ox, oy] = at(turnOf(way.owner), RADIUS - inside(way.owner));
+  const [sx, sy] = at(turnOf(way.path[0]), RADIUS - inside(way.path[0]));
+  return (
+    <g class={past ? 'way past' : 'way'} data-testid="way" data-path={way.path.join(' ')} data-past={String(Boolean(past))} aria-hidden="true">
+      <path class="stretch" d={arc(turnOf(way.key), turnOf(way.owner), RADIUS, 0)} />
+      {way.path.filter((id) => !radius.has(id)).map((id) => {
+        const [x, y] = at(turnOf(id), RADIUS);
+        return <circle key={id} class="beyond" cx={x.toFixed(1)} cy={y.toFixed(1)} r={4} />;
+      })}
+      <circle class="start" cx={sx.toFixed(1)} cy={sy.toFixed(1)} r={size + 4} />
+      <circle class="owner" cx={ox.toFixed(1)} cy={oy.toFixed(1)} r={size + 4} style={{ '--at': hops.length }} />
+      {hops.map(({ d }, i) => <path key={i} class="hop" d={d} pathLength={100} marker-end="url(#head-way)" data-testid="hop" style={{ '--at': i }} />)}
+      {hops.length > 1 && hops.map(({ middle: [x, y] }, i) => (
+        <g key={i} class="number" transform={`translate(${x.toFixed(1)} ${y.toFixed(1)})`}><circle r={8} /><text dy="0.35em">{i + 1}</text></g>
+      ))}
+    </g>
+  );
+}
+
+// On top of the servers, since it may lie right beside one.
+function KeyMark({ id }) {
+  const [x, y] = at(turnOf(id), RADIUS);
+  return (
+    <g class="key" transform={`translate(${x.toFixed(1)} ${y.toFixed(1)})`} data-testid="key" data-key={id} aria-hidden="true">
+      <title>{`the place of the key ${short(id)}`}</title>
+      <path d="M0 -7 7 0 0 7 -7 0Z" />
+    </g>
+  );
+}
+
+export function Ring({ ring, selected, stale, way, past }) {
   const narrow = useNarrow();
   const { nodes } = ring;
   const size = Math.max(3, Math.min(12, 330 / Math.max(nodes.length, 1)));
@@ -76,18 +110,23 @@ export function Ring({ ring, selected, stale }) {
   const places = labels(labelled, RADIUS + 28, narrow ? 20 : 34, half[1] - 18);
   const radius = radii(nodes, RADIUS, size);
   const { kind, word, up } = verdict(ring);
-  const summary = `${nodes.length} servers on the ring, ${up} of them up; the table below lists them.`;
+  const found = way ? ` The way to the key ${short(way.key)}, ${hopsText(way.hops)}, is drawn.` : '';
+  const summary = `${nodes.length} servers on the ring, ${up} of them up; the table below lists them.${found}`;
   return (
     <svg class={stale ? 'ring stale' : 'ring'} viewBox={`${-half[0]} ${-half[1]} ${2 * half[0]} ${2 * half[1]}`} role="img" aria-label={summary}>
       <defs>
         <marker id="head" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="7" markerHeight="7" orient="auto-start-reverse" markerUnits="userSpaceOnUse"><path class="head" d="M0 0.5 10 5 0 9.5z" /></marker>
         <marker id="head-astray" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="7" markerHeight="7" orient="auto-start-reverse" markerUnits="userSpaceOnUse"><path class="head astray" d="M0 0.5 10 5 0 9.5z" /></marker>
+        <marker id="head-way" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="10" markerHeight="10" orient="auto-start-reverse" markerUnits="userSpaceOnUse"><path class="head way-head" d="M0 0.5 10 5 0 9.5z" /></marker>
       </defs>
       <circle class="track" r={RADIUS} />
       <path class="zero" d={`M0 ${-RADIUS - 5} V${-RADIUS + 5}`} />
       {nodes.map((n) => <Arrow key={`arrow-${n.id}`} node={n} nodes={nodes} size={size} />)}
       {labelled.map((n) => <Label key={`label-${n.id}`} node={n} place={places.get(n.id)} narrow={narrow} />)}
+      {past && <Way key={past.serial} way={past} radius={radius} size={size} past />}
+      {way && <Way key={way.serial} way={way} radius={radius} size={size} />}
       {nodes.map((n) => <Node key={n.id} node={n} radius={radius.get(n.id)} size={size} chosen={n.id === selected} coordinator={n.id === ring.coordinator} />)}
+      {way && <KeyMark id={way.key} />}
       <g class={`middle ${kind}`} data-testid="middle" aria-hidden="true">
         <text y="-4" class="count">{up}<tspan class="of"> / {nodes.length}</tspan></text>
         <text y="22" class="word">{word}</text>

@@ -154,18 +154,13 @@ enum {
     F(ID, to, _, 0)                                                                                \
     F(U64, stamp, _, 0)
 
-/* First on every link. `to` is zero when only an address was dialled. */
-#define WIRE_FIELDS_n_hello(F)                                                                     \
+/* What a node says of itself: at once on every new link and at every change; as the load of the
+ * overlay's pings besides. ring: the id of the ring it is in, zero: none; size: its roster's. */
+#define WIRE_FIELDS_n_state(F)                                                                     \
     WIRE_NODE_HEADER(F)                                                                            \
-    F(U16, version, _, 0)                                                                          \
-    F(STRUCT, contact, contact, 0)                                                                 \
-    F(STRUCT, roster, roster, 0)
-
-#define WIRE_FIELDS_n_ping(F)                                                                      \
-    WIRE_NODE_HEADER(F)                                                                            \
-    F(U64, nonce, _, 0)                                                                            \
+    F(ID, ring, _, 0)                                                                              \
+    F(U32, size, _, 0)                                                                             \
     F(STRUCT, state, node_state, 0)
-#define WIRE_FIELDS_n_pong(F) WIRE_FIELDS_n_ping(F)
 
 #define WIRE_FIELDS_n_contacts(F)                                                                  \
     WIRE_NODE_HEADER(F)                                                                            \
@@ -583,6 +578,17 @@ enum {
     F(ID, node, _, 0)                                                                              \
     F(STR, kind, _, WIRE_ADDRESS_MAX)                                                              \
     F(STR, text, _, WIRE_TEXT_MAX)
+/* Where the record of a name is, and the way there. */
+#define WIRE_FIELDS_c_lookup(F)                                                                    \
+    F(U64, req, _, 0)                                                                              \
+    F(STR, name, _, WIRE_NAME_MAX)
+/* path: the asked server first, the owner last. With req 0, to observers: somebody else asked. */
+#define WIRE_FIELDS_c_path(F)                                                                      \
+    F(U64, req, _, 0)                                                                              \
+    F(ID, key, _, 0)                                                                               \
+    F(ID, owner, _, 0)                                                                             \
+    F(IDS, path, _, WIRE_PATH_MAX)                                                                 \
+    F(U64, micros, _, 0)
 
 /* ---- multicast ----
  * m_beacon travels sealed under the ring's beacon key. Its signature is the sender's own (cry_sign,
@@ -655,9 +661,7 @@ enum {
     F(BOOL, dead, _, 0)
 
 #define WIRE_MESSAGES(M)                                                                           \
-    M(1, n_hello)                                                                                  \
-    M(2, n_ping)                                                                                   \
-    M(3, n_pong)                                                                                   \
+    M(1, n_state)                                                                                  \
     M(4, n_contacts)                                                                               \
     M(5, n_admit)                                                                                  \
     M(6, n_roster)                                                                                 \
@@ -730,6 +734,8 @@ enum {
     M(86, c_ring_get)                                                                              \
     M(87, c_ring)                                                                                  \
     M(88, c_trace)                                                                                 \
+    M(89, c_lookup)                                                                                \
+    M(90, c_path)                                                                                  \
     M(112, m_beacon)                                                                               \
     M(113, m_probe)                                                                                \
     M(114, m_answer)                                                                               \

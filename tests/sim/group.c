@@ -1,4 +1,4 @@
-#include "ring.h"
+#include "group.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,15 +9,15 @@ enum { BODY_MAX = 4096, VIEW_BYTES = 64 * 1024 };
 
 static int reg_change(void *ctx, uint64_t token, struct peal_bytes old, struct peal_bytes *value)
 {
-    struct ring_node *n = ctx;
-    const struct ring_op *o = &n->ring->ops[token];
+    struct group_node *n = ctx;
+    const struct group_op *o = &n->group->ops[token];
     uint8_t mine[4];
     struct wr w;
     wr_init(&w, mine, sizeof mine);
     wr_u32(&w, (uint32_t)token + 1);
-    if (o->kind == RING_GET)
+    if (o->kind == GROUP_GET)
         return 0;
-    if (o->kind == RING_CLAIM) {
+    if (o->kind == GROUP_CLAIM) {
         if (old.n == sizeof mine && memcmp(old.p, mine, sizeof mine) == 0)
             return 0;
         if (old.n > 0)
@@ -38,10 +38,10 @@ static int reg_change(void *ctx, uint64_t token, struct peal_bytes old, struct p
     return 1;
 }
 
-static void end_op(struct ring *r, uint64_t token, int err)
+static void end_op(struct group *r, uint64_t token, int err)
 {
-    struct ring_op *o = &r->ops[token];
-    CHECK(token < r->ops_n && o->err == RING_RUNNING);
+    struct group_op *o = &r->ops[token];
+    CHECK(token < r->ops_n && o->err == GROUP_RUNNING);
     o->err = err;
     o->ended_us = sim_now(r->sim);
 }
@@ -49,10 +49,10 @@ static void end_op(struct ring *r, uint64_t token, int err)
 static void reg_done(void *ctx, struct step_update *u, uint64_t token, int err,
                      struct peal_bytes value)
 {
-    struct ring_node *n = ctx;
-    struct ring_op *o = &n->ring->ops[token];
+    struct group_node *n = ctx;
+    struct group_op *o = &n->group->ops[token];
     (void)u;
-    end_op(n->ring, token, err);
+    end_op(n->group, token, err);
     o->value = malloc(value.n + 1);
     CHECK(o->value != NULL);
     if (value.n > 0)
@@ -62,30 +62,30 @@ static void reg_done(void *ctx, struct step_update *u, uint64_t token, int err,
 
 static void set_done(void *ctx, struct step_update *u, uint64_t token, int err)
 {
-    struct ring_node *n = ctx;
+    struct group_node *n = ctx;
     (void)u;
-    end_op(n->ring, token, err);
+    end_op(n->group, token, err);
 }
 
 static bool set_rows(void *ctx, struct step_update *u, uint64_t token, int err,
                      const struct wire_row *rows, size_t count, bool last)
 {
-    struct ring_node *n = ctx;
-    struct ring_op *o = &n->ring->ops[token];
+    struct group_node *n = ctx;
+    struct group_op *o = &n->group->ops[token];
     (void)u;
     if (o->value == NULL)
-        o->value = malloc((size_t)RING_READ_MAX * MSG_ID_BYTES);
-    CHECK(o->value != NULL && o->value_n + count <= RING_READ_MAX);
+        o->value = malloc((size_t)GROUP_READ_MAX * MSG_ID_BYTES);
+    CHECK(o->value != NULL && o->value_n + count <= GROUP_READ_MAX);
     for (size_t i = 0; i < count; i++)
         memcpy(o->value + MSG_ID_BYTES * o->value_n++, rows[i].id.b, MSG_ID_BYTES);
     if (last)
-        end_op(n->ring, token, err);
+        end_op(n->group, token, err);
     return true;
 }
 
 static void row_stored(void *ctx, struct step_update *u, const struct wire_row *row, bool push)
 {
-    struct ring_node *n = ctx;
+    struct group_node *n = ctx;
     (void)u;
     (void)row;
     n->stored++;
@@ -95,7 +95,7 @@ static void row_stored(void *ctx, struct step_update *u, const struct wire_row *
 static void message(void *ctx, struct step_update *u, const struct peal_id *from, uint16_t type,
                     const void *msg)
 {
-    struct ring_node *n = ctx;
+    struct group_node *n = ctx;
     (void)u;
     (void)from;
     (void)type;
@@ -103,16 +103,32 @@ static void message(void *ctx, struct step_update *u, const struct peal_id *from
     n->messages++;
 }
 
+static void found(void *ctx, struct step_update *u, uint64_t token, int err,
+                  const struct ring_found *f)
+{
+    struct group_node *n = ctx;
+    struct group_op *o = &n->group->ops[token];
+    (void)u;
+    end_op(n->group, token, err);
+    if (err < 0)
+        return;
+    CHECK(f != NULL && f->path_n > 0 && f->hops == f->path_n - 1);
+    o->value = malloc(f->path_n * ID_BYTES);
+    CHECK(o->value != NULL);
+    memcpy(o->value, f->path, f->path_n * ID_BYTES);
+    o->value_n = f->path_n;
+}
+
 static void changed(void *ctx, struct step_update *u)
 {
-    struct ring_node *n = ctx;
+    struct group_node *n = ctx;
     (void)u;
     n->changes++;
 }
 
 /* ---- the core under test ---- */
 
-static struct chord_config with_app(struct ring *r, size_t node, const struct chord_config *base)
+static struct chord_config with_app(struct group *r, size_t node, const struct chord_config *base)
 {
     struct chord_config cfg = *base;
     cfg.app = (struct chord_app){.ctx = &r->nodes[node],
@@ -122,6 +138,7 @@ static struct chord_config with_app(struct ring *r, size_t node, const struct ch
                                  .set_rows = set_rows,
                                  .row_stored = row_stored,
                                  .message = message,
+                                 .found = found,
                                  .changed = changed};
     return cfg;
 }
@@ -157,7 +174,7 @@ static const struct sim_core ring_core = {
 
 static void traced(void *ctx, size_t node, const struct step_effect *e)
 {
-    struct ring *r = ctx;
+    struct group *r = ctx;
     (void)node;
     r->founded += strcmp(e->name, "founded") == 0;
     r->dissolved += strcmp(e->name, "dissolved") == 0;
@@ -168,9 +185,9 @@ static void traced(void *ctx, size_t node, const struct step_effect *e)
 
 /* ---- the fixture ---- */
 
-struct ring *ring_new(const struct sim_config *cfg)
+struct group *group_new(const struct sim_config *cfg)
 {
-    struct ring *r = calloc(1, sizeof *r);
+    struct group *r = calloc(1, sizeof *r);
     CHECK(r != NULL);
     r->cfg = *cfg;
     r->cfg.core = &ring_core;
@@ -178,11 +195,11 @@ struct ring *ring_new(const struct sim_config *cfg)
     r->cfg.trace = traced;
     r->sim = sim_new(&r->cfg);
     for (size_t i = 0; i < SIM_NODES_MAX; i++)
-        r->nodes[i] = (struct ring_node){.ring = r, .at = i};
+        r->nodes[i] = (struct group_node){.group = r, .at = i};
     return r;
 }
 
-void ring_free(struct ring *r)
+void group_free(struct group *r)
 {
     if (r == NULL)
         return;
@@ -192,19 +209,19 @@ void ring_free(struct ring *r)
     free(r);
 }
 
-void ring_start_all(struct ring *r)
+void group_start_all(struct group *r)
 {
     for (size_t i = 0; i < r->cfg.nodes; i++)
         if (!sim_running(r->sim, i))
             sim_start(r->sim, i);
 }
 
-const struct chord *ring_chord(const struct ring *r, size_t node)
+const struct chord *group_chord(const struct group *r, size_t node)
 {
     return sim_core_of(r->sim, node);
 }
 
-size_t ring_index(const struct ring *r, const struct peal_id *id)
+size_t group_index(const struct group *r, const struct peal_id *id)
 {
     for (size_t i = 0; i < r->cfg.nodes; i++) {
         struct peal_id mine = sim_id(r->sim, i);
@@ -214,7 +231,7 @@ size_t ring_index(const struct ring *r, const struct peal_id *id)
     return SIZE_MAX;
 }
 
-bool ring_whole(struct ring *r, size_t size, size_t live)
+bool group_whole(struct group *r, size_t size, size_t live)
 {
     static uint8_t mem[VIEW_BYTES];
     uint64_t epoch = 0;
@@ -225,12 +242,12 @@ bool ring_whole(struct ring *r, size_t size, size_t live)
         struct arena a;
         struct wire_c_ring v;
         arena_init(&a, mem, sizeof mem);
-        chord_ring(ring_chord(r, i), &a, &v);
+        chord_ring(group_chord(r, i), &a, &v);
         size_t up = 0;
         for (size_t k = 0; k < v.nodes.n; k++)
             up += v.nodes.v[k].state == WIRE_NODE_UP;
         running++;
-        if (chord_state(ring_chord(r, i)) != CHORD_MEMBER || !v.whole || v.nodes.n != size ||
+        if (chord_state(group_chord(r, i)) != CHORD_MEMBER || !v.whole || v.nodes.n != size ||
             up != live || (epoch != 0 && v.epoch != epoch))
             return false;
         epoch = v.epoch;
@@ -239,7 +256,7 @@ bool ring_whole(struct ring *r, size_t size, size_t live)
 }
 
 struct waiting {
-    struct ring *r;
+    struct group *r;
     size_t size, live, op;
     uint64_t next_us;
 };
@@ -250,19 +267,19 @@ static bool whole_now(void *arg)
     if (sim_now(w->r->sim) < w->next_us)
         return false;
     w->next_us = sim_now(w->r->sim) + 10000; /* looking costs more than most events do */
-    return ring_whole(w->r, w->size, w->live);
+    return group_whole(w->r, w->size, w->live);
 }
 
-bool ring_wait_whole(struct ring *r, size_t size, size_t live, uint64_t us)
+bool group_wait_whole(struct group *r, size_t size, size_t live, uint64_t us)
 {
     struct waiting w = {.r = r, .size = size, .live = live};
-    return sim_until(r->sim, whole_now, &w, us) || ring_whole(r, size, live);
+    return sim_until(r->sim, whole_now, &w, us) || group_whole(r, size, live);
 }
 
 /* ---- operations ---- */
 
 struct beginning {
-    struct ring *r;
+    struct group *r;
     size_t op;
     uint64_t timeout_us;
     struct wire_row row;
@@ -273,32 +290,35 @@ struct beginning {
 static void begin_it(void *core, const struct step_event *ev, struct step_update *u, void *arg)
 {
     struct beginning *b = arg;
-    struct ring_op *o = &b->r->ops[b->op];
+    struct group_op *o = &b->r->ops[b->op];
     switch (o->kind) {
-    case RING_CLAIM:
-    case RING_APPEND:
-    case RING_GET:
+    case GROUP_CLAIM:
+    case GROUP_APPEND:
+    case GROUP_GET:
         b->err = chord_reg_change(core, ev, u, b->op, &o->key, b->timeout_us);
         break;
-    case RING_PUT:
+    case GROUP_PUT:
         b->row.stamp = chord_stamp(core, ev);
         b->row.expires = ev->wall_ms + 3600 * 1000;
         b->err = chord_set_put(core, ev, u, b->op, &b->row, (o->id.b[15] & 1) != 0, b->timeout_us);
         break;
-    case RING_READ:
+    case GROUP_READ:
         b->err = chord_set_read(core, ev, u, b->op, &o->key, NULL, b->timeout_us);
+        break;
+    case GROUP_FIND:
+        b->err = chord_find(core, ev, u, b->op, &o->key, b->timeout_us);
         break;
     }
 }
 
-static size_t begin_op(struct ring *r, size_t node, enum ring_op_kind kind,
+static size_t begin_op(struct group *r, size_t node, enum group_op_kind kind,
                        const struct peal_id *key, struct beginning *b)
 {
-    CHECK(r->ops_n < RING_OPS_MAX);
+    CHECK(r->ops_n < GROUP_OPS_MAX);
     size_t op = r->ops_n++;
-    r->ops[op] = (struct ring_op){
-        .kind = kind, .node = node, .key = *key, .began_us = sim_now(r->sim), .err = RING_RUNNING};
-    if (kind == RING_PUT)
+    r->ops[op] = (struct group_op){
+        .kind = kind, .node = node, .key = *key, .began_us = sim_now(r->sim), .err = GROUP_RUNNING};
+    if (kind == GROUP_PUT)
         rng_fill(sim_rng(r->sim), r->ops[op].id.b, MSG_ID_BYTES);
     b->r = r;
     b->op = op;
@@ -309,27 +329,27 @@ static size_t begin_op(struct ring *r, size_t node, enum ring_op_kind kind,
     sim_call(r->sim, node, begin_it, b);
     if (b->err == 0)
         return op;
-    CHECK(b->err == PEAL_E_BUSY && r->ops[op].err == RING_RUNNING);
+    CHECK(b->err == PEAL_E_BUSY && r->ops[op].err == GROUP_RUNNING);
     r->ops_n--;
     return SIZE_MAX;
 }
 
-size_t ring_begin(struct ring *r, size_t node, enum ring_op_kind kind, const struct peal_id *key,
+size_t group_begin(struct group *r, size_t node, enum group_op_kind kind, const struct peal_id *key,
                   uint64_t timeout_us)
 {
-    CHECK(kind != RING_PUT);
+    CHECK(kind != GROUP_PUT);
     struct beginning b = {.timeout_us = timeout_us};
     return begin_op(r, node, kind, key, &b);
 }
 
-size_t ring_put(struct ring *r, size_t node, const struct peal_id *box, size_t body_n,
+size_t group_put(struct group *r, size_t node, const struct peal_id *box, size_t body_n,
                 uint64_t timeout_us)
 {
     uint8_t *body = malloc(body_n + 1);
     CHECK(body != NULL);
     memset(body, 'x', body_n);
     struct beginning b = {.timeout_us = timeout_us, .row = {.body = peal_bytes_of(body, body_n)}};
-    size_t op = begin_op(r, node, RING_PUT, box, &b);
+    size_t op = begin_op(r, node, GROUP_PUT, box, &b);
     free(body);
     return op;
 }
@@ -345,7 +365,7 @@ static void delete_it(void *core, const struct step_event *ev, struct step_updat
     chord_set_del(core, ev, u, d->box, d->id, 1);
 }
 
-void ring_del(struct ring *r, size_t node, const struct peal_id *box, const struct peal_msg_id *id)
+void group_del(struct group *r, size_t node, const struct peal_id *box, const struct peal_msg_id *id)
 {
     struct deletion d = {.box = box, .id = id};
     sim_call(r->sim, node, delete_it, &d);
@@ -354,10 +374,10 @@ void ring_del(struct ring *r, size_t node, const struct peal_id *box, const stru
 static bool op_ended(void *arg)
 {
     const struct waiting *w = arg;
-    return w->r->ops[w->op].err != RING_RUNNING;
+    return w->r->ops[w->op].err != GROUP_RUNNING;
 }
 
-int ring_wait(struct ring *r, size_t op, uint64_t us)
+int group_wait(struct group *r, size_t op, uint64_t us)
 {
     struct waiting w = {.r = r, .op = op};
     CHECK(op < r->ops_n);
@@ -367,7 +387,7 @@ int ring_wait(struct ring *r, size_t op, uint64_t us)
 
 /* ---- disks ---- */
 
-int ring_disk_row(struct ring *r, size_t node, const struct peal_id *box,
+int group_disk_row(struct group *r, size_t node, const struct peal_id *box,
                   const struct peal_msg_id *id)
 {
     static uint8_t mem[BODY_MAX + WIRE_BODY_MAX];
@@ -386,7 +406,7 @@ int ring_disk_row(struct ring *r, size_t node, const struct peal_id *box,
     return m.s_row.row.kind;
 }
 
-uint64_t ring_disk_count(struct ring *r, size_t node, enum store_space space)
+uint64_t group_disk_count(struct group *r, size_t node, enum store_space space)
 {
     uint64_t n = 0;
     int err = store_count(sim_store(r->sim, node), space, (struct peal_bytes){0},
@@ -395,7 +415,7 @@ uint64_t ring_disk_count(struct ring *r, size_t node, enum store_space space)
     return n;
 }
 
-struct peal_id ring_key(struct ring *r, uint32_t n)
+struct peal_id group_key(struct group *r, uint32_t n)
 {
     struct rng g;
     struct peal_id id;
