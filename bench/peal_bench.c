@@ -3,6 +3,7 @@
  *   peal-bench messages --server HOST:PORT [--pairs 50] [--flight 8] [--body 256] [--seconds 10]
  *   peal-bench idle     --server HOST:PORT [--clients 1000]     (then waits for a line on stdin)
  *   peal-bench seal     [--body 256] [--seconds 3]
+ *   peal-bench lookups  --server HOST:PORT [--server HOST:PORT]... [--seconds 10]   (lookups.c)
  *
  * messages: each pair is two logged-in links; one sends sealed envelopes (made beforehand), keeping
  * `flight` of them not yet stored or not yet acknowledged; the other acknowledges each to the
@@ -10,6 +11,8 @@
  * object.
  *
  * Not for: judging. It prints what it measured; bench/run.sh puts figures side by side. */
+#include "lookups.h"
+
 #include "peal/crypto.h"
 #include "peal/net.h"
 #include "peal/wire.h"
@@ -24,11 +27,14 @@ enum {
     FLIGHT_MAX = 64,
     BODY_MAX = 8192,
     SETUP_AT_ONCE = 16,
-    RECEIPT_SIGNATURE = 64
+    RECEIPT_SIGNATURE = 64,
+    SERVERS_MAX = 128
 };
 
 struct settings {
-    const char *server;
+    const char *server;               /* the last one given */
+    const char *servers[SERVERS_MAX]; /* all */
+    size_t servers_n;
     uint64_t pairs, flight, body, seconds, clients;
 };
 
@@ -410,14 +416,21 @@ static uint64_t number(const char *flag, const char *text, uint64_t lo, uint64_t
     return v;
 }
 
+static void add_server(struct settings *s, const char *place)
+{
+    if (s->servers_n == SERVERS_MAX)
+        die("--server", "too many of them");
+    s->server = s->servers[s->servers_n++] = place;
+}
+
 int main(int argc, char *argv[])
 {
     struct bench b = {.s = {.pairs = 50, .flight = 8, .body = 256, .seconds = 10, .clients = 1000}};
     if (argc < 2 || cry_init() != 0)
-        die("usage", "peal-bench messages|idle|seal [OPTION VALUE]...");
+        die("usage", "peal-bench messages|idle|seal|lookups [OPTION VALUE]...");
     for (int i = 2; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--server") == 0)
-            b.s.server = argv[i + 1];
+            add_server(&b.s, argv[i + 1]);
         else if (strcmp(argv[i], "--pairs") == 0)
             b.s.pairs = number(argv[i], argv[i + 1], 1, PAIRS_MAX);
         else if (strcmp(argv[i], "--flight") == 0)
@@ -435,6 +448,8 @@ int main(int argc, char *argv[])
         bench_messages(&b);
     else if (strcmp(argv[1], "idle") == 0)
         bench_idle(&b);
+    else if (strcmp(argv[1], "lookups") == 0)
+        bench_lookups(b.s.servers, b.s.servers_n, b.s.seconds);
     else if (strcmp(argv[1], "seal") == 0)
         bench_seal(&b.s);
     else
