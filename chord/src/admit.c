@@ -1,6 +1,6 @@
-/* admit: the proposer of epochs. The coordinator, elected on the overlay's ring (peal/ring.h), admits
- * one server at a time and only when all live members are ready; two coordinators at once are
- * harmless, since Paxos decides.
+/* admit: the proposer of epochs. The coordinator, elected on the overlay's ring (peal/ring.h),
+ * admits one server at a time and only when all live members are ready; two coordinators at once
+ * are harmless, since Paxos decides.
  *
  *   IDLE --someone asks--> PREPARE --majority promised--> NEWCOMER --it accepted--> ACCEPT
  *    ^                                                                                |
@@ -132,8 +132,11 @@ static void ask_all(struct chord *c, const struct roster *whom, uint16_t type)
             m.n_roster_prepare = (struct wire_n_roster_prepare){
                 .epoch = base.epoch + 1, .ballot = ballot, .base = roster_view(&base, members)};
         else
-            m.n_roster_accept = (struct wire_n_roster_accept){
-                .epoch = value.epoch, .ballot = ballot, .roster = roster_view(&value, members)};
+            m.n_roster_accept =
+                (struct wire_n_roster_accept){.epoch = value.epoch,
+                                              .ballot = ballot,
+                                              .newcomer = q->newcomer,
+                                              .roster = roster_view(&value, members)};
         (void)request(c, &voters.members[i], type, &m);
     }
 }

@@ -5,7 +5,8 @@
  *
  * A member that was never ready itself has refused every vote, so whatever was decided was decided
  * by the others of the home: it is left out of the count. Else two that were admitted one after the
- * other, the first of which was away in between, would wait for each other for ever. */
+ * other, the first of which was away in between, would wait for each other for ever. (One that has
+ * lost its roster does not know whether it was ready, and counts.) */
 #include "inner.h"
 
 #include <string.h>
@@ -61,6 +62,7 @@ static void finish_if_enough(struct chord *c)
     if (have == 0 || c->roster.n - 1 - have - unready > may_miss(c))
         return;
     c->ready_epoch = c->roster.epoch;
+    roster_fresh(c, false);
     roster_save(c);
     set_state(c, CHORD_MEMBER);
     c->changed = c->state_news = true;
@@ -121,7 +123,7 @@ void on_copy(struct chord *c, const struct source *src, const struct wire_n_copy
     else if (m->roster.epoch != c->roster.epoch || !roster_has(&c->roster, &src->id))
         code = PEAL_E_STALE;
     else if (c->state != CHORD_MEMBER)
-        code = c->ready_epoch == 0 ? PEAL_E_NOT_FOUND : PEAL_E_BUSY;
+        code = c->fresh ? PEAL_E_NOT_FOUND : PEAL_E_BUSY;
     size_t mark = c->scratch.used;
     struct batch b = {0};
     uint8_t next[WIRE_KEY_MAX + 1];

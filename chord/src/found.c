@@ -94,6 +94,9 @@ static void dissolve(struct chord *c, const struct peer *p)
     char mine[9], theirs[9];
     step_trace(c->u, STEP_INFO, "dissolved", "the empty ring %s gives way to %s",
                short_id(&c->roster.ring, mine), short_id(&p->ring.id, theirs));
+    for (size_t i = 0; i < ADMITS_MAX; i++)
+        if (!id_is_zero(&c->admits[i].id))
+            want(c, &c->admits[i].id, false);
     memset(&c->roster, 0, sizeof c->roster);
     memset(&c->promised, 0, sizeof c->promised);
     c->ready_epoch = 0;
@@ -145,8 +148,7 @@ void ring_met(struct chord *c, struct peer *p)
 
 static bool present(const struct chord *c, const struct peer *p)
 {
-    return p->used &&
-           (p->linked || (p->heard_us != 0 && c->now - p->heard_us < HEARD_US));
+    return p->used && (p->linked || (p->heard_us != 0 && c->now - p->heard_us < HEARD_US));
 }
 
 static size_t joins_elsewhere(const struct chord *c)
@@ -186,6 +188,7 @@ static void found(struct chord *c)
     struct roster r = {.ring = c->cfg.self, .epoch = 1, .replicas = c->cfg.replicas, .n = 1};
     r.members[0] = c->cfg.self;
     c->ready_epoch = 1;
+    roster_fresh(c, false);
     roster_adopt(c, &r);
     CHECK(c->state == CHORD_MEMBER);
     char id[9];

@@ -292,7 +292,7 @@ struct sweep {
 
 struct chord {
     struct chord_config cfg;
-    struct ring *ring; /* in the same block of memory */
+    struct ring *ring;           /* in the same block of memory */
     struct step_event at;        /* the time of the last call, for calls of the overlay */
     const struct step_event *ev; /* that */
     enum chord_state state;
@@ -326,6 +326,8 @@ struct chord {
     uint64_t round; /* of this node's last roster ballot */
     struct admit admits[ADMITS_MAX];
     struct peal_id coordinator;
+    bool fresh; /* on disk under "fresh": it voted for its own admission, and was never ready. Who
+                   has lost its roster cannot say so: it may have voted */
     bool copy_first; /* this node was admitted in the present epoch: copies come from the roster
                         before it */
 
@@ -408,6 +410,7 @@ static inline size_t majority(size_t n)
 }
 int ballot_cmp(const struct wire_ballot *a, const struct wire_ballot *b);
 void roster_save(struct chord *c);
+void roster_fresh(struct chord *c, bool fresh);
 void roster_load(struct chord *c);
 void roster_adopt(struct chord *c, const struct roster *r);
 void roster_learn(struct chord *c, const struct source *src, const struct wire_roster *w);

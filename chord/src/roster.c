@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-static const char ROSTER_KEY[] = "roster";
+static const char ROSTER_KEY[] = "roster", FRESH_KEY[] = "fresh";
 
 int ballot_cmp(const struct wire_ballot *a, const struct wire_ballot *b)
 {
@@ -130,10 +130,20 @@ void roster_save(struct chord *c)
     step_write(c->u, STEP_META, STEP_PUT, peal_bytes_str(ROSTER_KEY), peal_bytes_of(mem, w.n));
 }
 
+void roster_fresh(struct chord *c, bool fresh)
+{
+    if (fresh == c->fresh)
+        return;
+    c->fresh = fresh;
+    step_write(c->u, STEP_META, fresh ? STEP_PUT : STEP_DEL, peal_bytes_str(FRESH_KEY),
+               (struct peal_bytes){0});
+}
+
 void roster_load(struct chord *c)
 {
     size_t mark = c->scratch.used;
     struct peal_bytes v;
+    c->fresh = c->rd->get(c->rd->ctx, STEP_META, peal_bytes_str(FRESH_KEY), &c->scratch, &v) == 0;
     int err = c->rd->get(c->rd->ctx, STEP_META, peal_bytes_str(ROSTER_KEY), &c->scratch, &v);
     union wire_any m;
     uint16_t type = 0;
@@ -203,7 +213,7 @@ void roster_adopt(struct chord *c, const struct roster *r)
     CHECK(c->roster.epoch == 0 || id_eq(&r->ring, &c->roster.ring));
     bool newcomer = c->roster.epoch == 0 && c->ready_epoch == 0;
     bool ready = c->ready_epoch != 0 && (c->ready_epoch == c->roster.epoch || c->roster.epoch == 0);
-    c->copy_first = newcomer && c->accepted.round != 0 && c->proposal.epoch == r->epoch;
+    c->copy_first = newcomer && c->fresh && c->accepted.round != 0 && c->proposal.epoch == r->epoch;
     c->roster = *r;
     if (ready)
         c->ready_epoch = r->epoch; /* a new server takes ranges away, it gives none */
@@ -323,6 +333,8 @@ void on_roster_accept(struct chord *c, const struct source *src,
     if (code == 0 && ballot_cmp(&m->ballot, &c->promised) < 0)
         code = PEAL_E_REFUSED;
     if (code == 0) {
+        if (c->roster.epoch == 0 && is_self(c, &m->newcomer))
+            roster_fresh(c, true);
         c->promised = c->accepted = m->ballot;
         c->proposal = r;
         c->proposal_us = c->now;

@@ -195,6 +195,7 @@ enum {
     WIRE_NODE_HEADER(F)                                                                            \
     F(U64, epoch, _, 0)                                                                            \
     F(STRUCT, ballot, ballot, 0)                                                                   \
+    F(ID, newcomer, _, 0)                                                                          \
     F(STRUCT, roster, roster, 0)
 #define WIRE_FIELDS_n_roster_accepted(F)                                                           \
     WIRE_NODE_HEADER(F)                                                                            \
@@ -387,7 +388,8 @@ enum {
     F(U64, have, _, 0)
 /* code 0: here it is; STALE: as `have` says, and the lists are empty; BUSY: pending, the answer
  * comes later; REFUSED: not a member. predecessor: none (its id zero) or one; an artificial
- * successor has an id and no address. */
+ * successor has an id and no address. Unasked (op 0, STALE): the sender's list is another than
+ * before, and its predecessor may ask at once. */
 #define WIRE_FIELDS_r_view(F)                                                                      \
     WIRE_NODE_HEADER(F)                                                                            \
     F(U64, op, _, 0)                                                                               \
@@ -414,8 +416,8 @@ enum {
     F(U64, op, _, 0)                                                                               \
     F(ID, asker, _, 0)
 /* Goes back along the path: `at` is the place in path of the node that it is for now. code 0; or
- * UNAVAILABLE, TOO_LONG (hop limit). BUSY and REFUSED come instead of an acknowledgement and end at the
- * hop before: `at` is the last place of the path. */
+ * UNAVAILABLE, TOO_LONG (hop limit). BUSY and REFUSED come instead of an acknowledgement and end at
+ * the hop before: `at` is the last place of the path. */
 #define WIRE_FIELDS_r_found(F)                                                                     \
     WIRE_NODE_HEADER(F)                                                                            \
     F(U64, op, _, 0)                                                                               \
