@@ -26,7 +26,9 @@
  * It is counted only, when the proof's assumptions do not hold: while excused (oracle_excuse: lost
  * messages, cuts, pauses, after which time-outs do not mean death), or when a death itself is the
  * break, since the proof assumes that no death takes a member's last live entry or leaves fewer
- * than r + 1 principals.
+ * than r + 1 principals; or when a member gives up its last live entry, to which it has no link: it
+ * has taken it for dead (a dial of a node that was dead when it began ends in vain although the
+ * node is back), and the proof assumes that a time-out means dead.
  *
  * SMALL: the list of a SMALL member is ordered, without itself or duplicates, of at most r entries.
  *
@@ -249,7 +251,18 @@ static bool is_ordered(const struct ring_view *v)
     return true;
 }
 
-static void rules_of_one(struct oracle *o, uint32_t node, const struct ring_view *v)
+/* had: its best entry before the step, NOWHERE: none. */
+static void no_best(struct oracle *o, uint32_t node, uint32_t had)
+{
+    bool deaths = o->deaths;
+    if (had != NOWHERE && o->cfg.linked != NULL &&
+        !o->cfg.linked(o->cfg.ctx, node, &o->nodes[o->at[had]].id))
+        o->deaths = true; /* as good as one */
+    broken(o, node, "OneLiveSuccessor: no entry of its successor list is alive");
+    o->deaths = deaths;
+}
+
+static void rules_of_one(struct oracle *o, uint32_t node, const struct ring_view *v, uint32_t had)
 {
     const struct watched *n = &o->nodes[node];
     if (v->phase == RING_SMALL && (!is_ordered(v) || v->successors_n > o->cfg.r)) {
@@ -266,7 +279,7 @@ static void rules_of_one(struct oracle *o, uint32_t node, const struct ring_view
     else if (id_is_zero(&n->prdc))
         broken(o, node, "it is a member without a predecessor");
     else if (best(o, n) == NOWHERE)
-        broken(o, node, "OneLiveSuccessor: no entry of its successor list is alive");
+        no_best(o, node, had);
 }
 
 static void rules_of_all(struct oracle *o, uint32_t node)
@@ -448,6 +461,7 @@ void oracle_saw(struct oracle *o, uint32_t node, const struct ring_view *v)
     if (o->deaths)
         after_deaths(o);
     bool phase = !n->alive || n->phase != v->phase;
+    uint32_t had = best(o, n);
     if (!take(o, n, v) && !phase)
         return;
     o->figures.updates++;
@@ -459,7 +473,7 @@ void oracle_saw(struct oracle *o, uint32_t node, const struct ring_view *v)
         o->deaths = true;
         return;
     }
-    rules_of_one(o, node, v);
+    rules_of_one(o, node, v, had);
     rules_of_all(o, node);
     if (o->figures.updates >= o->check_due)
         oracle_check(o);

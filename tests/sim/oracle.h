@@ -19,6 +19,9 @@ struct oracle_config {
     void (*violated)(void *ctx, uint32_t node, const char *why);
     /* May be NULL. The node became a member, or is one no longer. */
     void (*member)(void *ctx, uint32_t node, bool is);
+    /* May be NULL. Whether the node has a link to another: one that it has none to, and gives up,
+     * it has taken for dead. */
+    bool (*linked)(void *ctx, uint32_t node, const struct peal_id *other);
 };
 
 struct oracle *oracle_new(const struct oracle_config *cfg);
@@ -38,7 +41,8 @@ struct oracle_figures {
     uint64_t checks;   /* of the costly kind */
     uint64_t violated; /* told */
     uint64_t excused;  /* breaks while excused */
-    uint64_t assumed;  /* breaks by deaths alone, which the proof assumes away */
+    uint64_t assumed;  /* breaks by deaths alone, or by time-outs that were none, both of which the
+                         proof assumes away */
     uint64_t armed;    /* times that the invariant was found to hold and was watched from then */
     uint32_t members, large, small, principals;
     uint32_t least_principals; /* while armed */

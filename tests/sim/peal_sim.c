@@ -1,8 +1,9 @@
 /* peal-sim: runs a scenario and says what came of it. Options in, lines and one JSON object out;
- * all else is scenario.h's. */
-#include "scenario.h"
+ * all else is scenario.h's, and watch.h's when it is shown. */
+#include "watch.h"
 
 #include "peal/crypto.h"
+#include "peal/feed.h"
 
 #include <errno.h>
 #include <math.h>
@@ -23,7 +24,18 @@ struct option {
     const char *help;
 };
 
-#define AT(member) offsetof(struct sim_options, member)
+enum { LINGER_MAX = 1000000 };
+#define NO_PORT UINT32_MAX
+#define NO_PACE (-1.0)
+
+struct settings {
+    struct sim_options sim;
+    uint32_t watch, linger; /* NO_PORT, WATCH_STAYS: not asked for */
+    double pace;            /* NO_PACE: not asked for */
+};
+
+#define AT(member)  offsetof(struct settings, sim.member)
+#define OWN(member) offsetof(struct settings, member)
 
 static const struct option OPTIONS[] = {
     {"scenario", "NAME", KIND_TEXT, AT(scenario), 0, 0, "what to play; --list names them"},
@@ -56,6 +68,12 @@ static const struct option OPTIONS[] = {
     {"rate", "PER_SECOND", KIND_SHARE, AT(rate), 0, 1000, "how often it happens"},
     {"real-keys", NULL, KIND_FLAG, AT(real_keys), 0, 0,
      "contacts signed with Ed25519, as outside the simulator (slow)"},
+    {"watch", "PORT", KIND_COUNT, OWN(watch), 0, UINT16_MAX,
+     "show the ring on a page at 127.0.0.1:PORT while it is played (0: a free port)"},
+    {"pace", "X", KIND_SHARE, OWN(pace), 0, WATCH_PACE_MAX,
+     "with --watch: virtual seconds in a real one (1); 0: as fast as it goes"},
+    {"linger", "SECONDS", KIND_COUNT, OWN(linger), 0, LINGER_MAX,
+     "with --watch: how long the page stays after the end (until a key or Ctrl-C)"},
     {"json", NULL, KIND_FLAG, AT(json), 0, 0, "only the last line"},
     {"verbose", NULL, KIND_FLAG, AT(verbose), 0, 0, "the nodes' traces, to standard error"},
 };
@@ -129,7 +147,7 @@ static bool whole_number(const char *text, uint64_t *out)
 }
 
 /* True when the value is one that the option may have. */
-static bool set(const struct option *o, struct sim_options *into, const char *text)
+static bool set(const struct option *o, struct settings *into, const char *text)
 {
     static const char *const LATENCIES[] = {"constant", "uniform", "wide"};
     void *at = (char *)into + o->offset;
@@ -180,7 +198,19 @@ static const struct option *option_of(const char *name, size_t n)
 }
 
 /* 0, or EXIT_USAGE after saying why. */
-static int parse(int argc, char **argv, struct sim_options *opt)
+static int check(const struct settings *s)
+{
+    if (s->sim.scenario == NULL)
+        return usage("%s%s is missing", "--scenario", " NAME");
+    if (scenario_of(s->sim.scenario) == NULL)
+        return usage("there is no scenario \"%s\"; --list names them%s", s->sim.scenario, "");
+    if (s->watch == NO_PORT && (s->pace >= 0 || s->linger != WATCH_STAYS))
+        return usage("%s needs %s", s->pace >= 0 ? "--pace" : "--linger", "--watch PORT");
+    return 0;
+}
+
+/* Likewise. */
+static int parse(int argc, char **argv, struct settings *opt)
 {
     for (int i = 1; i < argc; i++) {
         const char *arg = argv[i], *equals = strchr(arg, '=');
@@ -206,11 +236,7 @@ static int parse(int argc, char **argv, struct sim_options *opt)
             return EXIT_USAGE;
         }
     }
-    if (opt->scenario == NULL)
-        return usage("%s%s is missing", "--scenario", " NAME");
-    if (scenario_of(opt->scenario) == NULL)
-        return usage("there is no scenario \"%s\"; --list names them%s", opt->scenario, "");
-    return 0;
+    return check(opt);
 }
 
 /* ---- what came of it ---- */
@@ -271,32 +297,54 @@ static void say_json(const struct total *t, const struct sim_options *opt, uint3
     printf("}\n");
 }
 
+static void play(const struct scenario *s, const struct sim_options *opt, struct total *t)
+{
+    static struct outcome o;
+    for (uint32_t i = 0; i < opt->seeds; i++) {
+        struct sim_options one = *opt;
+        one.seed = opt->seed + i;
+        scenario_run(s, &one, opt->json ? stderr : stdout, &o);
+        add_outcome(t, &o, one.seed, i);
+        if (opt->seeds > 1 && o.violations > 0 && !opt->json)
+            printf("seed %llu failed\n", (unsigned long long)one.seed);
+    }
+    if (!opt->json)
+        say(t, opt);
+    say_json(t, opt, opt->nodes != 0 ? opt->nodes : s->nodes);
+    (void)fflush(stdout);
+}
+
 int main(int argc, char **argv)
 {
-    struct sim_options opt = {
-        .seed = 1, .seeds = 1, .fraction = -1, .rate = -1, .latency = WORLD_UNIFORM};
+    static struct total t;
+    struct watch *watch = NULL;
+    struct settings s = {.sim = {.seed = 1, .seeds = 1, .fraction = -1, .rate = -1},
+                         .watch = NO_PORT,
+                         .linger = WATCH_STAYS,
+                         .pace = NO_PACE};
+    struct sim_options *opt = &s.sim;
+    opt->latency = WORLD_UNIFORM;
     if (argc == 2 && said(argv[1]))
         return EXIT_OK;
-    int err = parse(argc, argv, &opt);
+    int err = parse(argc, argv, &s);
     if (err != 0)
         return err;
     if (cry_init() != 0) {
         fputs("peal-sim: the system gives no random numbers\n", stderr);
         return EXIT_VIOLATED;
     }
-    const struct scenario *s = scenario_of(opt.scenario);
-    static struct total t;
-    static struct outcome o;
-    for (uint32_t i = 0; i < opt.seeds; i++) {
-        struct sim_options one = opt;
-        one.seed = opt.seed + i;
-        scenario_run(s, &one, opt.json ? stderr : stdout, &o);
-        add_outcome(&t, &o, one.seed, i);
-        if (opt.seeds > 1 && o.violations > 0 && !opt.json)
-            printf("seed %llu failed\n", (unsigned long long)one.seed);
+    if (s.watch != NO_PORT) {
+        err = watch_new(s.watch, s.pace >= 0 ? s.pace : 1, opt->scenario,
+                        opt->json ? stderr : stdout, &watch);
+        if (err != 0) {
+            fprintf(stderr, "peal-sim: --watch %u: %s\n", s.watch, feed_why(err));
+            return EXIT_USAGE;
+        }
+        opt->watcher = watch_watcher(watch);
     }
-    if (!opt.json)
-        say(&t, &opt);
-    say_json(&t, &opt, opt.nodes != 0 ? opt.nodes : s->nodes);
+    play(scenario_of(opt->scenario), opt, &t);
+    if (watch != NULL)
+        watch_linger(watch, s.linger);
+    watch_free(watch);
     return t.sum.violations == 0 ? EXIT_OK : EXIT_VIOLATED;
 }

@@ -22,6 +22,18 @@ enum {
     US = 1000 * 1000, /* of a second */
 };
 
+/* Somebody who looks on while runs go on, and changes nothing in them: the world is const to it,
+ * and so are the nodes' cores. Between opened and closing only; every member must be set. */
+struct sim_watcher {
+    void *ctx;
+    void (*opened)(void *ctx, const struct world *w, uint32_t nodes);
+    void (*closing)(void *ctx);                /* the world lives until it returns */
+    void (*before)(void *ctx, uint64_t at_us); /* as in world.h */
+    void (*trace)(void *ctx, uint32_t node, const struct step_effect *e);
+    /* A lookup ended with an answer. Within a step. */
+    void (*found)(void *ctx, uint32_t asker, const struct ring_found *f);
+};
+
 struct sim_options {
     const char *scenario;
     uint32_t nodes, duration_s; /* 0: the scenario's own */
@@ -36,6 +48,7 @@ struct sim_options {
     uint32_t parts, drift_ppm;
     enum world_latency latency;
     bool no_hints, real_keys, json, verbose;
+    const struct sim_watcher *watcher; /* NULL: nobody */
 };
 
 struct run;

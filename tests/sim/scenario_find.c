@@ -175,7 +175,10 @@ void run_lookup_found(struct fellow *f, uint64_t token, int err, const struct ri
     if (err != 0) {
         r->lookups.failed++;
     } else {
+        const struct sim_watcher *watcher = r->opt->watcher;
         check_path(r, f->node, found);
+        if (watcher != NULL)
+            watcher->found(watcher->ctx, f->node, found);
         uint32_t named = oracle_node_of(r->o, &found->owner.id);
         if (!id_eq(&found->key, &l->key))
             run_violation(r, f->node, "a lookup ended with another's key");

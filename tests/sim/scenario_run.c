@@ -318,6 +318,12 @@ static uint64_t core_deadline(const void *core)
 static const struct world_core RING_CORE = {
     .size = core_size, .init = core_init, .step = core_step, .deadline = core_deadline};
 
+static bool linked(void *ctx, uint32_t node, const struct peal_id *other)
+{
+    const struct run *r = ctx;
+    return ring_is_up(world_core_of(r->w, node), other);
+}
+
 static void stepped(void *ctx, uint32_t node)
 {
     struct run *r = ctx;
@@ -329,11 +335,22 @@ static void stepped(void *ctx, uint32_t node)
 static void trace(void *ctx, uint32_t node, const struct step_effect *e)
 {
     const struct run *r = ctx;
+    const struct sim_watcher *watcher = r->opt->watcher;
+    if (watcher != NULL)
+        watcher->trace(watcher->ctx, node, e);
+    if (!r->opt->verbose)
+        return;
     struct peal_id id = world_id(r->w, node);
     char hex[9];
     peal_hex(id.b, 4, hex);
     fprintf(stderr, "%12.6f %5u %s %s: %.*s\n", (double)run_now(r) / US, node, hex, e->name,
             (int)e->bytes.n, (const char *)e->bytes.p);
+}
+
+static void before(void *ctx, uint64_t at_us)
+{
+    const struct run *r = ctx;
+    r->opt->watcher->before(r->opt->watcher->ctx, at_us);
 }
 
 static void violated(void *ctx, uint32_t node, const char *why)
@@ -396,22 +413,33 @@ void run_open(struct run *r, uint32_t nodes, void (*tweak)(struct world_config *
                              .core = &RING_CORE,
                              .ctx = r,
                              .stepped = stepped,
-                             .trace = o->verbose ? trace : NULL};
+                             .trace = o->verbose || o->watcher != NULL ? trace : NULL,
+                             .before = o->watcher != NULL ? before : NULL};
     if (tweak != NULL)
         tweak(&c);
-    struct oracle_config oc = {
-        .ids = ids, .nodes = nodes, .r = r->r, .ctx = r, .violated = violated, .member = member};
+    struct oracle_config oc = {.ids = ids,
+                               .nodes = nodes,
+                               .r = r->r,
+                               .ctx = r,
+                               .violated = violated,
+                               .member = member,
+                               .linked = linked};
     r->w = world_new(&c, ids);
     r->o = oracle_new(&oc);
     run_excuse(r, false);
     free(ids);
+    if (o->watcher != NULL)
+        o->watcher->opened(o->watcher->ctx, r->w, nodes);
 }
 
 void run_close(struct run *r)
 {
     struct oracle_figures f;
+    const struct sim_watcher *watcher = r->opt->watcher;
     if (r->w == NULL)
         return;
+    if (watcher != NULL)
+        watcher->closing(watcher->ctx);
     oracle_check(r->o);
     oracle_figures(r->o, &f);
     if (r->result->digest == 0)

@@ -479,11 +479,20 @@ static void happen(struct world *w)
         parcel_free(w, e.parcel);
 }
 
+static void tell_before(const struct world *w, uint64_t at)
+{
+    if (w->cfg.before != NULL)
+        w->cfg.before(w->cfg.ctx, at);
+}
+
 void world_run(struct world *w, uint64_t us)
 {
     uint64_t until = w->now + us;
-    while (w->heap_n > 0 && w->heap[0].at <= until)
+    while (w->heap_n > 0 && w->heap[0].at <= until) {
+        tell_before(w, w->heap[0].at);
         happen(w);
+    }
+    tell_before(w, until);
     w->now = until;
 }
 

@@ -66,6 +66,9 @@ struct world_config {
     /* The node has taken a step and its effects were carried out. */
     void (*stepped)(void *ctx, uint32_t node);
     void (*trace)(void *ctx, uint32_t node, const struct step_effect *e);
+    /* Virtual time is about to go on to at_us, or to stay there for another event. Nothing is being
+     * stepped; it may take its time, and must change nothing. */
+    void (*before)(void *ctx, uint64_t at_us);
 };
 
 /* ids: cfg->nodes of them, copied; NULL: random ones. Nobody runs yet; node i has address i. */

@@ -1,5 +1,6 @@
 #include "lookup.h"
 
+#include "peal/feed.h"
 #include "peal/name.h"
 
 #include <jansson.h>
@@ -186,24 +187,6 @@ void lookups_cancel(struct lookups *l, const struct web_request *request)
 
 /* ---- answers ---- */
 
-static json_t *hex_json(const struct peal_id *id)
-{
-    char hex[ID_HEX];
-    id_hex(id, hex);
-    return json_string(hex);
-}
-
-static json_t *path_json(struct lookups *l, const struct wire_c_path *m)
-{
-    json_t *path = json_array();
-    for (size_t i = 0; i < m->path.n; i++)
-        json_array_append_new(path, hex_json(&m->path.v[i]));
-    return json_pack("{s:I, s:I, s:o, s:o, s:o, s:I, s:I}", "serial", (json_int_t)++l->serial, "at",
-                     (json_int_t)net_wall_ms(), "key", hex_json(&m->key), "owner",
-                     hex_json(&m->owner), "path", path, "hops", (json_int_t)(m->path.n - 1),
-                     "microseconds", (json_int_t)m->micros);
-}
-
 static void answer(struct web_request *request, json_t *found, const char *name)
 {
     char *text = NULL;
@@ -227,11 +210,7 @@ void lookups_path(struct lookups *l, const struct wire_c_path *m)
     }
     if (a == NULL && m->req != 0)
         return; /* given up meanwhile */
-    json_t *found = path_json(l, m);
-    char *text = found != NULL ? json_dumps(found, JSON_COMPACT) : NULL;
-    if (text != NULL)
-        web_push(l->web, "path", text, strlen(text));
-    free(text);
+    json_t *found = feed_path(l->web, m, ++l->serial, net_wall_ms());
     if (a != NULL) {
         char name[NAME_BYTES_MAX + 1];
         memcpy(name, a->name, sizeof name);
