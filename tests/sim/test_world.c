@@ -716,6 +716,50 @@ ParameterizedTest(char name[16], scenario, holds_when_small)
     cr_assert(figure(&o, "oracle_updates") > 0, "the oracle saw the ring change");
 }
 
+struct hard {
+    uint32_t nodes;
+    double rate;
+    uint64_t seed;
+};
+
+/* Churn so hard that all of a node's successors may die between two rounds. In these runs nodes
+ * once left the ring and joined it again thousands of times, drawing each other along. Only that is
+ * asked for: that somebody stays alone is not excluded, for all who knew it may have died. */
+Test(scenario, nodes_rest_though_all_their_successors_die)
+{
+    enum { LEAST = 2, MOST = 10 }; /* changes of phase */
+    static struct outcome o;
+    static const struct hard kept[] = {{30, 0.2, 1}, {30, 0.2, 4},  {30, 0.2, 7},  {30, 0.2, 14},
+                                       {20, 0.2, 4}, {20, 0.2, 11}, {20, 0.5, 6},  {20, 0.5, 15},
+                                       {10, 0.2, 9}, {10, 0.5, 3},  {10, 0.5, 17}, {30, 0.5, 4}};
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
+        struct sim_options opt = options("churn");
+        opt.nodes = kept[i].nodes;
+        opt.rate = kept[i].rate;
+        opt.seed = kept[i].seed;
+        opt.duration_s = 200;
+        scenario_run(scenario_of("churn"), &opt, NULL, &o);
+        double most = figure(&o, "phases_most");
+        cr_assert(most >= LEAST && most <= MOST, "%u nodes, %.1f a second, seed %llu: %.0f",
+                  opt.nodes, opt.rate, (unsigned long long)opt.seed, most);
+    }
+}
+
+/* A query to a node without a link was put off for ever by those who waited for its end. */
+Test(scenario, who_waits_does_not_put_a_query_off_for_ever)
+{
+    static struct outcome o;
+    static const uint64_t kept[] = {20066, 20067, 20208};
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
+        struct sim_options opt = options("small");
+        opt.nodes = 12;
+        opt.duration_s = 0;
+        opt.seed = kept[i];
+        scenario_run(scenario_of("small"), &opt, stderr, &o);
+        cr_assert(o.violations == 0, "seed %llu", (unsigned long long)opt.seed);
+    }
+}
+
 Test(scenario, the_same_seed_gives_the_same_run)
 {
     static struct outcome a, b, c;

@@ -30,10 +30,10 @@ static size_t round_up(size_t n)
 size_t book_bytes(uint32_t cap)
 {
     return round_up(sizeof(struct node) * cap) + round_up(sizeof(struct place) * cap) +
-           2 * round_up(sizeof(uint32_t) * cap);
+           2 * round_up(sizeof(uint32_t) * cap) + round_up(sizeof(uint32_t) * BOOK_RECENT);
 }
 
-/* Touches none of the memory: of a large book most pages may never be needed. */
+/* Touches little of the memory: of a large book most pages may never be needed. */
 void book_init(struct book *b, void *mem, uint32_t cap)
 {
     CHECK(mem != NULL && (uintptr_t)mem % ALIGN == 0 && cap > 0);
@@ -47,6 +47,9 @@ void book_init(struct book *b, void *mem, uint32_t cap)
     b->free = (uint32_t *)at;
     at += round_up(sizeof(uint32_t) * cap);
     b->save = (uint32_t *)at;
+    at += round_up(sizeof(uint32_t) * cap);
+    b->recent = (uint32_t *)at;
+    memset(b->recent, 0xff, sizeof(uint32_t) * BOOK_RECENT);
     b->dead_first = b->dead_last = NOBODY;
 }
 
@@ -54,10 +57,10 @@ void book_init(struct book *b, void *mem, uint32_t cap)
 
 static uint64_t prefix_of(const struct peal_id *id)
 {
-    uint64_t p = 0;
-    for (size_t i = 0; i < sizeof p; i++)
-        p = p << 8 | id->b[i];
-    return p;
+    const uint8_t *b = id->b;
+    return (uint64_t)b[0] << 56 | (uint64_t)b[1] << 48 | (uint64_t)b[2] << 40 |
+           (uint64_t)b[3] << 32 | (uint64_t)b[4] << 24 | (uint64_t)b[5] << 16 |
+           (uint64_t)b[6] << 8 | b[7];
 }
 
 static bool is_below(const struct book *b, uint32_t i, uint64_t prefix, const struct peal_id *id)
@@ -101,11 +104,19 @@ uint32_t book_rank(const struct ring *r, const struct peal_id *id)
 const struct node *book_get(const struct ring *r, const struct peal_id *id)
 {
     const struct book *b = &r->book;
+    uint64_t prefix = prefix_of(id);
+    uint32_t *recent = &b->recent[prefix % BOOK_RECENT];
+    /* The place of one forgotten holds no id, or another's. */
+    if (*recent != NOBODY && prefix != 0 && id_eq(&b->nodes[*recent].contact.id, id))
+        return &b->nodes[*recent];
     uint32_t i = book_rank(r, id);
-    if (i == b->n || b->order[i].prefix != prefix_of(id))
+    if (i == b->n || b->order[i].prefix != prefix)
         return NULL;
     const struct node *n = &b->nodes[b->order[i].at];
-    return id_eq(&n->contact.id, id) ? n : NULL;
+    if (!id_eq(&n->contact.id, id))
+        return NULL;
+    *recent = b->order[i].at;
+    return n;
 }
 
 struct node *book_find(struct ring *r, const struct peal_id *id)

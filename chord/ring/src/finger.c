@@ -195,7 +195,7 @@ bool finger_needs(struct ring *r, const struct peal_id *id)
     if (r->phase != RING_LARGE)
         return false;
     for (int i = FINGERS_MAX - 1; i >= r->fingers.low; i--)
-        if (id_eq(&r->fingers.at[i], id))
+        if (ring__same_id(&r->fingers.at[i], id))
             return true;
     return false;
 }

@@ -174,6 +174,7 @@ static size_t branches_of(struct ring *r, const struct fact *f, const struct pea
 static void forget(struct gossip *g, size_t i)
 {
     CHECK(i < g->n);
+    g->foreign_n -= g->waiting[i].foreign;
     memmove(&g->waiting[i], &g->waiting[i + 1], sizeof g->waiting[0] * (g->n - i - 1));
     g->n--;
 }
@@ -204,7 +205,8 @@ static void queue(struct ring *r, const struct fact *f, const struct branch *b, 
     ring__wake(r, PART_GOSSIP, due_us);
     for (size_t i = 0; i < g->n; i++) {
         struct rumour *w = &g->waiting[i];
-        if (!id_eq(&w->to, &q.to) || !id_eq(&w->about, &q.about) || w->foreign != q.foreign)
+        if (!ring__same_id(&w->to, &q.to) || !ring__same_id(&w->about, &q.about) ||
+            w->foreign != q.foreign)
             continue;
         if (w->due_us < q.due_us)
             q.due_us = w->due_us;
@@ -216,6 +218,7 @@ static void queue(struct ring *r, const struct fact *f, const struct branch *b, 
     if (g->n == RUMOURS_MAX)
         forget(g, least(r));
     g->waiting[g->n++] = q;
+    g->foreign_n += q.foreign;
 }
 
 static void spread(struct ring *r, const struct fact *f, const struct peal_id *limit,
@@ -254,9 +257,12 @@ static size_t take(struct ring *r, const struct peal_id *to, size_t head,
     *short_of = 0;
     for (size_t i = 0; i < g->n; i++) {
         const struct rumour *q = &g->waiting[i];
-        bool its = id_eq(&q->to, to) && k < WIRE_RUMOURS_MAX && (q->foreign || *short_of == 0);
-        if (its && !form(r, q, &v[k]))
+        bool its =
+            k < WIRE_RUMOURS_MAX && (q->foreign || *short_of == 0) && ring__same_id(&q->to, to);
+        if (its && !form(r, q, &v[k])) {
+            g->foreign_n -= q->foreign;
             continue;
+        }
         if (its) {
             size_t cost = ring__rumour_bytes(&v[k]) + (k == 0 ? head : 0);
             if (q->foreign)
@@ -265,10 +271,14 @@ static size_t take(struct ring *r, const struct peal_id *to, size_t head,
                 *short_of = cost;
             its = q->foreign || *short_of == 0;
         }
-        if (its)
+        if (its) {
+            g->foreign_n -= q->foreign;
             k++;
-        else
-            g->waiting[kept++] = *q;
+        } else {
+            if (kept != i)
+                g->waiting[kept] = *q;
+            kept++;
+        }
     }
     g->n = kept;
     return k;
@@ -277,12 +287,14 @@ static size_t take(struct ring *r, const struct peal_id *to, size_t head,
 struct wire_rumour_list gossip_take(struct ring *r, const struct peal_id *to)
 {
     struct wire_rumour_list list = {NULL, 0};
-    bool any = false;
-    for (size_t i = 0; i < r->gossip.n && !any; i++)
-        any = id_eq(&r->gossip.waiting[i].to, to);
-    if (!any)
+    size_t its = 0;
+    if (r->gossip.n == 0 || (r->gossip.foreign_n == 0 && gossip_left(r) < RUMOUR_BYTES))
+        return list; /* the shortest of them may not be said */
+    for (size_t i = 0; i < r->gossip.n && its < WIRE_RUMOURS_MAX; i++)
+        its += ring__same_id(&r->gossip.waiting[i].to, to);
+    if (its == 0)
         return list;
-    list.v = arena_take(&r->scratch, WIRE_RUMOURS_MAX * sizeof *list.v);
+    list.v = arena_take(&r->scratch, its * sizeof *list.v);
     size_t short_of;
     if (list.v != NULL)
         list.n = take(r, to, 0, list.v, &short_of);
@@ -356,9 +368,27 @@ static bool send_due(struct ring *r, bool foreign, size_t *sends)
     return true;
 }
 
+/* Word of life that has waited too long: among many newcomers there is not the budget to tell all
+ * of each. Deaths wait on: they are not compared. */
+static void drop_old(struct ring *r)
+{
+    struct gossip *g = &r->gossip;
+    size_t kept = 0;
+    for (size_t i = 0; i < g->n; i++) {
+        const struct rumour *q = &g->waiting[i];
+        if (!q->dead && !q->foreign && q->due_us + RUMOUR_KEEP_US < r->now)
+            continue;
+        if (kept != i)
+            g->waiting[kept] = *q;
+        kept++;
+    }
+    g->n = kept;
+}
+
 void gossip_timer(struct ring *r)
 {
     size_t sends = 0;
+    drop_old(r);
     (void)send_due(r, true, &sends);
     if (!send_due(r, false, &sends)) { /* send_to has woken it for when there is budget again */
         uint64_t next;

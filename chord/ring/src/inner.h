@@ -20,6 +20,7 @@
  * | elect.c   | Chang and Roberts' election                                                     |
  * | beacon.c  | beacons: when to say them, what to make of them                                 |
  * | view.c    | what the layer above may see                                                    |
+ * | above.c   | small services for the layer above                                              |
  *
  * Every public call notes its event and update in the struct (now, wall, u), so that the parts need
  * not pass them on. All messages of this layer are eager: they promise nothing that is on disk.
@@ -33,6 +34,8 @@
 #include "peal/ring.h"
 
 #include "peal/crypto.h"
+
+#include <string.h>
 
 enum {
     MS = 1000,
@@ -74,14 +77,16 @@ enum {
 
     RUMOURS_MAX = 256,            /* waiting to be passed on */
     RUMOUR_WAIT_US = 1 * SECOND,  /* for a ping to ride on; then a message of its own */
+    RUMOUR_KEEP_US = 20 * SECOND, /* a newcomer's, beyond its due time for want of budget: comparing
+                                     tells it to those who do not know yet */
     RUMOUR_AHEAD_MS = 600 * 1000, /* a stamp further in the future is refused */
-    BUDGET_BURST_S = 10,          /* seconds of the gossip budget that may be saved up */
-    BUDGET_LEAST = 512,           /* bytes that may be, however small: any one message of one item */
-    RECENT_MAX = 64,              /* rumours passed on lately, so that a second copy goes no further */
-    RECENT_US = 10 * SECOND,      /* what "lately" is */
-    COMPARE_ROUNDS = 10, /* rounds of stabilise between two comparisons that a node begins */
-    FEW = 2,             /* a part with no more nodes is sent instead of compared further: digests
-                            cost about as much as one contact */
+    BUDGET_BURST_S = 30,          /* seconds of the gossip budget that may be saved up */
+    BUDGET_LEAST = 512,      /* bytes that may be, however small: any one message of one item */
+    RECENT_MAX = 64,         /* rumours passed on lately, so that a second copy goes no further */
+    RECENT_US = 10 * SECOND, /* what "lately" is */
+    COMPARE_ROUNDS = 10,     /* rounds of stabilise between two comparisons that a node begins */
+    FEW = 2, /* a part with no more nodes is sent instead of compared further: digests
+                cost about as much as one contact */
 
     CASTS_MAX = 128, /* broadcasts remembered, so that a second copy goes no further */
     CAST_DEPTH_MAX = 64,
@@ -97,26 +102,27 @@ enum {
     BEACON_RING_US = 2 * SECOND,
 
     SAVE_EVERY_US = 1 * SECOND,
-    SAVE_BATCH = 64, /* contacts written in one update */
+    SAVE_BATCH = 64,   /* contacts written in one update */
     GONE_MAX = 64,     /* contacts to be taken off the disk, before the next write */
+    BOOK_RECENT = 256, /* a power of two: places kept of nodes asked for lately */
     EVICT_SAMPLE = 32, /* nodes looked at to find the one that gives way */
     EVICT_BUCKETS = 4, /* distances looked at, the most crowded first */
 
-    HELLO_SHARE = 4,    /* of all links a quarter at most may have said no hello, if not dialled */
-    LINKS_OF_PEER = 4,  /* links of one peer that may wait for hello at a time */
-    LINKS_ROUND = 256,  /* links that one timer drops at most */
-    SAMPLE_PINGS = 4,   /* a ping is not left out when so many intervals went without a sample */
-    PING_WINDOW = 8,    /* pings due within an eighth of their interval go together */
-    CLOSED_MAX = LINKS_ROUND,    /* links closed by this node lately, of which the host will report */
-    DIALS_AT_ONCE = 32, /* dials under way */
-    DIALS_MAX = 512,    /* nodes being seen to, those under way included */
+    HELLO_SHARE = 4,   /* of all links a quarter at most may have said no hello, if not dialled */
+    LINKS_OF_PEER = 4, /* links of one peer that may wait for hello at a time */
+    LINKS_ROUND = 256, /* links that one timer drops at most */
+    SAMPLE_PINGS = 4,  /* a ping is not left out when so many intervals went without a sample */
+    PING_WINDOW = 8,   /* pings due within an eighth of their interval go together */
+    CLOSED_MAX = LINKS_ROUND, /* links closed by this node lately, of which the host will report */
+    DIALS_AT_ONCE = 32,       /* dials under way */
+    DIALS_MAX = 512,          /* nodes being seen to, those under way included */
     DIAL_LIVED_US = 1 * SECOND, /* a link good for so long is dialled again at once */
     JOIN_SLOW_US = 10 * SECOND, /* between tries of a join while this node is not alone */
-    START_DIALS = 32,   /* remembered nodes tried on START */
-    LEAVE_BYES = 2048,  /* peers that are told of the leave; others see the link close */
+    START_DIALS = 32,           /* remembered nodes tried on START */
+    LEAVE_BYES = 2048,          /* peers that are told of the leave; others see the link close */
 
     SCRATCH_PARTS = 24 * 1024, /* what the parts build besides the message under way: a few lists */
-    NO_AT = -1, /* in place of an index: none */
+    NO_AT = -1,                /* in place of an index: none */
 };
 
 /* What wire_decode takes from the arena for a message between nodes, at most. */
@@ -165,16 +171,16 @@ struct node {
     uint16_t dial_tries;
     bool dial_wanted; /* somebody waits for it: dial.c tries until up, dead, or given up */
     bool dialling;
-    bool dead;    /* its last link or dial failed, or a rumour says so */
-    bool foreign; /* it answers, and is not of this ring as far as is known */
-    bool mate;    /* SMALL: of the same small ring */
-    bool wanted;  /* ring_want */
+    bool dead;         /* its last link or dial failed, or a rumour says so */
+    bool foreign;      /* it answers, and is not of this ring as far as is known */
+    bool mate;         /* SMALL: of the same small ring */
+    bool wanted;       /* ring_want */
     uint64_t stranger; /* who last answered at its address instead: the id's first bytes */
-    bool unsaved; /* to be written to disk */
-    bool stored;  /* it is on disk */
-    bool up;      /* app.up was said, and app.down not yet */
-    bool lost;    /* a neighbour or mate whose link went: others hear of it if it does not answer */
-    bool left;    /* it said bye: not to be dialled again at once */
+    bool unsaved;      /* to be written to disk */
+    bool stored;       /* it is on disk */
+    bool up;           /* app.up was said, and app.down not yet */
+    bool lost; /* a neighbour or mate whose link went: others hear of it if it does not answer */
+    bool left; /* it said bye: not to be dialled again at once */
     uint32_t dead_prev, dead_next; /* places of the dead, those dead longest first */
 };
 
@@ -188,7 +194,8 @@ struct place {
 struct book {
     struct node *nodes;
     struct place *order;
-    uint32_t *free; /* places of nodes that are free, a stack */
+    uint32_t *free;   /* places of nodes that are free, a stack */
+    uint32_t *recent; /* places of those asked for last, by their ids' first bytes; BOOK_RECENT */
     uint32_t cap, n, free_n;
     uint32_t living; /* known, not dead, this node not among them */
     uint32_t dead_first, dead_last;
@@ -202,6 +209,7 @@ struct book {
 /* ---- links ---- */
 
 struct link {
+    uint64_t check_us; /* nothing is due before; 0: to be looked at with the next timer */
     uint32_t handle;
     bool dialled, hello;
     struct peal_id peer;
@@ -212,13 +220,13 @@ struct link {
     uint64_t every_us;                     /* between pings, as last scheduled */
     uint64_t pinged_us;                    /* when the last one was due */
     uint64_t sampled_us;                   /* when a round trip was measured last */
-    uint64_t asked_us; /* of the first ping since anything was heard; 0: none */
+    uint64_t asked_us;                     /* of the first ping since anything was heard; 0: none */
     uint64_t told;                         /* digest of the state last said to the peer */
     bool heir;  /* the peer's good link went while this one waits for its hello: not down yet */
     bool quiet; /* nobody here needs it, or the peer ends it: its end is nobody's death */
-    uint64_t nonce, nonce_us;              /* of the ping under way; nonce_us 0: none */
-    uint64_t srtt_us, rttvar_us;           /* RFC 6298; srtt 0: no sample yet */
-    uint32_t samples[SAMPLES];             /* the last round trips, a ring */
+    uint64_t nonce, nonce_us;    /* of the ping under way; nonce_us 0: none */
+    uint64_t srtt_us, rttvar_us; /* RFC 6298; srtt 0: no sample yet */
+    uint32_t samples[SAMPLES];   /* the last round trips, a ring */
     uint32_t samples_n, samples_at;
     struct wire_ring_state state; /* what the peer last said of itself */
     uint64_t large_us; /* since when it says that its ring is large, and this node's is not; 0: it
@@ -267,7 +275,7 @@ struct zave {
  * In all but IDLE queries of others are answered "pending" and then, when it is IDLE again, in full.
  * Nothing is changed between query and answer, so an operation may always be given up: it is when the
  * queried node says "pending" and somebody waits for this one - else a circle of them would wait for
- * ever. */
+ * ever. And it may be begun anew: it is when the queried node is late and somebody waits. */
 /* clang-format on */
 enum op_phase { OP_IDLE, OP_STEP_1, OP_STEP_2, OP_PLACING };
 
@@ -293,12 +301,14 @@ struct upkeep {
     /* rectify: prdc is pinged because of this notifier */
     bool rectifying;
     struct peal_id notifier;
-    uint64_t rectify_us; /* when the pinged predecessor counts as dead */
+    uint64_t rectify_us;    /* when the pinged predecessor counts as dead */
     struct peal_id suspect; /* who is pinged */
     uint64_t suspect_heard; /* its link's heard_us at that time */
 
-    uint64_t asked_us; /* when the query was said first */
-    bool pending;      /* the queried node said that it is busy */
+    uint64_t hint_us;   /* when the predecessor hears that the list has changed; 0: it has not */
+    uint64_t hinted_us; /* when it heard last */
+    uint64_t asked_us;  /* when the query was said first */
+    bool pending;       /* the queried node said that it is busy */
     /* zero: none */
     struct peal_id candidate; /* the nearest one that lies before the head, not yet queried */
     uint64_t candidate_us;    /* not before */
@@ -310,12 +320,14 @@ struct upkeep {
 /* ---- small rings ---- */
 
 struct small {
-    uint64_t seek_us;   /* SEEKING: until then others are waited for */
-    uint64_t settle_us; /* SMALL, more than r members: LARGE then, if no more come; 0: not so */
-    uint64_t settle_by; /* and then at the latest */
-    uint64_t place_us;  /* when a place may be looked for (again) */
-    bool placing;       /* a lookup of this node's place is under way, or the query after it */
-    struct peal_id via; /* through whom */
+    uint64_t seek_us;    /* SEEKING: until then others are waited for */
+    uint64_t settle_us;  /* SMALL, more than r members: LARGE then, if no more come; 0: not so */
+    uint64_t settle_by;  /* and then at the latest */
+    uint64_t place_us;   /* when a place may be looked for (again) */
+    uint64_t calm_us;    /* LARGE no more, and until then not again because of a mate's word */
+    uint8_t place_tries; /* in vain, in a row; no more than matter */
+    bool placing;        /* a lookup of this node's place is under way, or the query after it */
+    struct peal_id via;  /* through whom */
 };
 
 /* ---- lookups ---- */
@@ -343,10 +355,10 @@ struct flight { /* handed on by this node, not yet acknowledged */
     uint64_t hedge_us; /* when the second path is tried; UINT64_MAX: it was, or may not be */
     uint64_t until_us; /* when `to` counts as not answering */
     uint8_t kind, spare;
-    bool hedged, waits;            /* waits: for a link to `to`; nothing was sent yet */
-    bool fixed;                    /* `to` was prescribed: there is no other way */
-    bool over; /* it went the second way: only the first hop's round trip is waited for */
-    bool before; /* what was tried lives: only who is before the key may be asked besides */
+    bool hedged, waits; /* waits: for a link to `to`; nothing was sent yet */
+    bool fixed;         /* `to` was prescribed: there is no other way */
+    bool over;          /* it went the second way: only the first hop's round trip is waited for */
+    bool before;        /* what was tried lives: only who is before the key may be asked besides */
     struct peal_id tried[HOPS_TRIED_MAX]; /* next hops tried so far */
     uint8_t tried_n;
     struct peal_id key;
@@ -354,8 +366,8 @@ struct flight { /* handed on by this node, not yet acknowledged */
     struct peal_id path[WIRE_PATH_MAX];
 };
 
-/* What a node does with a lookup: it answers; it answers for one that the lookup has passed already;
- * it hands it on; it knows no way. */
+/* What a node does with a lookup: it answers; it answers for one that the lookup has passed
+ * already; it hands it on; it knows no way. */
 enum way { WAY_SELF, WAY_FOR, WAY_ON, WAY_NONE };
 
 struct hop {
@@ -401,6 +413,7 @@ struct gossip {
     bool begun; /* the first tokens were given: all that may be saved up */
     struct rumour waiting[RUMOURS_MAX];
     size_t n;
+    size_t foreign_n; /* of them */
     struct recent recent[RECENT_MAX];
     size_t recent_n; /* ever; the last RECENT_MAX are kept */
     uint64_t alive;  /* stamp of this node's last word that it lives */
@@ -411,7 +424,7 @@ struct compare {
     uint8_t part;   /* learning the ring: the part to be asked for next */
     uint8_t rested; /* likewise: rounds since it asked last */
     bool learning;  /* a member since not long ago */
-    bool found;    /* the last comparison showed a difference */
+    bool found;     /* the last comparison showed a difference */
 };
 
 struct seen_cast {
@@ -437,16 +450,16 @@ struct elect {
 
 struct merge {
     uint64_t probe_us, self_us;
-    bool placing; /* a PLACE lookup is under way */
-    bool awaited; /* a link to via is: the lookup begins when it is up */
+    bool placing;      /* a PLACE lookup is under way */
+    bool awaited;      /* a link to via is: the lookup begins when it is up */
     uint64_t place_us; /* when the lookup counts as lost */
     struct peal_id via;
     uint64_t placed_us; /* when the last place was found, or looked for because of a rumour */
     uint64_t placed_ms; /* the same as Unix time */
     /* Word of another ring, to be passed on when this node has found its own place there. */
     enum { WAVE_NONE, WAVE_HEARD, WAVE_OWN } wave; /* OWN: found here, and nobody spoke of it yet */
-    bool wave_on; /* HEARD: there is somebody to pass it on to */
-    uint64_t wave_us; /* at the latest then */
+    bool wave_on;                                  /* HEARD: there is somebody to pass it on to */
+    uint64_t wave_us;                              /* at the latest then */
     struct peal_id wave_via, wave_limit;
 };
 
@@ -493,6 +506,13 @@ struct ring {
     struct upkeep up;
     struct small small;
     uint32_t size; /* believed */
+    /* From how densely the successors lie, as worked out last: for the first so many, up to that
+     * one. */
+    struct {
+        uint32_t size;
+        uint8_t k;
+        struct peal_id last;
+    } dense;
 
     struct slab finds, flights; /* struct find, struct flight */
     uint64_t next_op;
@@ -506,6 +526,15 @@ struct ring {
     struct elect elect;
     struct merge merge;
 };
+
+/* id_eq, for searches where nearly all differ: ids are hashes, and differ in their first bytes. */
+static inline bool ring__same_id(const struct peal_id *a, const struct peal_id *b)
+{
+    uint64_t x, y;
+    memcpy(&x, a->b, sizeof x);
+    memcpy(&y, b->b, sizeof y);
+    return x == y && id_eq(a, b);
+}
 
 /* ---- ring.c ---- */
 /* What every public call does first. */
@@ -596,7 +625,8 @@ uint64_t ring__rto_to(struct ring *r, const struct peal_id *id);
 uint64_t ring__p95_to(struct ring *r, const struct peal_id *id);
 /* Whether the ring has the node in a pointer: neighbours, fingers, lookups' next. */
 bool ring__points_to(struct ring *r, const struct peal_id *id);
-/* Whether the ring needs a link to the node: that, wanted, mates, and whoever small.c is to meet. */
+/* Whether the ring needs a link to the node: that, wanted, mates, and whoever small.c is to meet.
+ */
 bool ring__needed(struct ring *r, const struct peal_id *id);
 
 /* ---- dial.c ---- */
@@ -606,7 +636,7 @@ void ring__reach(struct ring *r, struct node *n);
 void dial_ended(struct ring *r, struct peal_bytes address, bool good, const struct peal_id *peer);
 void dial_timer(struct ring *r);
 void dial_start(struct ring *r);
-void dial_up(struct ring *r, struct node *n);    /* its link is good, or it is forgotten */
+void dial_up(struct ring *r, struct node *n); /* its link is good, or it is forgotten */
 /* Its link is gone: at once, unless it was good for a moment only, as with nodes that refuse each
  * other. */
 void dial_again(struct ring *r, struct node *n);
@@ -672,10 +702,9 @@ void small_timer(struct ring *r);
 void small_up(struct ring *r, struct link *l);
 void small_dead(struct ring *r, const struct peal_id *id);
 void small_state(struct ring *r, struct link *l); /* l->state is news */
-/* Its list has reached round to itself: LARGE becomes SMALL, the list's nodes its mates. */
+/* Its list has reached round to itself: LARGE becomes SMALL, the list's nodes its mates. Likewise
+ * when no successor is left, nor anyone linked to take for one. */
 void small_round(struct ring *r);
-/* LARGE, and no successor is left: it joins again as fresh, or is alone. */
-void small_lost(struct ring *r);
 /* Not LARGE: news of a living node, to be linked with. */
 void small_heard(struct ring *r, const struct peal_id *id);
 /* Not LARGE: whether a link to the node is to be had. */
@@ -810,8 +839,8 @@ bool merge_doubts(const struct ring *r, uint64_t stamp);
 /* ---- elect.c ---- */
 void elect_start(struct ring *r);
 void elect_eligible(struct ring *r); /* cfg.eligible has changed */
-/* What Chang and Roberts' rule says of a candidature that has come. A candidate of zero is none yet:
- * so an ineligible node calls for an election. */
+/* What Chang and Roberts' rule says of a candidature that has come. A candidate of zero is none
+ * yet: so an ineligible node calls for an election. */
 enum elect_act { ELECT_PASS, ELECT_STAND, ELECT_SWALLOW, ELECT_WON };
 enum elect_act elect_judge(const struct peal_id *self, bool eligible, bool participant,
                            const struct peal_id *candidate);

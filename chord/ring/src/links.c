@@ -457,6 +457,7 @@ void ring__on_hello(struct ring *r, struct link *l, const struct wire_r_hello *m
         l->heir = false;
         l->state = m->state;
         l->ping_us = r->now;
+        l->check_us = 0;
         n->link = index_of(r, l);
         ring__wake(r, PART_LINKS, r->now);
         if (old != NULL)
@@ -533,6 +534,7 @@ void ring__ping_now(struct ring *r, struct link *l)
     }
     if (l->asked_us == 0)
         l->asked_us = r->now;
+    l->check_us = 0;
     say_state(r, l, WIRE_r_ping, nonce);
 }
 
@@ -643,6 +645,11 @@ void links_timer(struct ring *r)
     uint32_t dropped = 0;
     for (uint32_t i = 0; i < r->links_n; i++) {
         struct link *l = &r->links[i];
+        if (l->check_us > r->now + window) {
+            if (l->check_us < next)
+                next = l->check_us;
+            continue;
+        }
         if (r->now >= ends_at(r, l)) {
             if (dropped++ == LINKS_ROUND) {
                 next = r->now;
@@ -658,6 +665,7 @@ void links_timer(struct ring *r)
         uint64_t at = ends_at(r, l);
         if (l->hello && l->ping_us < at)
             at = l->ping_us;
+        l->check_us = at;
         if (at < next)
             next = at;
     }

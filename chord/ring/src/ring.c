@@ -224,23 +224,29 @@ void ring__my_state(const struct ring *r, struct wire_ring_state *out)
 }
 
 /* From how densely the successors lie: they are a random sample of the ring. */
-static uint32_t density_size(const struct ring *r)
+static uint32_t density_size(struct ring *r)
 {
     uint8_t k = 0;
     while (k < r->z.n && !r->z.succ[k].artificial)
         k++;
     if (k == 0)
         return 1;
-    struct peal_id d = id_distance(&r->self.id, &r->z.succ[k - 1].id);
+    const struct peal_id *last = &r->z.succ[k - 1].id;
+    if (r->dense.k == k && id_eq(&r->dense.last, last))
+        return r->dense.size;
+    struct peal_id d = id_distance(&r->self.id, last);
     uint64_t width = 0;
     for (size_t i = 0; i < sizeof width; i++)
         width = width << 8 | d.b[i];
-    uint64_t gap = width / k;
-    if (gap == 0)
-        return UINT32_MAX;
-    uint64_t n = UINT64_MAX / gap;
-    n += UINT64_MAX % gap >= gap - gap / 2; /* rounded */
-    return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+    uint64_t gap = width / k, n = UINT32_MAX;
+    if (gap > 0) {
+        n = UINT64_MAX / gap;
+        n += UINT64_MAX % gap >= gap - gap / 2; /* rounded */
+    }
+    r->dense.k = k;
+    r->dense.last = *last;
+    r->dense.size = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+    return r->dense.size;
 }
 
 /* Those known are counted, unless that is plainly too few for how densely the ring is peopled. */
@@ -570,10 +576,11 @@ static void on_leave(struct ring *r)
         CHECK(was);
         if (n == NULL || n->link != r->links_n)
             continue;
+        bool told = n->up;
         n->link = NO_INDEX;
-        if (n->up)
-            r->cfg.app.down(r->cfg.app.ctx, r->u, &id, "this node leaves");
         n->up = false;
+        if (told)
+            r->cfg.app.down(r->cfg.app.ctx, r->u, &id, "this node leaves");
     }
     end_finds(r);
 }

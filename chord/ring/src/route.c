@@ -48,7 +48,7 @@ static bool code_known(uint16_t code)
 static bool has(const struct peal_id *ids, size_t n, const struct peal_id *id)
 {
     for (size_t i = 0; i < n; i++)
-        if (id_eq(&ids[i], id))
+        if (ring__same_id(&ids[i], id))
             return true;
     return false;
 }
@@ -749,10 +749,24 @@ void ring__on_found(struct ring *r, struct link *l, const struct wire_r_found *m
 
 /* ---- time, links ---- */
 
+/* Whether anything is to be done for one. If not, it wakes for the first. */
+static bool any_flight_due(struct ring *r)
+{
+    const struct flight *f;
+    for (struct each e = each_of(&r->flights); (f = next_of(&r->flights, &e)) != NULL;) {
+        if (f->until_us <= r->now || f->hedge_us <= r->now)
+            return true;
+        wake(r, f);
+    }
+    return false;
+}
+
 static void flights_due(struct ring *r)
 {
     struct flight *f;
     uint32_t handle;
+    if (!any_flight_due(r))
+        return;
     for (uint32_t at = 0; (f = slab_each(&r->flights, &at, &handle)) != NULL;) {
         if (f->until_us <= r->now) {
             r->count.timeouts += !f->waits;
@@ -769,12 +783,15 @@ static void finds_due(struct ring *r)
 {
     const struct find *f;
     uint32_t handle;
+    if (r->finds.used == 0)
+        return;
     for (uint32_t at = 0; (f = slab_each(&r->finds, &at, &handle)) != NULL;) {
         if (f->until_us <= r->now) {
             give_up(r, handle);
             continue;
         }
         if (f->try_us <= r->now) {
+            ring__wake(r, PART_ROUTE, f->until_us); /* the last try sets no time of its own */
             try_now(r, handle);
             continue;
         }

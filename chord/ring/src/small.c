@@ -1,3 +1,4 @@
+/* clang-format off */
 /* small: rings of 1 to r members, and the ways between SEEKING, SMALL and LARGE.
  *
  * Not for: anything that Zave's operations do in a ring of more than r (upkeep.c).
@@ -9,46 +10,57 @@
  *
  * Why it converges, once nobody comes or goes and links come up between all who know each other:
  *
- * 1. SEEKING ends. A node that is linked with a LARGE one asks it for its place until it has joined
- *    or the other is LARGE no more; else it is SMALL after seek_us at the latest.
+ * 1. SEEKING ends, and never begins again. A node that is linked with a LARGE one asks it for its
+ *    place, more and more seldom, until it has joined or the other is LARGE no more; else it is
+ *    SMALL after seek_us at the latest.
  * 2. SMALL nodes that are linked tell each other of all their mates, and reach for everyone they
  *    hear of. So of SMALL nodes that can hear of each other at all each is linked with each in the
  *    end, all derive from the same list, and these pointers are the ideal ring.
  * 3. If the list has more than r members, each turns LARGE when nobody new has come for a ping's
  *    time and nobody is known who is not linked, or a mate has turned first; all from the same
- * list, so that Zave's proof begins where it wants to: in an ideal ring of more than r. Who knows
- * that its list is not whole when a mate turns first takes its list from the mate's ring as in (6).
- * If lists differed nevertheless, the difference is of living nodes that somebody knows: each of
- *    them is news to the others and so a candidate of Zave's second step, which is safe whatever it
- *    is.
+ *    list, so that Zave's proof begins where it wants to: in an ideal ring of more than r. Who
+ *    knows that its list is not whole when a mate turns first takes its list from the mate's ring
+ *    as in (6). If lists differ nevertheless, then by living nodes that somebody knows: each of
+ *    them is news to the others and so a candidate of Zave's second step, which is safe whatever
+ *    it is.
  * 4. If it has no more than r, a node that is LARGE takes, within r rounds, a list that reaches
  *    round to itself: dead entries leave at the head, one round each. It turns SMALL with the list
- *    as its mates. It does not if a live node that it had in its list, or its predecessor, is not
- *    in the new one: then somebody is missing in that list, not in the ring.
+ *    as its mates. It does not if a live node that it had in its list, or its predecessor, or a
+ *    LARGE one that it is linked with is not in the new one: then somebody is missing in that
+ *    list, not in the ring. A list without a live entry says nothing of the ring: its owner takes
+ *    a linked LARGE node as head, and turns SMALL only if there is none.
  * 5. SMALL and LARGE do not chase each other. A mate's LARGE is looked at when it follows its
  *    SMALL (an edge), never because it lasts, but for the patience of (6); the last to leave LARGE
- *    by (4) therefore draws nobody up again. Up goes who counts more than r live members, down who
- *    has a complete list of no more than r; in a set of members that does not change one is false.
+ *    by (4) therefore draws nobody up again. Nor does an edge for as long as that patience, once
+ *    this node itself has left LARGE by (4), unless it counts more than r: else two of them could
+ *    draw each other up in turn, through a third that has not yet left. Up goes who counts more
+ *    than r live members, down who has a complete list of no more than r; in a set of members that
+ *    does not change one is false.
  * 6. SMALL beside LARGE does not last. A SMALL node that has been linked with a LARGE one for
  *    STALE_ROUNDS rounds (a mate: r rounds more, for (4) needs them) looks for its own place
- * through it. It is in that ring already, as m's successor: then it takes over the rest of m's
- * list. Or it is not: then it joins as a fresh node does. Either is Zave's JOIN, after m, and
- * cannot hurt the LARGE ring. To those members of a LARGE ring that are no mates a SMALL node
- * answers "no member", so pointers to an earlier life of it are given up and never joined with its
- * small ring's.
+ *    through it. It is in that ring already, as m's successor: then it takes over the rest of m's
+ *    list. Or it is not: then it joins as a fresh node does. Either is Zave's JOIN, after m, and
+ *    cannot hurt the LARGE ring. If m knows of nobody but this node, the others of that ring are
+ *    gone, and the two begin again with whoever is linked. With more than r members, about to
+ *    turn LARGE itself, it looks at a LARGE stranger at once: better join its ring now than merge
+ *    two of them later. To those members of a LARGE ring that are no mates a SMALL node answers
+ *    "no member", so that pointers to an earlier life of it are given up and never joined with
+ *    its small ring's; but "pending" while it looks for its place there.
  *
  * At the boundary: of r + 1 members one dies: all go down by (4). It comes back: it links with all
  * r before it says SMALL (their state tells how many they are), and says it; each counts r + 1 at
  * the same time and goes up by (3) with the same list. If it meets one that is still LARGE, it
  * joins there, whose list then does not reach round any more, and those that are down already are
  * brought up by (6). */
+/* clang-format on */
 #include "inner.h"
 
 #include <string.h>
 
 enum {
     PLACE_WAIT_US = 4 * SECOND, /* for the answer of a lookup of this node's place */
-    PLACE_AGAIN_US = 100 * MS,  /* SEEKING: before the next one, with jitter */
+    PLACE_AGAIN_US = 100 * MS,  /* SEEKING: before the next one, with jitter; then longer */
+    PLACE_DOUBLES = 4,          /* so often */
     SETTLE_PINGS = 8,           /* so long at most newcomers delay the step to LARGE */
     /* A node that is not LARGE reaches for whoever it hears of only up to so many: more than a
      * small ring ever has, and too few to dial its way through a ring of thousands. */
@@ -80,6 +92,12 @@ static struct node *node_at(struct ring *r, uint32_t i)
         return NULL;
     struct node *n = book_find(r, &r->links[i].peer);
     return n != NULL && n->link == i ? n : NULL;
+}
+
+/* All of a small ring's LARGE members fall back to SMALL in less. */
+static uint64_t mate_patience(const struct ring *r)
+{
+    return ((uint64_t)STALE_ROUNDS + r->r) * round_of(r);
 }
 
 static bool says(const struct link *l, enum ring_phase p)
@@ -235,6 +253,7 @@ static void forget_small(struct ring *r)
     r->small.settle_us = r->small.settle_by = 0;
     r->small.placing = false;
     r->small.place_us = r->now;
+    r->small.place_tries = 0;
 }
 
 /* r->z is as a member of a LARGE ring has it. */
@@ -247,6 +266,7 @@ static void enter_large(struct ring *r)
     tell_all(r);
     forget_small(r);
     upkeep_start(r);
+    finger_start(r);
 }
 
 static void grow(struct ring *r)
@@ -258,12 +278,20 @@ static void grow(struct ring *r)
     enter_large(r);
 }
 
+/* Those that were only heard of while the ring was large: here everyone is linked with everyone. */
+static void reach_known(struct ring *r)
+{
+    for (uint32_t i = 0; i < r->book.n && r->book.living <= SMALL_KNOWN_MAX; i++)
+        small_heard(r, &book_at(r, i)->contact.id);
+}
+
 /* SMALL from SEEKING or LARGE; the mates are marked. */
 static void enter_small(struct ring *r)
 {
     CHECK(r->phase == RING_SEEKING || r->phase == RING_LARGE);
     r->small.placing = false;
     r->small.place_us = r->now;
+    r->small.place_tries = 0;
     size_t n = derive(r);
     ring__set_phase(r, RING_SMALL);
     for (uint32_t i = 0; i < r->links_n; i++) {
@@ -277,6 +305,7 @@ static void enter_small(struct ring *r)
             compare_tell(r, l);
     }
     tell_all(r);
+    reach_known(r);
     note_settling(r, n);
     r->news = true;
 }
@@ -285,6 +314,7 @@ static void seek(struct ring *r)
 {
     r->small.seek_us = r->now + seek_of(r);
     r->small.place_us = r->now;
+    r->small.place_tries = 0;
     ring__wake(r, PART_SMALL, r->now);
 }
 
@@ -335,38 +365,22 @@ void small_round(struct ring *r)
     CHECK(r->phase == RING_LARGE);
     upkeep_stop(r);
     mark_mates(r);
+    r->small.calm_us = r->now + mate_patience(r);
     enter_small(r);
-}
-
-void small_lost(struct ring *r)
-{
-    CHECK(r->phase == RING_LARGE);
-    CHECK(upkeep_best(r) == NULL);
-    bool others = false;
-    for (uint32_t i = 0; i < r->links_n && !others; i++)
-        others = node_at(r, i) != NULL && says(&r->links[i], RING_LARGE);
-    if (!others) {
-        small_round(r);
-        return;
-    }
-    upkeep_stop(r);
-    zave_clear(&r->z);
-    forget_small(r);
-    ring__set_phase(r, RING_SEEKING);
-    r->news = true;
-    tell_all(r);
-    seek(r);
 }
 
 /* ---- a place in a larger ring ---- */
 
 static void place_later(struct ring *r)
 {
-    bool soon = r->phase == RING_SEEKING || r->small.settle_us != 0;
-    uint64_t wait = soon ? PLACE_AGAIN_US : round_of(r);
-    r->small.placing = false;
-    r->small.place_us = r->now + ring__jitter(r, wait);
-    ring__wake(r, PART_SMALL, r->small.place_us);
+    struct small *s = &r->small;
+    bool soon = r->phase == RING_SEEKING || s->settle_us != 0;
+    uint64_t wait = soon ? (uint64_t)PLACE_AGAIN_US << s->place_tries : round_of(r);
+    if (s->place_tries < PLACE_DOUBLES)
+        s->place_tries++;
+    s->placing = false;
+    s->place_us = r->now + ring__jitter(r, wait);
+    ring__wake(r, PART_SMALL, s->place_us);
     upkeep_answer(r);
 }
 
@@ -385,10 +399,10 @@ void small_placed(struct ring *r, int err, const struct peal_id *m, const struct
     (void)after; /* m itself is asked */
     if (!r->small.placing || (r->phase != RING_SEEKING && r->phase != RING_SMALL))
         return;
-    if (err != 0 || m == NULL)
-        place_later(r);
-    else
-        upkeep_place(r, m);
+    /* In vain: then at least the list of the node that was asked becomes known, for those through
+     * whom this node came may die before it has a place. */
+    const struct peal_id via = r->small.via;
+    upkeep_place(r, err != 0 || m == NULL ? &via : m);
 }
 
 /* The ring that m is in has lost its others: this node and m are of it, and whoever else is linked
@@ -505,9 +519,10 @@ static void look_at_large(struct ring *r)
         const struct node *n = node_at(r, i);
         if (n == NULL || l->large_us == 0)
             continue;
-        uint64_t rounds = n->mate ? (uint64_t)STALE_ROUNDS + r->r : STALE_ROUNDS;
-        bool at_once = l->grew || (s->settle_us != 0 && !n->mate); /* not two LARGE rings */
-        uint64_t at = at_once ? r->now : l->large_us + rounds * round_of(r);
+        uint64_t patience = n->mate ? mate_patience(r) : STALE_ROUNDS * round_of(r);
+        bool grew = l->grew && (r->now >= s->calm_us || s->settle_us != 0);
+        bool at_once = grew || (s->settle_us != 0 && !n->mate); /* not two LARGE rings */
+        uint64_t at = at_once ? r->now : l->large_us + patience;
         if (at < s->place_us)
             at = s->place_us;
         if (r->now < at)

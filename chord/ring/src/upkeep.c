@@ -8,7 +8,12 @@
  * op_phase.
  * - A time-out means dead. A node that does not answer a query loses its link and so counts as dead
  *   everywhere in this node; one that answers "not a member" is alive, but no successor.
- * - A notify is owed until it could be said. */
+ * - A notify is owed until it could be said.
+ *
+ * What is not in the paper: a list is its successor's, one place on, so that news of r nodes on
+ * would take r rounds to get here. A node whose list has changed therefore hints at it to its
+ * predecessor, by a view that nobody asked for; which has no other effect than that the
+ * predecessor's next round begins at once. */
 #include "inner.h"
 
 #include <string.h>
@@ -16,6 +21,8 @@
 enum {
     /* After "pending" the answer comes by itself; when it does not, the operation begins again. */
     PENDING_WAIT_US = RTO_MAX_US,
+    HINTS_A_ROUND = 16,   /* to the predecessor, of a list that keeps changing */
+    REGAIN_US = 100 * MS, /* without a successor: before the next try, with jitter */
 };
 
 /* FNV-1a, 64 bits (Fowler, Noll, Vo). */
@@ -73,6 +80,8 @@ static void wake(struct ring *r)
         ring__wake(r, PART_UPKEEP, up->due_us);
     } else if (r->phase == RING_LARGE) {
         ring__wake(r, PART_UPKEEP, up->round_us);
+        if (up->hint_us != 0)
+            ring__wake(r, PART_UPKEEP, up->hint_us);
         if (!id_is_zero(&up->candidate) && ring__link_to(r, &up->candidate) != NULL)
             ring__wake(r, PART_UPKEEP, up->candidate_us);
     }
@@ -106,6 +115,15 @@ static void pointers_changed(struct ring *r)
         if (!r->z.succ[i].artificial)
             take_in(r, &r->z.succ[i].id);
     take_in(r, &r->z.prdc);
+}
+
+static void list_changed(struct ring *r)
+{
+    struct upkeep *up = &r->up;
+    uint64_t least = up->hinted_us + round_of(r) / HINTS_A_ROUND;
+    pointers_changed(r);
+    if (up->hint_us == 0)
+        up->hint_us = r->now > least ? r->now : least;
 }
 
 static bool same_list(const struct zave *a, const struct zave *b)
@@ -148,35 +166,52 @@ static struct wire_contact entry_view(struct ring *r, const struct peal_id *id, 
     return ring__contact_view(&n->contact);
 }
 
-static void answer(struct ring *r, const struct asker *a)
+/* List and predecessor as others see them; prdc without address: not known. Returns the digest. */
+static uint64_t look(struct ring *r, struct wire_contact succ[static RING_SUCCESSORS_MAX],
+                     struct wire_contact *prdc)
 {
     CHECK(ring__is_member(r));
     CHECK(r->z.n <= RING_SUCCESSORS_MAX);
-    struct wire_contact succ[RING_SUCCESSORS_MAX], prdc;
-    struct wire_r_view v = {.op = a->op};
     uint64_t digest = FNV_BASIS;
+    *prdc = (struct wire_contact){0};
     for (size_t i = 0; i < r->z.n; i++) {
         succ[i] = entry_view(r, &r->z.succ[i].id, r->z.succ[i].artificial);
         digest = contact_digest(digest, &succ[i]);
     }
-    bool known = false;
     if (!ring__is_self(r, &r->z.prdc)) {
-        prdc = entry_view(r, &r->z.prdc, false);
-        known = prdc.address.n > 0;
-        if (known)
-            digest = contact_digest(digest, &prdc);
+        *prdc = entry_view(r, &r->z.prdc, false);
+        if (prdc->address.n > 0)
+            digest = contact_digest(digest, prdc);
     }
-    digest = digest == 0 ? 1 : digest; /* 0 says that there is none */
-    v.digest = digest;
-    if (a->have == digest) {
+    return digest == 0 ? 1 : digest; /* 0 says that there is none */
+}
+
+static void answer(struct ring *r, const struct asker *a)
+{
+    struct wire_contact succ[RING_SUCCESSORS_MAX], prdc;
+    struct wire_r_view v = {.op = a->op, .digest = look(r, succ, &prdc)};
+    if (a->have == v.digest) {
         v.code = (uint16_t)-PEAL_E_STALE;
     } else {
         v.successors = (struct wire_contact_list){.v = succ, .n = r->z.n};
-        if (known)
+        if (prdc.address.n > 0)
             v.predecessor = (struct wire_contact_list){.v = &prdc, .n = 1};
     }
     ring__my_state(r, &v.state);
     ring__say(r, &a->id, WIRE_r_view, &v);
+}
+
+/* Only when it is idle: then what it says of its list holds. */
+static void hint(struct ring *r)
+{
+    struct upkeep *up = &r->up;
+    CHECK(up->phase == OP_IDLE && r->phase == RING_LARGE);
+    up->hint_us = 0;
+    up->hinted_us = r->now;
+    struct wire_contact succ[RING_SUCCESSORS_MAX], prdc;
+    struct wire_r_view v = {.code = (uint16_t)-PEAL_E_STALE, .digest = look(r, succ, &prdc)};
+    ring__my_state(r, &v.state);
+    (void)ring__say(r, &r->z.prdc, WIRE_r_view, &v); /* else the next round tells it */
 }
 
 static void answer_without(struct ring *r, struct link *l, uint64_t op, int err)
@@ -220,17 +255,22 @@ static void reply(struct ring *r, const struct asker *a)
         answer_without(r, l, a->op, PEAL_E_REFUSED);
 }
 
-/* The operation is over: who waited is answered. */
-static void idle(struct ring *r)
+static void answer_askers(struct ring *r)
 {
     struct upkeep *up = &r->up;
-    up->phase = OP_IDLE;
-    up->pending = false;
     size_t n = up->askers_n;
     CHECK(n <= ASKERS_MAX);
     up->askers_n = 0;
     for (size_t i = 0; i < n; i++)
         reply(r, &up->askers[i]);
+}
+
+/* The operation is over: who waited is answered. */
+static void idle(struct ring *r)
+{
+    r->up.phase = OP_IDLE;
+    r->up.pending = false;
+    answer_askers(r);
     wake(r);
 }
 
@@ -252,36 +292,65 @@ static void give_up(struct ring *r)
         small_place_ended(r, PLACE_NONE);
 }
 
-void ring__on_query(struct ring *r, struct link *l, const struct wire_r_query *m)
+/* ---- asking ---- */
+
+/* Whether the view that this node has is of use: in a full book there may have been no room for
+ * some of those in it, and "as you have it" would never tell their contacts again. */
+static bool knows_view(struct ring *r)
 {
-    struct upkeep *up = &r->up;
-    struct asker a = {.id = l->peer, .op = m->op, .have = m->have};
-    bool mine = answers_to(r, &l->peer);
-    /* a SMALL node that is about to be of the asker's ring will soon be able to answer */
-    bool soon = r->phase == RING_SMALL && r->small.placing;
-    if (mine && up->phase != OP_IDLE && up->pending)
-        give_up(r);
-    if (mine ? up->phase == OP_IDLE : !soon) {
-        reply(r, &a);
-        return;
-    }
-    remember_asker(up, &a);
-    answer_without(r, l, m->op, PEAL_E_BUSY);
+    const struct zave *v = &r->up.have_view;
+    CHECK(v->n <= RING_SUCCESSORS_MAX);
+    for (size_t i = 0; i < v->n; i++)
+        if (!v->succ[i].artificial && !ring__is_self(r, &v->succ[i].id) &&
+            book_get(r, &v->succ[i].id) == NULL)
+            return false;
+    return true;
 }
 
-/* ---- asking ---- */
+static void send_query(struct ring *r)
+{
+    struct upkeep *up = &r->up;
+    CHECK(up->phase != OP_IDLE);
+    struct wire_r_query q = {.op = up->op,
+                             .have = up->phase != OP_PLACING && id_eq(&up->have_of, &up->asked) &&
+                                             knows_view(r)
+                                         ? up->have
+                                         : 0};
+    ring__say(r, &up->asked, WIRE_r_query, &q);
+}
 
 static void say_query(struct ring *r)
 {
     struct upkeep *up = &r->up;
     CHECK(up->phase != OP_IDLE && up->tries < QUERY_TRIES);
-    struct wire_r_query q = {.op = up->op, .have = id_eq(&up->have_of, &up->asked) ? up->have : 0};
     up->due_us = r->now + (ring__rto_to(r, &up->asked) << up->tries);
     up->tries++;
-    /* A dead verdict on less than the silence that ends a link would be hasty. */
-    if (up->tries == QUERY_TRIES && up->due_us < up->asked_us + silence_of(r))
-        up->due_us = up->asked_us + silence_of(r);
-    ring__say(r, &up->asked, WIRE_r_query, &q);
+    /* A dead verdict on less than the silence that ends a link would be hasty. Who joins passes
+     * none. */
+    uint64_t wait = silence_of(r);
+    if (up->phase == OP_PLACING && wait > PENDING_WAIT_US)
+        wait = PENDING_WAIT_US;
+    if (up->tries == QUERY_TRIES && up->due_us < up->asked_us + wait)
+        up->due_us = up->asked_us + wait;
+    send_query(r);
+    wake(r);
+}
+
+/* The queried node is late, perhaps dead, and that may last for all of a silence: who waits for
+ * this node is answered as if it had given up, and it asks anew; what was asked before is
+ * forgotten. */
+static void ask_anew(struct ring *r)
+{
+    struct upkeep *up = &r->up;
+    CHECK(up->phase != OP_IDLE && up->tries > 0);
+    uint64_t least = r->now + 2 * ring__rto_to(r, &up->asked);
+    uint64_t most = up->asked_us + 2 * silence_of(r); /* or askers could put it off for ever */
+    least = least < most ? least : most;
+    answer_askers(r);
+    up->op = ++r->next_op;
+    if (up->due_us < least)
+        up->due_us = least;
+    send_query(r);
     wake(r);
 }
 
@@ -297,6 +366,26 @@ static void ask(struct ring *r, enum op_phase phase, const struct peal_id *id)
     up->tries = 0;
     up->pending = false;
     say_query(r);
+}
+
+void ring__on_query(struct ring *r, struct link *l, const struct wire_r_query *m)
+{
+    struct upkeep *up = &r->up;
+    struct asker a = {.id = l->peer, .op = m->op, .have = m->have};
+    bool mine = answers_to(r, &l->peer);
+    /* a SMALL node that is about to be of the asker's ring will soon be able to answer */
+    bool soon = r->phase == RING_SMALL && r->small.placing;
+    if (mine && up->phase != OP_IDLE && up->pending)
+        give_up(r);
+    if (mine ? up->phase == OP_IDLE : !soon) {
+        reply(r, &a);
+        return;
+    }
+    remember_asker(up, &a);
+    if (mine && up->tries > 1)
+        ask_anew(r);
+    else
+        answer_without(r, l, m->op, PEAL_E_BUSY);
 }
 
 static void notify(struct ring *r, const struct peal_id *to)
@@ -322,7 +411,7 @@ static void drop_head(struct ring *r)
 {
     CHECK(r->phase == RING_LARGE && r->z.n == r->z.r);
     zave_drop_head(&r->z);
-    pointers_changed(r);
+    list_changed(r);
 }
 
 /* The queried node is dead or no member. */
@@ -359,19 +448,56 @@ static void query_late(struct ring *r)
         return;
     }
     if (up->tries < QUERY_TRIES) {
+        if (up->askers_n > 0) {
+            answer_askers(r);
+            up->op = ++r->next_op;
+        }
         say_query(r);
         return;
     }
     r->count.timeouts++;
     uint64_t op = up->op;
     struct link *l = ring__link_to(r, &up->asked);
-    if (l != NULL)
+    if (l != NULL && up->phase != OP_PLACING)
         ring__drop(r, l, PEAL_E_UNAVAILABLE, "it does not answer");
     if (up->phase != OP_IDLE && up->op == op)
         query_failed(r);
 }
 
 /* ---- stabilise ---- */
+
+/* The member next to this one, clockwise, of those that are linked. */
+static const struct link *next_linked(const struct ring *r)
+{
+    const struct link *next = NULL;
+    for (uint32_t i = 0; i < r->links_n; i++) {
+        const struct link *l = &r->links[i];
+        if (l->hello && l->state.phase == RING_LARGE && !ring__is_self(r, &l->peer) &&
+            (next == NULL || id_between(&r->z.self, &l->peer, &next->peer)))
+            next = l;
+    }
+    return next;
+}
+
+/* All successors have died since they were heard of: the proof assumes that away. This node stays a
+ * member, for whoever has it as the only live entry would be lost next: any live member is a
+ * candidate for a head, and who is nearer will be the next, found as always. */
+static void regain_head(struct ring *r)
+{
+    struct upkeep *up = &r->up;
+    CHECK(r->phase == RING_LARGE && r->z.succ[0].artificial);
+    const struct link *l = next_linked(r);
+    if (l == NULL) {
+        small_round(r);
+        return;
+    }
+    const struct peal_id linked = l->peer, after = id_add_pow2(&r->z.self, 0);
+    const struct node *known = r->cfg.no_hints ? NULL : hop_first_living(r, &after);
+    if (known != NULL && known->link == UINT32_MAX)
+        upkeep_candidate(r, &known->contact.id);
+    up->round_us = r->now + ring__jitter(r, REGAIN_US); /* if this was in vain */
+    ask(r, OP_STEP_2, &linked);
+}
 
 static void begin_round(struct ring *r)
 {
@@ -384,7 +510,7 @@ static void begin_round(struct ring *r)
         dropped = true;
     }
     if (r->z.succ[0].artificial) {
-        small_lost(r);
+        regain_head(r);
         return;
     }
     if (dropped)
@@ -409,13 +535,18 @@ static void begin_candidate(struct ring *r)
 }
 
 /* Whether the list that has reached round to this node is of everyone. A live member that was in
- * the list before, or is the predecessor, and is not in it now says that it is not: then the list
- * came from somebody who does not know. */
+ * the list before, or is the predecessor, or linked, and is not in it now says that it is not: then
+ * the list came from somebody who does not know. */
 static bool is_everyone(struct ring *r, const struct zave *before)
 {
     const struct zave *z = &r->z;
     if (!zave_is_round(z))
         return false;
+    for (uint32_t i = 0; i < r->links_n; i++) {
+        const struct link *l = &r->links[i];
+        if (l->hello && l->state.phase == RING_LARGE && !has(z, &l->peer))
+            return false;
+    }
     if (!id_is_zero(&z->prdc) && !is_gone(r, &z->prdc) && !has(z, &z->prdc))
         return false;
     for (size_t i = 0; i < before->n; i++) {
@@ -430,7 +561,7 @@ static bool is_everyone(struct ring *r, const struct zave *before)
 static bool list_taken(struct ring *r, const struct zave *before)
 {
     if (!same_list(before, &r->z))
-        pointers_changed(r);
+        list_changed(r);
     if (!is_everyone(r, before))
         return false;
     idle(r);
@@ -535,16 +666,18 @@ static bool keep_view(struct ring *r, struct link *l, const struct wire_r_view *
     return true;
 }
 
-/* Being in a list is no proof of life: stamp 0 is believed only of nodes not known before. */
+/* Being in a list is no proof of life: stamp 0 is believed only of nodes not known before. But who
+ * joins may have been cut off for a time: of the head the member that it asks knows better. */
 static void learn_view(struct ring *r, const struct wire_r_view *m)
 {
     bool news;
+    uint64_t stamp = r->up.phase == OP_PLACING ? clk_now(&r->clk, r->wall) : 0;
     for (size_t i = 0; i < m->predecessor.n; i++)
         if (!ring__is_self(r, &m->predecessor.v[i].id))
             book_learn(r, &m->predecessor.v[i], false, 0, &news);
     for (size_t i = 0; i < m->successors.n; i++)
         if (m->successors.v[i].address.n > 0 && !ring__is_self(r, &m->successors.v[i].id))
-            book_learn(r, &m->successors.v[i], false, 0, &news);
+            book_learn(r, &m->successors.v[i], false, i == 0 ? stamp : 0, &news);
 }
 
 static void end_query(struct ring *r, bool large)
@@ -567,6 +700,18 @@ static void end_query(struct ring *r, bool large)
     }
 }
 
+/* A view that was not asked for: the head's list is another than the one known here. */
+static void heed(struct ring *r, const struct peal_id *peer, const struct wire_r_view *m)
+{
+    struct upkeep *up = &r->up;
+    bool head = r->phase == RING_LARGE && !r->z.succ[0].artificial && id_eq(&r->z.succ[0].id, peer);
+    if (!head || m->op != 0 || -(int)m->code != PEAL_E_STALE ||
+        (id_eq(&up->have_of, peer) && m->digest == up->have))
+        return;
+    up->round_us = r->now;
+    wake(r);
+}
+
 void ring__on_view(struct ring *r, struct link *l, const struct wire_r_view *m)
 {
     struct upkeep *up = &r->up;
@@ -582,6 +727,7 @@ void ring__on_view(struct ring *r, struct link *l, const struct wire_r_view *m)
     }
     const struct peal_id peer = l->peer;
     if (up->phase == OP_IDLE || m->op != up->op || !id_eq(&peer, &up->asked)) {
+        heed(r, &peer, m);
         ring__node_state(r, l, &m->state);
         return;
     }
@@ -725,6 +871,8 @@ void upkeep_timer(struct ring *r)
     if (up->phase == OP_IDLE && r->phase == RING_LARGE && !id_is_zero(&up->candidate) &&
         r->now >= up->candidate_us)
         begin_candidate(r);
+    if (up->phase == OP_IDLE && r->phase == RING_LARGE && up->hint_us != 0 && r->now >= up->hint_us)
+        hint(r);
     if (up->phase == OP_IDLE && r->phase == RING_LARGE && r->now >= up->round_us)
         begin_round(r);
     wake(r);

@@ -31,11 +31,11 @@ enum {
     RING_HINTS_MAX = 1 << 16,
     RING_LINKS_DEFAULT = 256,
     RING_LINKS_MAX = 4096,
-    RING_FINDS_DEFAULT = 256,    /* lookups under way that this node began */
-    RING_FLIGHTS_DEFAULT = 1024, /* lookups handed on and not yet acknowledged */
+    RING_FINDS_DEFAULT = 256,   /* lookups under way that this node began */
+    RING_FLIGHTS_DEFAULT = 256, /* lookups handed on and not yet acknowledged */
     RING_JOINS_MAX = 16,
     RING_WANTS_MAX = WIRE_ROSTER_MAX + 32, /* nodes to which the layer above wants a link */
-    RING_GOSSIP_DEFAULT = 200,        /* bytes a second that a node may say of others, on average */
+    RING_GOSSIP_DEFAULT = 200, /* bytes a second that a node may say of others, on average */
     RING_CONTACT_BODY_MAX = ID_BYTES + 8 + 4 + WIRE_ADDRESS_MAX,
 };
 #define RING_GOSSIP_NONE UINT32_MAX

@@ -1,0 +1,198 @@
+/* Tests of upkeep: what a member does when all its successors have died, when a list that reaches
+ * round leaves somebody out, and when whoever it asks is late; and of small: a mate's word that its
+ * ring is large. */
+#include "byhand.h"
+
+#include <criterion/criterion.h>
+
+static size_t no_load(void *ctx, uint8_t out[static WIRE_LOAD_MAX])
+{
+    (void)ctx, (void)out;
+    return 0;
+}
+
+static void set_up(void)
+{
+    hand_set_up();
+    ring.cfg.app.load = no_load; /* pings carry it */
+    ring.cfg.gossip_bytes = RING_GOSSIP_DEFAULT;
+}
+
+TestSuite(upkeep, .init = set_up, .fini = hand_tear_down);
+TestSuite(small, .init = set_up, .fini = hand_tear_down);
+
+static void successors_die(void)
+{
+    be(RING_LARGE, four, 4);
+    for (size_t i = 0; i < 4; i++) {
+        unlink_node(four[i]);
+        dies(four[i]);
+    }
+}
+
+static bool asks(unsigned whom, enum op_phase phase)
+{
+    struct peal_id expected = id(whom);
+    return ring.up.phase == phase && id_eq(&ring.up.asked, &expected);
+}
+
+/* The queried node's answer to the query under way. */
+static void answers(unsigned from, const unsigned *succ, size_t n)
+{
+    struct wire_contact list[RING_SUCCESSORS_MAX];
+    struct contact of[RING_SUCCESSORS_MAX];
+    for (size_t i = 0; i < n; i++) {
+        struct peal_id entry = id(succ[i]);
+        of[i] = contact_of(&entry);
+        list[i] = ring__contact_view(&of[i]);
+    }
+    struct wire_r_view v = {.op = ring.up.op,
+                            .digest = 1 + from,
+                            .state = {.phase = RING_LARGE},
+                            .successors = {.v = list, .n = n}};
+    ring__on_view(&ring, linked(from), &v);
+    collect();
+}
+
+static bool head_is(unsigned first)
+{
+    struct peal_id expected = id(first);
+    return !ring.z.succ[0].artificial && id_eq(&ring.z.succ[0].id, &expected);
+}
+
+Test(upkeep, without_a_successor_the_next_linked_member_is_asked)
+{
+    static const unsigned list[] = {0xc0, 0xd0};
+    successors_die();
+    linked(0x20);
+    linked(0xa0);
+    linked(0x70)->state.phase = RING_SEEKING;
+    upkeep_timer(&ring);
+    cr_assert(asks(0xa0, OP_STEP_2), "the next one clockwise that is a member is a candidate");
+    cr_assert_eq(ring.phase, RING_LARGE, "and this node is a member still");
+    answers(0xa0, list, 2);
+    cr_assert(head_is(0xa0), "it is the head");
+    cr_assert_not_null(upkeep_best(&ring), "and alive");
+}
+
+Test(upkeep, the_next_linked_member_that_refuses_is_not_asked_again)
+{
+    successors_die();
+    linked(0xa0);
+    upkeep_timer(&ring);
+    cr_assert(asks(0xa0, OP_STEP_2), "the next one is a candidate");
+    struct wire_r_view v = {
+        .op = ring.up.op, .code = (uint16_t)-PEAL_E_REFUSED, .state = {.phase = RING_SEEKING}};
+    ring__on_view(&ring, linked(0xa0), &v);
+    cr_assert_eq(ring.up.phase, OP_IDLE, "it is no member");
+    cr_assert_gt(ring.up.round_us, ring.now, "the next try is not at once");
+    cr_assert_leq(ring.up.round_us, ring.now + SECOND, "but soon");
+    ring.now = ring.up.round_us;
+    upkeep_timer(&ring);
+    cr_assert(asks(0x30, OP_STEP_2), "the one after it, for it is all that is left");
+}
+
+Test(upkeep, without_anyone_linked_a_member_is_a_small_ring)
+{
+    successors_die();
+    unlink_node(0x30);
+    dies(0x30);
+    upkeep_timer(&ring);
+    cr_assert_eq(ring.phase, RING_SMALL, "there is nobody to ask");
+    cr_assert_eq(ring.z.n, 0, "it is the only member it knows");
+}
+
+/* What 0xa0 has lost its list for, and took this node for a head; 0xc0 lives, and is not in it. */
+Test(upkeep, a_list_that_leaves_a_linked_member_out_is_not_everyone)
+{
+    static const unsigned list[] = {SELF};
+    successors_die();
+    unlink_node(0x30);
+    dies(0x30);
+    linked(0xa0);
+    linked(0xc0);
+    upkeep_timer(&ring);
+    answers(0xa0, list, 1);
+    cr_assert(zave_is_round(&ring.z), "the list reaches round");
+    cr_assert_eq(ring.phase, RING_LARGE, "but somebody is missing in it");
+}
+
+Test(upkeep, a_list_of_all_linked_members_is_everyone)
+{
+    static const unsigned list[] = {0xc0, SELF};
+    successors_die();
+    unlink_node(0x30);
+    dies(0x30);
+    linked(0xa0);
+    linked(0xc0);
+    upkeep_timer(&ring);
+    answers(0xa0, list, 2);
+    cr_assert_eq(ring.phase, RING_SMALL, "three are no more than the list is long");
+}
+
+Test(upkeep, who_waits_is_answered_when_the_queried_node_is_late)
+{
+    static const unsigned list[] = {0x58, 0x60, 0x68, 0x70};
+    struct wire_r_query q = {.op = 77};
+    be(RING_LARGE, four, 4);
+    linked(0x20);
+    upkeep_timer(&ring);
+    cr_assert(asks(0x50, OP_STEP_1), "the head is asked");
+    uint64_t op = ring.up.op;
+    ring__on_query(&ring, linked(0x20), &q);
+    cr_assert(ring.up.askers_n == 1 && ring.up.op == op, "in time: the asker waits");
+    ring.now = ring.up.due_us;
+    upkeep_timer(&ring);
+    cr_assert(ring.up.askers_n == 0 && ring.up.op != op, "late: it is answered, and asked anew");
+    struct wire_r_view old = {.op = op, .digest = 1, .state = {.phase = RING_LARGE}};
+    ring__on_view(&ring, linked(0x50), &old);
+    cr_assert(asks(0x50, OP_STEP_1), "the answer to what was asked before is not taken");
+    op = ring.up.op;
+    uint64_t due = ring.up.due_us;
+    ring__on_query(&ring, linked(0x20), &q);
+    cr_assert(ring.up.askers_n == 0 && ring.up.op != op, "whoever comes then is answered at once");
+    cr_assert_geq(ring.up.due_us, due, "and the queried node has time enough for the new query");
+    answers(0x50, list, 4);
+    cr_assert(head_is(0x50) && ring.up.phase == OP_IDLE, "the answer to the last one is taken");
+}
+
+/* ---- the way back to a large ring ---- */
+
+static void mate_grows(unsigned mate)
+{
+    struct link *l = linked(mate);
+    l->state.phase = RING_SMALL;
+    small_state(&ring, l);
+    l->state = (struct wire_ring_state){.phase = RING_LARGE, .successor = id(SELF)};
+    small_state(&ring, l);
+    cr_assert_eq(ring.due[PART_SMALL], ring.now, "it is looked at");
+    ring.due[PART_SMALL] = UINT64_MAX;
+    small_timer(&ring);
+    collect();
+}
+
+Test(small, a_mate_that_grows_is_followed_at_once)
+{
+    be(RING_SMALL, four, 0);
+    mate_grows(0x30);
+    cr_assert(ring.small.placing, "this node's place there is looked for");
+}
+
+Test(small, a_mate_that_grows_is_not_followed_by_who_has_just_come_down)
+{
+    static const unsigned list[] = {0xc0, SELF};
+    successors_die();
+    linked(0xa0);
+    linked(0xc0);
+    unlink_node(0x30);
+    dies(0x30);
+    upkeep_timer(&ring);
+    answers(0xa0, list, 2);
+    mate_grows(0xc0);
+    cr_assert_eq(ring.phase, RING_SMALL, "its list reached round");
+    cr_assert(!ring.small.placing, "so the others' soon will");
+    cr_assert(ring.due[PART_SMALL] > ring.now, "it is looked at later again");
+    ring.now = ring.due[PART_SMALL];
+    small_timer(&ring);
+    cr_assert(ring.small.placing, "it is");
+}
