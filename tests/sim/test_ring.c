@@ -330,8 +330,8 @@ static void check_reads(struct group *r, uint64_t seed, size_t reads[static BOXE
 {
     for (uint32_t b = 0; b < BOXES; b++) {
         struct peal_id box = group_key(r, 200 + b);
-        size_t op =
-            group_begin(r, rng_below(sim_rng(r->sim), r->cfg.nodes), GROUP_READ, &box, OP_TIMEOUT_US);
+        size_t op = group_begin(r, rng_below(sim_rng(r->sim), r->cfg.nodes), GROUP_READ, &box,
+                                OP_TIMEOUT_US);
         int err = group_wait(r, op, OP_TIMEOUT_US + 1);
         cr_assert_eq(err, 0, "seed %llu: box %u cannot be read: %s", (unsigned long long)seed, b,
                      err_name(err));
@@ -387,17 +387,25 @@ static void run_seed(uint64_t seed, bool grow, bool verbose)
     group_free(r);
 }
 
-/* PEAL_SIM_SEED=n runs that one and says what happens; PEAL_SIM_SEEDS=n runs more of them. */
+static uint64_t seeds_or(uint64_t normal)
+{
+    const char *more = getenv("PEAL_SIM_SEEDS");
+    return more == NULL ? normal : strtoull(more, NULL, 10);
+}
+
+/* PEAL_SIM_SEED=n runs that one and says what happens; PEAL_SIM_SEEDS=n runs more of them, from
+ * PEAL_SIM_FROM on. */
 static void run_seeds(bool grow, uint64_t share)
 {
-    const char *one = getenv("PEAL_SIM_SEED"), *more = getenv("PEAL_SIM_SEEDS");
+    const char *one = getenv("PEAL_SIM_SEED"), *from = getenv("PEAL_SIM_FROM");
     if (one != NULL) {
         run_seed(strtoull(one, NULL, 10), grow, true);
         return;
     }
-    uint64_t seeds = more == NULL ? SEEDS : strtoull(more, NULL, 10);
-    for (uint64_t seed = 1 + share; seed <= seeds; seed += 2)
-        run_seed(seed, grow, false);
+    uint64_t seeds = seeds_or(SEEDS);
+    uint64_t first = from == NULL ? 0 : strtoull(from, NULL, 10);
+    for (uint64_t i = 1 + share; i <= seeds; i += 2)
+        run_seed(first + i, grow, false);
 }
 
 Test(ring, chaos_odd)
@@ -454,8 +462,8 @@ Test(ring, each_of_five_is_killed_and_comes_back_as_itself)
         struct peal_id key = group_key(r, 300 + (uint32_t)i);
         size_t other = (i + 1) % NODES;
         size_t claim = group_begin(r, other, GROUP_CLAIM, &key, OP_TIMEOUT_US);
-        cr_assert_eq(group_wait(r, claim, 1000 * 1000), 0, "a register is written while %zu is down",
-                     i);
+        cr_assert_eq(group_wait(r, claim, 1000 * 1000), 0,
+                     "a register is written while %zu is down", i);
         size_t put = group_put(r, other, &key, 100, OP_TIMEOUT_US);
         cr_assert_eq(group_wait(r, put, 1000 * 1000), 0, "a row is stored while %zu is down", i);
         sim_start(r->sim, i);
@@ -464,6 +472,192 @@ Test(ring, each_of_five_is_killed_and_comes_back_as_itself)
     sim_run(r->sim, SETTLE_US);
     check_copies(r, 11);
     group_free(r);
+}
+
+/* ---- the overlay under the roster ---- */
+
+static bool same_coordinator(struct group *r, struct peal_id *who)
+{
+    static uint8_t mem[64 * 1024];
+    *who = (struct peal_id){{0}};
+    for (size_t i = 0; i < r->cfg.nodes; i++) {
+        struct arena a;
+        struct wire_c_ring v;
+        if (!sim_running(r->sim, i))
+            continue;
+        arena_init(&a, mem, sizeof mem);
+        chord_ring(group_chord(r, i), &a, &v);
+        if (id_is_zero(&v.coordinator) || (!id_is_zero(who) && !id_eq(who, &v.coordinator)))
+            return false;
+        *who = v.coordinator;
+    }
+    size_t at = group_index(r, who);
+    return at < r->cfg.nodes && sim_running(r->sim, at);
+}
+
+static bool is_led(void *arg)
+{
+    struct peal_id who;
+    return same_coordinator(arg, &who);
+}
+
+/* Nodes are in the order of their ids. */
+static size_t first_live(const struct group *r, const struct peal_id *key)
+{
+    size_t lowest = SIZE_MAX;
+    for (size_t i = 0; i < r->cfg.nodes; i++) {
+        struct peal_id id = sim_id(r->sim, i);
+        if (!sim_running(r->sim, i))
+            continue;
+        if (id_cmp(&id, key) >= 0)
+            return i;
+        if (lowest == SIZE_MAX)
+            lowest = i;
+    }
+    return lowest;
+}
+
+/* From every server, for keys at random and for each server's own id. */
+static void check_lookups(struct group *r, uint64_t seed)
+{
+    size_t nodes = r->cfg.nodes, live = 0, first = r->ops_n;
+    for (uint32_t k = 0; k < 2 * nodes; k++) {
+        struct peal_id key = k < nodes ? sim_id(r->sim, k) : group_key(r, 500 + k);
+        for (size_t i = 0; i < nodes; i++)
+            if (sim_running(r->sim, i)) {
+                size_t op = group_begin(r, i, GROUP_FIND, &key, OP_TIMEOUT_US);
+                cr_assert_neq(op, SIZE_MAX, "seed %d: %zu is busy", (int)seed, i);
+            }
+    }
+    for (size_t i = 0; i < nodes; i++)
+        live += sim_running(r->sim, i);
+    cr_assert_eq(r->ops_n - first, 2 * nodes * live, "seed %d: not all were begun", (int)seed);
+    for (size_t op = first; op < r->ops_n; op++) {
+        const struct group_op *o = &r->ops[op];
+        int err = group_wait(r, op, OP_TIMEOUT_US);
+        cr_assert_eq(err, 0, "seed %d: a lookup at %zu ended: %s", (int)seed, o->node,
+                     err_name(err));
+        struct peal_id owner = sim_id(r->sim, first_live(r, &o->key));
+        cr_assert(memcmp(o->value + (o->value_n - 1) * ID_BYTES, owner.b, ID_BYTES) == 0,
+                  "seed %d: a lookup at %zu names another than the first live server", (int)seed,
+                  o->node);
+    }
+}
+
+static void look_up_among(uint64_t seed, size_t nodes)
+{
+    struct group *r = make(seed, nodes, false);
+    group_start_all(r);
+    cr_assert(group_wait_whole(r, nodes, nodes, 2 * FORM_US), "seed %d: no ring of %zu", (int)seed,
+              nodes);
+    check_lookups(r, seed);
+    size_t a = rng_below(sim_rng(r->sim), nodes);
+    size_t b = (a + 1 + rng_below(sim_rng(r->sim), nodes - 1)) % nodes;
+    sim_crash(r->sim, a);
+    sim_crash(r->sim, b);
+    cr_assert(group_wait_whole(r, nodes, nodes - 2, HEAL_US), "seed %d: the ring did not close",
+              (int)seed);
+    check_lookups(r, seed);
+    sim_start(r->sim, a);
+    sim_start(r->sim, b);
+    cr_assert(group_wait_whole(r, nodes, nodes, HEAL_US), "seed %d: not whole again", (int)seed);
+    check_lookups(r, seed);
+    group_free(r);
+}
+
+/* Among five everyone knows everyone; fourteen are more than the successor list is long. */
+Test(ring, lookups_name_the_first_live_server)
+{
+    uint64_t seeds = seeds_or(20);
+    for (uint64_t seed = 1; seed <= seeds; seed++) {
+        look_up_among(seed, NODES);
+        look_up_among(seed, 14);
+    }
+}
+
+/* The coordinator dies, again and again; whoever is elected admits a newcomer. */
+static void elect_and_admit(uint64_t seed, size_t nodes)
+{
+    struct sim_config cfg = {.seed = seed, .nodes = nodes + 2, .replicas = 2, .discovery = true};
+    struct group *r = group_new(&cfg);
+    struct peal_id before, after;
+    for (size_t i = 0; i < nodes; i++)
+        sim_start(r->sim, i);
+    cr_assert(group_wait_whole(r, nodes, nodes, 2 * FORM_US), "seed %d: no ring of %zu", (int)seed,
+              nodes);
+    for (size_t died = 0; died < 2; died++) {
+        cr_assert(sim_until(r->sim, is_led, r, FORM_US), "seed %d: no coordinator", (int)seed);
+        cr_assert(same_coordinator(r, &before), "seed %d: they differ", (int)seed);
+        sim_crash(r->sim, group_index(r, &before));
+        cr_assert(sim_until(r->sim, is_led, r, 4 * 1000 * 1000),
+                  "seed %d: no other coordinator within 4 s", (int)seed);
+        cr_assert(same_coordinator(r, &after) && !id_eq(&before, &after),
+                  "seed %d: the dead one is named still", (int)seed);
+        sim_start(r->sim, nodes + died);
+        cr_assert(group_wait_whole(r, nodes + died + 1, nodes + died, HEAL_US),
+                  "seed %d: the newcomer is not admitted", (int)seed);
+        sim_start(r->sim, group_index(r, &before));
+        cr_assert(group_wait_whole(r, nodes + died + 1, nodes + died + 1, HEAL_US),
+                  "seed %d: the dead one does not come back", (int)seed);
+    }
+    group_free(r);
+}
+
+Test(ring, another_coordinator_is_elected_and_admits)
+{
+    uint64_t seeds = seeds_or(20);
+    for (uint64_t seed = 1; seed <= seeds; seed++) {
+        elect_and_admit(seed, 3);
+        elect_and_admit(seed, 11);
+    }
+}
+
+/* What can be done on each side is done meanwhile. */
+static void part_and_heal(uint64_t seed)
+{
+    enum { ALL = 12, FEW = 5, LIVE_US = 60 * 1000 * 1000 };
+    struct group *r = make(seed, ALL, false);
+    struct peal_id who;
+    uint64_t few = 0;
+    group_start_all(r);
+    cr_assert(group_wait_whole(r, ALL, ALL, 2 * FORM_US), "seed %d: no ring of twelve", (int)seed);
+    for (size_t i = 0; i < 20; i++)
+        some_op(r, true);
+    sim_run(r->sim, OP_TIMEOUT_US);
+    for (size_t n = 0; n < FEW;) { /* which ones: at random */
+        size_t i = rng_below(sim_rng(r->sim), ALL);
+        n += (few >> i & 1) == 0;
+        few |= UINT64_C(1) << i;
+    }
+    sim_partition(r->sim, few);
+    for (uint64_t end = sim_now(r->sim) + LIVE_US; sim_now(r->sim) < end;) {
+        sim_run(r->sim, 250 * 1000);
+        some_op(r, true);
+    }
+    cr_assert(!group_whole(r, ALL, ALL), "seed %d: the cut parts nobody", (int)seed);
+    sim_partition(r->sim, 0);
+    cr_assert(group_wait_whole(r, ALL, ALL, HEAL_US), "seed %d: the ring did not heal", (int)seed);
+    sim_run(r->sim, SETTLE_US);
+    cr_assert(group_whole(r, ALL, ALL) && same_coordinator(r, &who),
+              "seed %d: not one ring with one coordinator", (int)seed);
+    size_t stored = 0, reads[BOXES];
+    for (size_t i = 0; i < r->ops_n; i++)
+        stored += r->ops[i].kind == GROUP_PUT && r->ops[i].err == 0;
+    cr_assert_gt(stored, 0, "seed %d: nothing was acknowledged", (int)seed);
+    check_names(r, seed);
+    for (uint32_t k = 0; k < LISTS; k++)
+        check_list(r, seed, k);
+    check_copies(r, seed);
+    check_reads(r, seed, reads);
+    check_lookups(r, seed);
+    group_free(r);
+}
+
+Test(ring, twelve_parted_into_seven_and_five_lose_nothing)
+{
+    uint64_t seeds = seeds_or(4);
+    for (uint64_t seed = 1; seed <= seeds; seed++)
+        part_and_heal(seed);
 }
 
 /* ---- addresses ---- */
@@ -529,7 +723,8 @@ Test(ring, two_servers_that_swap_addresses_stay_themselves)
         }
         sim_run(r->sim, 3 * 1000 * 1000);
         sim_partition(r->sim, 0);
-        cr_assert(group_wait_whole(r, NODES, NODES, HEAL_US), "seed %d: not whole again", (int)seed);
+        cr_assert(group_wait_whole(r, NODES, NODES, HEAL_US), "seed %d: not whole again",
+                  (int)seed);
         cr_assert_gt(r->strangers, 0, "seed %d: nobody noticed", (int)seed);
         check_address(r, 1, second);
         check_address(r, 2, first);
