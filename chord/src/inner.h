@@ -85,11 +85,6 @@ enum {
     VOTERS_MAX = WIRE_ROSTER_MAX,
 };
 
-struct header { /* how every message between nodes begins */
-    struct peal_id to;
-    uint64_t stamp;
-};
-
 /* Who said it. */
 struct source {
     struct peal_id id;

@@ -455,6 +455,53 @@ static void open_oracle(uint32_t m)
     oracle_check(j.o);
 }
 
+static bool is_linked(void *ctx, uint32_t node, const struct peal_id *other)
+{
+    (void)ctx;
+    (void)node;
+    return id_eq(other, &j.ids[1]);
+}
+
+/* Node `by` gives up its whole list in one step. */
+static void give_up_all(uint32_t by)
+{
+    struct ring_view *v = &j.views[by];
+    for (size_t i = 0; i < ORACLE_R; i++) {
+        v->successors[i] = id_add_pow2(i == 0 ? &v->self : &v->successors[i - 1], 0);
+        v->artificial[i] = true;
+    }
+    oracle_saw(j.o, by, v);
+}
+
+/* To take a living node for dead is as good as its death only when there is no link to it. */
+Test(oracle, objects_when_a_linked_successor_is_given_up)
+{
+    struct oracle_figures f;
+    open_oracle(8);
+    oracle_free(j.o);
+    struct oracle_config c = {.ids = j.ids,
+                              .nodes = ORACLE_NODES,
+                              .r = ORACLE_R,
+                              .ctx = &j,
+                              .violated = objected,
+                              .linked = is_linked};
+    for (uint32_t by = 0; by < 2; by++) { /* 0 is linked with 1, its successor; 1 is not with 2 */
+        j.n = 0;
+        j.o = oracle_new(&c);
+        for (uint32_t i = 0; i < 8; i++) {
+            j.views[i] = ideal_view(i, 8);
+            oracle_saw(j.o, i, &j.views[i]);
+        }
+        oracle_check(j.o);
+        cr_assert(oracle_is_armed(j.o), "the ideal ring arms it");
+        give_up_all(by);
+        oracle_figures(j.o, &f);
+        cr_assert(j.n == (by == 0 ? 1 : 0), "%u: told %d times: %s", by, (int)j.n, j.why);
+        cr_assert(f.assumed == (by == 0 ? 0 : 1), "%u: counted %d times", by, (int)f.assumed);
+        oracle_free(j.o);
+    }
+}
+
 Test(oracle, is_content_with_an_ideal_ring)
 {
     char why[ORACLE_WHY_MAX];

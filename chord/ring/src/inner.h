@@ -91,8 +91,7 @@ enum {
     CASTS_MAX = 128, /* broadcasts remembered, so that a second copy goes no further */
     CAST_DEPTH_MAX = 64,
 
-    PROBE_ROUNDS = 4, /* rounds between two tries of dead and foreign contacts */
-    PROBES_AT_ONCE = 3,
+    PROBE_ROUNDS = 4,    /* rounds between two tries of dead and foreign contacts */
     SELF_ROUNDS = 16,    /* rounds between two lookups of this node through a random contact */
     DEAD_KEEP_DAYS = 30, /* a dead contact is tried for so long */
 
@@ -122,7 +121,6 @@ enum {
     LEAVE_BYES = 2048,          /* peers that are told of the leave; others see the link close */
 
     SCRATCH_PARTS = 24 * 1024, /* what the parts build besides the message under way: a few lists */
-    NO_AT = -1,                /* in place of an index: none */
 };
 
 /* What wire_decode takes from the arena for a message between nodes, at most. */

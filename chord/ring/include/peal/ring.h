@@ -106,7 +106,8 @@ struct ring_app {
     /* A broadcast reached this node, once; also its origin. */
     void (*cast)(void *ctx, struct step_update *u, const struct peal_id *origin, uint8_t kind,
                  struct peal_bytes body);
-    /* Phase, successors, predecessor, coordinator or the size believed in has changed. */
+    /* Phase, successors, predecessor, coordinator, the size believed in, or where a known node is,
+     * has changed. */
     void (*changed)(void *ctx, struct step_update *u);
     /* What to say in the next ping: writes at most WIRE_LOAD_MAX bytes, returns how many. */
     size_t (*load)(void *ctx, uint8_t out[static WIRE_LOAD_MAX]);
@@ -127,8 +128,9 @@ struct ring_config {
     bool beacons;          /* say beacons (STEP_SAY_BEACON) while alone and as coordinator */
     bool remember;         /* keep what is known on disk, for the next start */
     uint64_t stabilise_us; /* one round; 0: 1 s */
-    uint64_t
-        ping_us; /* to neighbours and wanted nodes; others are pinged once a round; 0: 300 ms */
+    /* Between two pings to successor and predecessor; to wanted nodes and a small ring's too, but
+     * less often the more links there are; others are pinged once a round; 0: 300 ms */
+    uint64_t ping_us;
     uint64_t silence_us; /* a link that says nothing for so long and four of its round trips is
                             dead; 0: 1 s. At least 2 pings. */
     uint64_t seek_us;    /* alone for so long: a ring of one; 0: 700 ms, with joins 1.5 s */

@@ -653,9 +653,6 @@ enum {
     F(STRUCT, accepted, ballot, 0)                                                                 \
     F(STRUCT, proposal, roster, 0)
 
-/* Contacts ever known, in STEP_META under "contacts". */
-#define WIRE_FIELDS_s_contacts(F) F(LIST, contacts, contact, 128)
-
 /* A node that the overlay knows, in STEP_META under "known" ‖ id. */
 #define WIRE_FIELDS_s_known(F)                                                                     \
     F(STRUCT, contact, contact, 0)                                                                 \
@@ -745,7 +742,6 @@ enum {
     M(129, s_row)                                                                                  \
     M(130, s_register)                                                                             \
     M(131, s_roster)                                                                               \
-    M(132, s_contacts)                                                                             \
     M(133, s_known)
 
 enum {
