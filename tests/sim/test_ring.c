@@ -834,3 +834,46 @@ Test(ring, of_five_expected_exactly_one_founds_when_the_fifth_is_there)
         five_expected(seed, false);
     }
 }
+
+/* ---- admitted, and away before they were ready ---- */
+
+struct roster_size {
+    struct group *r;
+    size_t size;
+};
+
+static bool roster_has_grown(void *arg)
+{
+    static uint8_t mem[64 * 1024];
+    const struct roster_size *w = arg;
+    struct arena a;
+    struct wire_c_ring v;
+    arena_init(&a, mem, sizeof mem);
+    chord_ring(group_chord(w->r, 0), &a, &v);
+    return v.nodes.n == w->size;
+}
+
+/* Three servers, one after the other, are admitted and lose power in that moment. When they come
+ * back none of them can copy from the other two, who were never ready either. */
+Test(ring, three_that_were_away_before_they_were_ready_do_not_wait_for_each_other)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct sim_config cfg = {.seed = seed, .nodes = 7, .replicas = 2, .join_first = true};
+        struct group *r = group_new(&cfg);
+        for (size_t i = 0; i < 4; i++)
+            sim_start(r->sim, i);
+        cr_assert(group_wait_whole(r, 4, 4, FORM_US), "seed %d: no ring formed", (int)seed);
+        for (size_t i = 4; i < 7; i++) {
+            struct roster_size w = {.r = r, .size = i + 1};
+            sim_start(r->sim, i);
+            cr_assert(sim_until(r->sim, roster_has_grown, &w, FORM_US),
+                      "seed %d: server %zu is not admitted", (int)seed, i);
+            sim_crash(r->sim, i);
+        }
+        for (size_t i = 4; i < 7; i++)
+            sim_start(r->sim, i);
+        cr_assert(group_wait_whole(r, 7, 7, HEAL_US), "seed %d: they wait for each other",
+                  (int)seed);
+        group_free(r);
+    }
+}
