@@ -28,8 +28,8 @@ static bool in_update(const struct chord *c, const struct peal_id *key, struct p
         if (e->kind != STEP_WRITE || e->space != STEP_REGISTERS ||
             !peal_bytes_eq(e->key, id_bytes(key)))
             continue;
-        CHECK(e->op == STEP_PUT);
-        *v = e->bytes;
+        CHECK(e->op == STEP_PUT || e->op == STEP_DEL);
+        *v = e->op == STEP_PUT ? e->bytes : (struct peal_bytes){0};
         return true;
     }
     return false;
@@ -40,7 +40,7 @@ int reg_load(struct chord *c, const struct peal_id *key, struct reg_state *out)
     struct peal_bytes v;
     *out = (struct reg_state){0};
     if (in_update(c, key, &v))
-        return reg_decode(v, out);
+        return v.n == 0 ? 0 : reg_decode(v, out);
     int err = c->rd->get(c->rd->ctx, STEP_REGISTERS, id_bytes(key), &c->scratch, &v);
     if (err == PEAL_E_NOT_FOUND)
         return 0;
@@ -78,11 +78,13 @@ void reg_merge(struct chord *c, const struct wire_record *r)
 }
 
 /* Whether this node may vote on key in epoch. */
-static int may_vote(struct chord *c, const struct source *src, uint64_t epoch,
-                    const struct peal_id *key, const struct wire_ballot *b)
+static int may_vote(struct chord *c, const struct source *src, const struct peal_id *ring,
+                    uint64_t epoch, const struct peal_id *key, const struct wire_ballot *b)
 {
     if (c->store_err < 0)
         return c->store_err;
+    if (!id_eq(ring, &c->roster.ring))
+        return PEAL_E_STALE; /* it was on its way when one of the two changed rings */
     if (epoch != c->roster.epoch || b->round >> ROUND_BITS != epoch) {
         if (epoch < c->roster.epoch)
             roster_tell(c, src);
@@ -97,7 +99,7 @@ void on_reg_prepare(struct chord *c, const struct source *src, const struct wire
 {
     size_t mark = c->scratch.used;
     struct reg_state s = {0};
-    int code = may_vote(c, src, m->epoch, &m->key, &m->ballot);
+    int code = may_vote(c, src, &m->ring, m->epoch, &m->key, &m->ballot);
     if (code == 0)
         code = reg_load(c, &m->key, &s);
     /* the same ballot twice is a proposer's that has restarted and forgotten it: it could be for
@@ -123,7 +125,7 @@ void on_reg_accept(struct chord *c, const struct source *src, const struct wire_
 {
     size_t mark = c->scratch.used;
     struct reg_state s = {0};
-    int code = may_vote(c, src, m->epoch, &m->key, &m->ballot);
+    int code = may_vote(c, src, &m->ring, m->epoch, &m->key, &m->ballot);
     if (code == 0)
         code = reg_load(c, &m->key, &s);
     if (code == 0 && ballot_cmp(&m->ballot, &s.promised) < 0)

@@ -7,7 +7,7 @@
  *    +-------------------majorities of the old and of the new roster------------------+
  *
  * The newcomer accepts first: one that dies in between then leaves nothing behind that a majority
- * would have to wait for. */
+ * would have to wait for. An epoch that admits nobody (unite.c) goes from PREPARE to ACCEPT. */
 #include "inner.h"
 
 #include <string.h>
@@ -17,9 +17,11 @@ void coordinator_update(struct chord *c)
     struct ring_view v;
     ring_set_eligible(c->ring, c->state == CHORD_MEMBER || c->state == CHORD_COPYING);
     ring_look(c->ring, &v);
-    struct peal_id now = {{0}};
+    struct peal_id now = {{0}}, live[WIRE_ROSTER_MAX];
     if (roster_has(&c->roster, &v.coordinator))
         now = v.coordinator;
+    else if (!id_is_zero(&v.coordinator) && live_members(c, live) > 0)
+        now = live[0]; /* the overlay has elected one of another ring: two that are to unite */
     if (id_eq(&now, &c->coordinator))
         return;
     c->coordinator = now;
@@ -60,7 +62,7 @@ static void remember(struct chord *c, const struct peal_id *id)
 
 void on_admit(struct chord *c, const struct source *src, const struct wire_n_admit *m)
 {
-    if (c->roster.epoch == 0)
+    if (c->roster.epoch == 0 || roster_sealed(&c->roster))
         return;
     if (is_self(c, &m->contact.id) || ring_learn(c->ring, c->ev, c->u, &m->contact) < 0)
         return;
@@ -123,7 +125,7 @@ static void ask_all(struct chord *c, const struct roster *whom, uint16_t type)
     struct roster voters =
         *whom; /* this node's own vote may change the state while we go through it */
     struct roster value = q->value, base = c->roster;
-    struct peal_id members[WIRE_ROSTER_MAX];
+    struct peal_id members[ROSTER_IDS];
     struct wire_ballot ballot = q->ballot;
     for (size_t i = 0; i < voters.n; i++) {
         union wire_any m;
@@ -141,14 +143,21 @@ static void ask_all(struct chord *c, const struct roster *whom, uint16_t type)
     }
 }
 
-static void propose(struct chord *c, const struct peal_id *newcomer)
+bool may_propose(const struct chord *c)
 {
+    return c->prop.phase == PROPOSE_IDLE && c->state == CHORD_MEMBER &&
+           id_eq(&c->coordinator, &c->cfg.self) && c->store_err >= 0 && all_ready(c);
+}
+
+void propose(struct chord *c, const struct roster *value, const struct peal_id *newcomer)
+{
+    CHECK(may_propose(c) && value->epoch == c->roster.epoch + 1);
     struct propose *q = &c->prop;
     uint64_t round = c->round > c->promised.round ? c->round : c->promised.round;
     c->round = round + 1;
     *q = (struct propose){.phase = PROPOSE_PREPARE,
                           .ballot = {.round = c->round, .node = c->cfg.self},
-                          .value = with_member(&c->roster, newcomer),
+                          .value = *value,
                           .newcomer = *newcomer,
                           .until_us = c->now + jitter(c, PROPOSE_WAIT_US)};
     ask_all(c, &c->roster, WIRE_n_roster_prepare);
@@ -169,8 +178,7 @@ void admit_timer(struct chord *c)
             return;
         give_up(c, 0);
     }
-    if (c->roster.epoch == 0 || !id_eq(&c->coordinator, &c->cfg.self) || c->store_err < 0 ||
-        c->roster.n == WIRE_ROSTER_MAX || !all_ready(c))
+    if (c->roster.epoch == 0 || c->roster.n == WIRE_ROSTER_MAX || !may_propose(c))
         return;
     for (size_t i = 0; i < ADMITS_MAX; i++) {
         struct admit *a = &c->admits[i];
@@ -180,7 +188,8 @@ void admit_timer(struct chord *c)
         if (roster_has(&c->roster, &a->id)) {
             a->until_us = 0;
         } else if (p != NULL && p->linked) {
-            propose(c, &a->id);
+            struct roster value = with_member(&c->roster, &a->id);
+            propose(c, &value, &a->id);
             return;
         }
     }
@@ -218,6 +227,7 @@ void on_roster_promise(struct chord *c, const struct source *src,
         }
         q->best = m->accepted;
         q->value = seen;
+        q->newcomer = (struct peal_id){{0}};
         memcpy(q->yes, yes, sizeof yes);
         for (size_t i = 0; i < seen.n; i++)
             if (!roster_has(&c->roster, &seen.members[i]))
@@ -230,6 +240,11 @@ void on_roster_promise(struct chord *c, const struct source *src,
     if (yes_in(q, &c->roster) < majority(c->roster.n))
         return;
     memset(q->yes, 0, sizeof q->yes);
+    if (id_is_zero(&q->newcomer)) {
+        q->phase = PROPOSE_ACCEPT;
+        ask_all(c, &c->roster, WIRE_n_roster_accept);
+        return;
+    }
     q->phase = PROPOSE_NEWCOMER;
     struct roster one = {.n = 1};
     one.members[0] = q->newcomer;
@@ -241,8 +256,9 @@ static void decide(struct chord *c)
     struct roster value = c->prop.value;
     struct peal_id newcomer = c->prop.newcomer;
     char id[9];
-    step_trace(c->u, STEP_INFO, "admitted", "%s is admitted in epoch %llu", short_id(&newcomer, id),
-               (unsigned long long)value.epoch);
+    if (!id_is_zero(&newcomer))
+        step_trace(c->u, STEP_INFO, "admitted", "%s is admitted in epoch %llu",
+                   short_id(&newcomer, id), (unsigned long long)value.epoch);
     roster_adopt(c, &value);
     roster_tell_all(c);
 }

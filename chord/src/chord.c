@@ -57,7 +57,7 @@ static int take_config(struct chord *c, const struct chord_config *cfg)
 {
     if (cfg->replicas > CHORD_REPLICAS_MAX || cfg->joins_n > CHORD_JOINS_MAX ||
         cfg->expect > WIRE_ROSTER_MAX ||
-        cfg->app.reg_change == NULL || cfg->app.reg_done == NULL || cfg->app.set_done == NULL ||
+        cfg->app.reg_change == NULL || cfg->app.reg_done == NULL || cfg->app.reg_same == NULL || cfg->app.set_done == NULL ||
         cfg->app.set_rows == NULL || cfg->app.row_stored == NULL || cfg->app.message == NULL || cfg->app.found == NULL ||
         cfg->app.changed == NULL)
         return PEAL_E_USAGE;
@@ -228,6 +228,15 @@ void dispatch(struct chord *c, const struct source *src, uint16_t type, union wi
     case WIRE_n_roster:
         roster_learn(c, src, &m->n_roster.roster);
         break;
+    case WIRE_n_other:
+        on_other(c, src, &m->n_other);
+        break;
+    case WIRE_n_former:
+        on_former(c, src, &m->n_former);
+        break;
+    case WIRE_n_former_is:
+        on_former_is(c, src, &m->n_former_is);
+        break;
     case WIRE_n_roster_prepare:
         on_roster_prepare(c, src, &m->n_roster_prepare);
         break;
@@ -280,6 +289,7 @@ int chord_send(struct chord *c, struct step_update *u, const struct peal_id *to,
 static void on_start(struct chord *c)
 {
     roster_load(c);
+    former_load(c);
     found_start(c);
     c->repair_us = c->now + jitter(c, REPAIR_EVERY_US);
     c->sweep.due_us = c->now + jitter(c, SECOND);
@@ -294,7 +304,8 @@ static void on_start(struct chord *c)
     }
     peers_want(c);
     arcs_rebuild(c);
-    set_state(c, c->ready_epoch == c->roster.epoch ? CHORD_MEMBER : CHORD_COPYING);
+    bool ready = c->ready_epoch == c->roster.epoch;
+    set_state(c, roster_sealed(&c->roster) ? CHORD_MOVING : ready ? CHORD_MEMBER : CHORD_COPYING);
     if (c->state == CHORD_COPYING)
         copy_begin(c);
     coordinator_update(c);
@@ -304,6 +315,8 @@ static void on_timer(struct chord *c)
 {
     found_timer(c);
     admit_timer(c);
+    unite_timer(c);
+    take_timer(c);
     copy_timer(c);
     repair_timer(c);
     sweep_timer(c);
@@ -372,6 +385,10 @@ void chord_step(struct chord *c, const struct step_event *ev, struct step_update
             on_timer(c);
         if (c->scan.active && c->now >= c->scan_us)
             repair_timer(c);
+        if (c->now >= unite_deadline(c))
+            unite_timer(c);
+        if (c->now >= take_deadline(c))
+            take_timer(c);
     }
     if (c->now >= c->ops_us)
         ops_timer(c);
@@ -391,5 +408,9 @@ uint64_t chord_deadline(const struct chord *c)
         at = c->tick_us;
     if (c->scan.active && c->scan_us < at && c->state != CHORD_LEFT)
         at = c->scan_us;
+    if (unite_deadline(c) < at)
+        at = unite_deadline(c);
+    if (take_deadline(c) < at)
+        at = take_deadline(c);
     return c->ops_us < at ? c->ops_us : at;
 }

@@ -28,7 +28,7 @@ static size_t may_miss(const struct chord *c)
 
 static void ask_copy(struct chord *c, struct peer *p)
 {
-    struct peal_id members[WIRE_ROSTER_MAX];
+    struct peal_id members[ROSTER_IDS];
     p->copy_op = rng_next(&c->rng) | 1;
     p->copy_due_us = c->now + COPY_WAIT_US;
     struct wire_n_copy m = {.roster = roster_view(&c->roster, members),

@@ -6,7 +6,7 @@
  * itself; a node that was told how many to expect waits until so many are present, so that of
  * exactly so many, started in any order, exactly one founds. Without that two may do so at once (a
  * lost packet): a ring of one that holds nothing yet dissolves itself on meeting another. Rings
- * that hold something do not merge in this form. */
+ * that hold something unite (unite.c). */
 #include "inner.h"
 
 #include <string.h>
@@ -85,8 +85,8 @@ static bool holds_nothing(const struct chord *c)
 static bool dissolvable(const struct chord *c)
 {
     return c->state == CHORD_MEMBER && c->roster.n == 1 && c->accepted.round == 0 &&
-           c->prop.phase == PROPOSE_IDLE && c->regs.used == 0 && c->puts.used == 0 &&
-           holds_nothing(c);
+           c->prop.phase == PROPOSE_IDLE && c->roster.takes_n == 0 && c->regs.used == 0 &&
+           c->puts.used == 0 && c->reads.used == 0 && holds_nothing(c);
 }
 
 static void dissolve(struct chord *c, const struct peer *p)
@@ -94,26 +94,23 @@ static void dissolve(struct chord *c, const struct peer *p)
     char mine[9], theirs[9];
     step_trace(c->u, STEP_INFO, "dissolved", "the empty ring %s gives way to %s",
                short_id(&c->roster.ring, mine), short_id(&p->ring.id, theirs));
-    for (size_t i = 0; i < ADMITS_MAX; i++)
-        if (!id_is_zero(&c->admits[i].id))
-            want(c, &c->admits[i].id, false);
-    memset(&c->roster, 0, sizeof c->roster);
-    memset(&c->promised, 0, sizeof c->promised);
-    c->ready_epoch = 0;
-    c->proposal = c->roster;
-    memset(c->admits, 0, sizeof c->admits);
-    arcs_rebuild(c);
-    roster_save(c);
-    for (size_t i = 0; i < c->peers_n; i++)
-        c->peers[i].up = false;
-    coordinator_update(c);
-    c->ask_us = c->now;
-    c->asks = 0;
-    set_state(c, CHORD_ASKING);
+    roster_leave(c);
+}
+
+/* What it belongs to has not ended. */
+static bool in_a_ring(struct chord *c, const struct peer *p)
+{
+    return p->ring.epoch != 0 && former_of(c, &p->ring.id) == NULL;
 }
 
 void ring_met(struct chord *c, struct peer *p)
 {
+    const struct former *gone = p->ring.epoch != 0 ? former_of(c, &p->ring.id) : NULL;
+    if (gone != NULL) {
+        if (p->linked && p->ring.epoch < gone->roster.epoch)
+            former_tell(c, gone, &p->id);
+        return;
+    }
     if (p->ring.epoch == 0 || c->roster.epoch == 0 || same_ring(c, p)) {
         p->met_us = 0;
         if (p->ring.epoch != 0 && c->state == CHORD_DISCOVERING) {
@@ -131,17 +128,7 @@ void ring_met(struct chord *c, struct peer *p)
         dissolve(c, p);
         return;
     }
-    if (p->ring.size <= 1 && c->now - p->met_us < FOREIGN_GRACE_US)
-        return; /* it may yet give way */
-    if (c->now >= c->waiting_us) {
-        char who[9], theirs[9], mine[9];
-        c->waiting_us = c->now + WAITING_SAY_US;
-        step_trace(c->u, STEP_WARN, "refused",
-                   "%s belongs to ring %s, this node to %s, and both hold something: their records "
-                   "are not merged",
-                   short_id(&p->id, who), short_id(&p->ring.id, theirs),
-                   short_id(&c->roster.ring, mine));
-    }
+    unite_heard(c, p);
 }
 
 /* ---- asking and founding ---- */
@@ -173,11 +160,11 @@ static bool join_answers(struct chord *c)
 
 /* A ring was heard of that cannot be reached now: to found another would be to live beside it for
  * ever. One who was told whom to join waits for it as long as it runs. */
-static bool ring_remembered(const struct chord *c, bool joining)
+static bool ring_remembered(struct chord *c, bool joining)
 {
     for (size_t i = 0; i < c->peers_n; i++) {
         const struct peer *p = &c->peers[i];
-        if (p->used && p->ring.epoch != 0 && (joining || c->now - p->heard_us < RING_MEMORY_US))
+        if (p->used && in_a_ring(c, p) && (joining || c->now - p->heard_us < RING_MEMORY_US))
             return true;
     }
     return false;
@@ -203,6 +190,13 @@ static void say_waiting(struct chord *c)
     if (c->now < c->waiting_us)
         return;
     c->waiting_us = c->now + WAITING_SAY_US;
+    if (c->formers_n > 0) {
+        char ring[9];
+        step_trace(c->u, STEP_WARN, "waiting",
+                   "waiting for ring %s, into which this node's ring has gone",
+                   short_id(&c->formers[c->formers_n - 1].roster.into, ring));
+        return;
+    }
     if (joins_elsewhere(c) == 0)
         step_trace(c->u, STEP_WARN, "waiting",
                    "waiting for the ring that was here, which does not answer");
@@ -230,7 +224,7 @@ static void discover(struct chord *c)
         const struct peer *p = &c->peers[i];
         if (!present(c, p))
             continue;
-        if (p->ring.epoch != 0) {
+        if (in_a_ring(c, p)) {
             set_state(c, CHORD_ASKING);
             c->ask_us = c->now;
             return;
@@ -243,7 +237,7 @@ static void discover(struct chord *c)
     uint64_t window = joining ? JOIN_WINDOW_US : c->cfg.discovery ? DISCOVERY_US : 0;
     if (c->now - c->start_us < window)
         return;
-    if ((joining && !join_answers(c)) || ring_remembered(c, joining)) {
+    if (c->formers_n > 0 || (joining && !join_answers(c)) || ring_remembered(c, joining)) {
         say_waiting(c);
         return;
     }
@@ -257,6 +251,17 @@ static void discover(struct chord *c)
         found(c);
 }
 
+/* Whether it is the one to ask: any that has a ring, but by one whose ring has gone into another
+ * that one, for a while. */
+static bool to_ask(struct chord *c, const struct peer *p)
+{
+    if (!in_a_ring(c, p))
+        return false;
+    if (c->formers_n == 0 || c->now - c->moved_us > UNITE_ANY_US)
+        return true;
+    return id_eq(&p->ring.id, &c->formers[c->formers_n - 1].roster.into);
+}
+
 /* Asks one node that has a ring, another one each time. */
 static void ask(struct chord *c)
 {
@@ -265,10 +270,10 @@ static void ask(struct chord *c)
     bool known = false;
     for (size_t i = 0; i < c->peers_n; i++) {
         struct peer *p = &c->peers[i];
-        if (!p->used || p->ring.epoch == 0)
+        if (!p->used || !in_a_ring(c, p))
             continue;
         known = known || present(c, p);
-        if (!p->linked)
+        if (!p->linked || !to_ask(c, p))
             continue;
         n++;
         if (rng_below(&c->rng, n) == 0)

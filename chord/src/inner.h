@@ -7,6 +7,8 @@
  * | found.c    | discovery, founding, dissolving, asking for admission, beacons            |
  * | roster.c   | the sorted list, homes and arcs, Paxos for each epoch                     |
  * | admit.c    | the proposer of epochs, the queue of those who ask                        |
+ * | unite.c    | rings founded apart: which goes into which, and how it goes               |
+ * | former.c   | what was left behind by that: its last roster, its registers, taking in   |
  * | copy.c     | a new server's copying, and who answers it                                |
  * | acceptor.c | a register's acceptor, merging of copies                                  |
  * | register.c | a register's proposer                                                     |
@@ -40,7 +42,6 @@ enum {
     ASK_MOST_US = 2 * SECOND,
     RING_MEMORY_US = 30 * SECOND,
     WAITING_SAY_US = 5 * SECOND,
-    FOREIGN_GRACE_US = 5 * SECOND,
     YIELD_US = 3 * SECOND, /* an empty ring of one gives way to any other ring after so long */
 
     ADMITS_MAX = 32,
@@ -50,6 +51,22 @@ enum {
     EPOCH_BITS = 23, /* a register's round is epoch << ROUND_BITS | count: a new epoch outdoes every
                         older ballot */
     ROUND_BITS = 40,
+
+    UNITE_EVERY_US = 1 * SECOND,
+    UNITE_WAIT_US = 5 * SECOND,  /* rings that are just being founded sort themselves out first */
+    UNITE_HEARD_US = 4 * SECOND, /* another ring counts as there for so long */
+    UNITE_ANY_US = 30 * SECOND,  /* after so long any ring will do, not only the one gone into */
+    OTHERS_MAX = 8,              /* other rings known of at a time */
+    FORMERS_MAX = 8,             /* rings known that have gone into others */
+    MOVE_BATCH = 128,            /* registers set aside in one update */
+    MOVE_REST_US = 1 * MS,
+    TAKE_MAX = 16, /* registers being taken in at a time */
+    TAKE_ASK_US = 1 * SECOND,
+    TAKE_CHANGE_US = 5 * SECOND,
+    TAKE_REST_US = 1 * SECOND,  /* between two passes over what is left, the first ones */
+    TAKE_AGAIN_US = 5 * SECOND, /* and later */
+    TAKE_UNSURE_US = 30 * SECOND, /* what one that is not linked said last counts for so long */
+    TAKE_STUCK = 3, /* passes without success after which nobody waits for what is left */
 
     COPY_WAIT_US = 2 * SECOND,
     COPY_SCAN_MAX = 4096, /* records looked at for one page */
@@ -83,6 +100,7 @@ enum {
     SCRATCH_BYTES = 1 << 20,
     ROW_KEY_BYTES = ID_BYTES + MSG_ID_BYTES,
     VOTERS_MAX = WIRE_ROSTER_MAX,
+    ROSTER_IDS = WIRE_ROSTER_MAX + WIRE_TAKES_MAX, /* of a roster's view */
 };
 
 /* Who said it. */
@@ -121,6 +139,50 @@ struct roster {
     uint8_t replicas;
     size_t n;
     struct peal_id members[WIRE_ROSTER_MAX];
+    size_t takes_n;
+    struct peal_id takes[WIRE_TAKES_MAX];
+    struct peal_id into; /* zero: none */
+};
+
+struct other { /* a ring that this node is not in; epoch 0: free */
+    struct roster roster;
+    uint64_t met_us, heard_us;
+};
+
+struct former { /* a ring that has gone into another, at its last epoch; this node was in it or not */
+    struct roster roster;
+    bool ready; /* this node's copies of its registers were complete */
+    bool done;  /* none of them is left here */
+};
+
+enum take_phase { TAKE_FREE, TAKE_ASK, TAKE_CHANGE };
+
+struct take { /* one register of a former ring, on its way into this one */
+    enum take_phase phase;
+    size_t former; /* whose it is here */
+    size_t asked;  /* whose old home is being asked */
+    struct peal_id key;
+    uint64_t op; /* 0: free */
+    uint64_t until_us;
+    struct peal_id home[CHORD_REPLICAS_MAX + 1]; /* in the ring asked */
+    size_t homes, need, oks;
+    uint8_t answered; /* a bit per home */
+    struct wire_ballot best;
+    size_t value_n;
+    uint8_t value[WIRE_REGISTER_MAX];
+};
+
+struct taking {
+    struct take at[TAKE_MAX];
+    size_t former; /* the one whose registers are gone through */
+    struct peal_id after;
+    bool begun;  /* `after` counts */
+    bool ended;  /* the pass has met the last key; what is under way is waited for */
+    bool all;    /* also those that another member of the old ring sees to first */
+    size_t left; /* that this pass could not take in */
+    size_t taken;
+    uint32_t fruitless; /* passes in a row that took nothing in and left something */
+    uint64_t due_us;
 };
 
 enum propose_phase { PROPOSE_IDLE, PROPOSE_PREPARE, PROPOSE_NEWCOMER, PROPOSE_ACCEPT };
@@ -159,6 +221,7 @@ struct reg_op {
     uint8_t answered; /* a bit per home */
     bool same;        /* every promise so far reported the same accepted ballot */
     bool accept_sent;
+    bool mine; /* of former.c, not of the app: token is a take's op */
     int result; /* what the change function said, to be told when the read is settled */
     size_t value_n;
     uint8_t value[WIRE_REGISTER_MAX];
@@ -326,6 +389,13 @@ struct chord {
     bool copy_first; /* this node was admitted in the present epoch: copies come from the roster
                         before it */
 
+    struct other others[OTHERS_MAX];
+    struct former formers[FORMERS_MAX]; /* oldest first */
+    size_t formers_n;
+    uint64_t unite_us, move_us;
+    uint64_t moved_us; /* since when this node waits to be admitted elsewhere */
+    struct taking taking;
+
     int store_err;
     uint64_t rows;
     uint32_t clients;
@@ -334,7 +404,7 @@ struct chord {
 
     struct slab regs, puts, reads;
     struct pool pool;
-    uint64_t reg_round;
+    uint64_t reg_count; /* of this node's ballots for registers, whatever the epoch or the ring */
     uint64_t ops_us; /* the earliest wake-up among the operations */
 
     struct arc arcs[ARCS_MAX];
@@ -367,6 +437,8 @@ const struct peer *peer_of_const(const struct chord *c, const struct peal_id *id
 struct peer *peer_met(struct chord *c, const struct peal_id *id);
 void on_state(struct chord *c, const struct source *src, const struct wire_n_state *m);
 void peers_app(struct chord *c, struct ring_app *out);
+/* Nobody is up any more. */
+void peers_all_down(struct chord *c, const char *why);
 /* The overlay is to keep links to the roster's members and to those who ask to be admitted. */
 void peers_want(struct chord *c);
 void want(struct chord *c, const struct peal_id *id, bool want);
@@ -391,9 +463,15 @@ bool same_ring(const struct chord *c, const struct peer *p);
 void say_beacon(struct chord *c);
 
 /* roster.c */
-struct wire_roster roster_view(const struct roster *r, struct peal_id buf[static WIRE_ROSTER_MAX]);
+struct wire_roster roster_view(const struct roster *r, struct peal_id buf[static ROSTER_IDS]);
 int roster_take(struct roster *out, const struct wire_roster *w);
 bool roster_has(const struct roster *r, const struct peal_id *id);
+bool roster_takes(const struct roster *r, const struct peal_id *ring);
+/* Its ring has gone into another: this is its last epoch. */
+static inline bool roster_sealed(const struct roster *r)
+{
+    return !id_is_zero(&r->into);
+}
 size_t roster_index(const struct roster *r, const struct peal_id *id);
 size_t roster_copies(const struct roster *r);
 size_t roster_home(const struct roster *r, const struct peal_id *key,
@@ -409,6 +487,8 @@ void roster_fresh(struct chord *c, bool fresh);
 void roster_load(struct chord *c);
 void roster_adopt(struct chord *c, const struct roster *r);
 void roster_learn(struct chord *c, const struct source *src, const struct wire_roster *w);
+/* This node is in no roster any more. Nothing on disk but the roster changes. */
+void roster_leave(struct chord *c);
 void roster_tell(struct chord *c, const struct source *src);
 void roster_tell_all(struct chord *c);
 void on_roster_prepare(struct chord *c, const struct source *src,
@@ -425,6 +505,44 @@ void on_roster_accepted(struct chord *c, const struct source *src,
                         const struct wire_n_roster_accepted *m);
 void admit_timer(struct chord *c);
 void coordinator_update(struct chord *c);
+/* Whether this node is to propose the next epoch now: the coordinator, which proposes nothing, of a
+ * ring in which all that live are ready. */
+bool may_propose(const struct chord *c);
+/* value: what follows on this node's roster. newcomer: whom it has more, zero: nobody. */
+void propose(struct chord *c, const struct roster *value, const struct peal_id *newcomer);
+
+/* unite.c */
+/* r: the decided roster of a ring that this node is not in. */
+void unite_met(struct chord *c, const struct roster *r);
+/* p says that it belongs to another ring. */
+void unite_heard(struct chord *c, const struct peer *p);
+void on_other(struct chord *c, const struct source *src, const struct wire_n_other *m);
+void unite_timer(struct chord *c);
+/* When it wants to be called before the next tick; UINT64_MAX: it does not. */
+uint64_t unite_deadline(const struct chord *c);
+
+/* former.c */
+struct former *former_of(struct chord *c, const struct peal_id *ring);
+void former_load(struct chord *c);
+/* Keeps r as that of a ring that has ended. ready: this node was in it, with complete copies. */
+void former_add(struct chord *c, const struct roster *r, bool ready);
+void former_tell(struct chord *c, const struct former *f, const struct peal_id *to);
+/* Sets registers of the present ring aside, MOVE_BATCH at most; how many, or an error. */
+int former_set_aside(struct chord *c);
+void on_former(struct chord *c, const struct source *src, const struct wire_n_former *m);
+void on_former_is(struct chord *c, const struct source *src, const struct wire_n_former_is *m);
+void take_timer(struct chord *c);
+/* What is under way comes to nothing, and is begun again later: another ring may have more of it. */
+void take_stop(struct chord *c);
+/* Something is left that this node has not found impossible to take in now. */
+bool take_pending(const struct chord *c);
+/* Somebody who is linked says so of itself, or it is so of this node: a register that is empty here
+ * may be one that is on its way. */
+bool take_expected(const struct chord *c);
+/* When it wants to be called before the next tick; UINT64_MAX: it does not. */
+uint64_t take_deadline(const struct chord *c);
+int take_change(struct chord *c, uint64_t op, struct peal_bytes old, struct peal_bytes *value);
+void take_done(struct chord *c, uint64_t op, int err, struct peal_bytes value);
 
 /* copy.c */
 void copy_begin(struct chord *c);
@@ -444,6 +562,8 @@ void on_reg_prepare(struct chord *c, const struct source *src, const struct wire
 void on_reg_accept(struct chord *c, const struct source *src, const struct wire_n_reg_accept *m);
 
 /* register.c */
+/* As chord_reg_change, for former.c: take_change, take_done. */
+int reg_begin_take(struct chord *c, uint64_t op, const struct peal_id *key, uint64_t timeout_us);
 void on_reg_promise(struct chord *c, const struct source *src, const struct wire_n_reg_promise *m);
 void on_reg_accepted(struct chord *c, const struct source *src,
                      const struct wire_n_reg_accepted *m);

@@ -13,7 +13,7 @@ bool is_self(const struct chord *c, const struct peal_id *id)
 bool is_up(const struct chord *c, const struct peal_id *id)
 {
     if (is_self(c, id))
-        return c->state == CHORD_MEMBER || c->state == CHORD_COPYING;
+        return c->state == CHORD_MEMBER || c->state == CHORD_COPYING || c->state == CHORD_MOVING;
     const struct peer *p = peer_of_const(c, id);
     return p != NULL && p->up;
 }
@@ -131,6 +131,16 @@ static void peer_down(struct chord *c, struct peer *p, const char *why)
     regs_lost(c, &id);
     puts_lost(c, &id);
     reads_lost(c, &id);
+}
+
+void peers_all_down(struct chord *c, const char *why)
+{
+    for (size_t i = 0; i < c->peers_n; i++)
+        if (c->peers[i].used)
+            peer_down(c, &c->peers[i], why);
+    regs_lost(c, &c->cfg.self);
+    puts_lost(c, &c->cfg.self);
+    reads_lost(c, &c->cfg.self);
 }
 
 /* ---- reports ---- */

@@ -51,8 +51,12 @@ static void finish(struct chord *c, struct reg_op *o, int err)
     struct peal_bytes value = {0};
     if (err == 0 || o->result < 0)
         value = arena_copy(&c->scratch, peal_bytes_of(o->value, o->value_n));
+    bool mine = o->mine;
     slab_release(&c->regs, o->handle);
-    c->cfg.app.reg_done(c->cfg.app.ctx, c->u, token, err, value);
+    if (mine)
+        take_done(c, token, err, value);
+    else
+        c->cfg.app.reg_done(c->cfg.app.ctx, c->u, token, err, value);
     c->scratch.used = mark;
 }
 
@@ -73,11 +77,16 @@ static void send_phase(struct chord *c, struct reg_op *o)
             continue;
         if (o->phase == REG_PREPARE) {
             m.n_reg_prepare = (struct wire_n_reg_prepare){
-                .epoch = o->epoch, .op = handle, .key = o->key, .ballot = o->ballot};
+                .ring = c->roster.ring,
+                .epoch = o->epoch,
+                .op = handle,
+                .key = o->key,
+                .ballot = o->ballot};
             (void)request(c, &o->home[i], WIRE_n_reg_prepare, &m);
         } else {
             m.n_reg_accept =
-                (struct wire_n_reg_accept){.epoch = o->epoch,
+                (struct wire_n_reg_accept){.ring = c->roster.ring,
+                                           .epoch = o->epoch,
                                            .op = handle,
                                            .key = o->key,
                                            .ballot = o->ballot,
@@ -108,15 +117,16 @@ static void begin(struct chord *c, struct reg_op *o)
         again(c, o, RETRY_US);
         return;
     }
-    uint64_t floor = o->epoch << ROUND_BITS;
-    uint64_t round = c->reg_round > floor ? c->reg_round : floor;
-    if (o->above > round && o->above >> ROUND_BITS == o->epoch)
-        round = o->above;
-    if (++round >> ROUND_BITS != o->epoch) { /* a peer has promised the epoch's last ballot */
+    const uint64_t count_most = ((uint64_t)1 << ROUND_BITS) - 1;
+    uint64_t count = c->reg_count;
+    if (o->above >> ROUND_BITS == o->epoch && (o->above & count_most) > count)
+        count = o->above & count_most;
+    if (count == count_most) { /* a peer has promised the epoch's last ballot */
         again(c, o, RETRY_US);
         return;
     }
-    c->reg_round = round;
+    c->reg_count = ++count;
+    uint64_t round = o->epoch << ROUND_BITS | count;
     o->ballot = (struct wire_ballot){.round = round, .node = c->cfg.self};
     o->phase = REG_PREPARE;
     o->best = (struct wire_ballot){0};
@@ -128,10 +138,9 @@ static void begin(struct chord *c, struct reg_op *o)
     send_phase(c, o);
 }
 
-int chord_reg_change(struct chord *c, const struct step_event *ev, struct step_update *u,
-                     uint64_t token, const struct peal_id *key, uint64_t timeout_us)
+static int start(struct chord *c, uint64_t token, const struct peal_id *key, uint64_t timeout_us,
+                 bool mine)
 {
-    note_call(c, ev, u);
     uint32_t handle = 0;
     struct reg_op *o = slab_take(&c->regs, &handle);
     if (o == NULL)
@@ -140,8 +149,21 @@ int chord_reg_change(struct chord *c, const struct step_event *ev, struct step_u
     o->key = *key;
     o->handle = handle;
     o->deadline_us = c->now + timeout_us;
+    o->mine = mine;
     begin(c, o);
     return 0;
+}
+
+int chord_reg_change(struct chord *c, const struct step_event *ev, struct step_update *u,
+                     uint64_t token, const struct peal_id *key, uint64_t timeout_us)
+{
+    note_call(c, ev, u);
+    return start(c, token, key, timeout_us, false);
+}
+
+int reg_begin_take(struct chord *c, uint64_t op, const struct peal_id *key, uint64_t timeout_us)
+{
+    return start(c, op, key, timeout_us, true);
 }
 
 /* The op that an answer belongs to, with the home's place; NULL when it is stale. */
@@ -177,10 +199,14 @@ static void refused(struct chord *c, struct reg_op *o, const struct source *src,
 
 static void change(struct chord *c, struct reg_op *o)
 {
-    struct peal_bytes value = {0};
+    struct peal_bytes value = {0}, old = peal_bytes_of(o->value, o->value_n);
     uint32_t handle = o->handle;
-    int r = c->cfg.app.reg_change(c->cfg.app.ctx, o->token, peal_bytes_of(o->value, o->value_n),
-                                  &value);
+    if (o->value_n == 0 && !o->mine && take_expected(c)) {
+        again(c, o, RETRY_US); /* to say that there is nothing might be wrong in a moment */
+        return;
+    }
+    int r = o->mine ? take_change(c, o->token, old, &value)
+                    : c->cfg.app.reg_change(c->cfg.app.ctx, o->token, old, &value);
     CHECK(slab_get(&c->regs, handle) == o);
     o->result = r < 0 ? r : 0;
     if (r <= 0 && o->same) {

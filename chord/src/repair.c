@@ -78,7 +78,8 @@ static void send_batch(struct chord *c, const struct peal_id *to, struct batch *
 {
     if (b->records_n + b->rows_n == 0)
         return;
-    struct wire_n_records m = {.epoch = c->roster.epoch,
+    struct wire_n_records m = {.ring = c->roster.ring,
+                               .epoch = c->roster.epoch,
                                .records = {.v = b->records, .n = b->records_n},
                                .rows = {.v = b->rows, .n = b->rows_n}};
     (void)send_to(c, to, WIRE_n_records, &m);
@@ -114,6 +115,8 @@ void on_records(struct chord *c, const struct source *src, const struct wire_n_r
     int code = c->store_err;
     if (code == 0 && c->state != CHORD_MEMBER && c->state != CHORD_COPYING)
         code = PEAL_E_BUSY;
+    if (code == 0 && !id_eq(&m->ring, &c->roster.ring))
+        code = PEAL_E_STALE;
     if (code == 0)
         batch_apply(c, &m->records, &m->rows);
     for (size_t i = 0; code == 0 && i < m->rows.n; i++) /* its owner may be waiting for it */

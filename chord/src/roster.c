@@ -15,13 +15,26 @@ int ballot_cmp(const struct wire_ballot *a, const struct wire_ballot *b)
     return id_cmp(&a->node, &b->node);
 }
 
-struct wire_roster roster_view(const struct roster *r, struct peal_id buf[static WIRE_ROSTER_MAX])
+struct wire_roster roster_view(const struct roster *r, struct peal_id buf[static ROSTER_IDS])
 {
     memcpy(buf, r->members, r->n * sizeof buf[0]);
+    memcpy(buf + r->n, r->takes, r->takes_n * sizeof buf[0]);
     return (struct wire_roster){.ring = r->ring,
                                 .epoch = r->epoch,
                                 .replicas = r->replicas,
-                                .members = {.v = buf, .n = r->n}};
+                                .members = {.v = buf, .n = r->n},
+                                .takes = {.v = buf + r->n, .n = r->takes_n},
+                                .into = r->into};
+}
+
+/* Ids in ascending order, none of them zero or that one. */
+static bool ids_sound(const struct wire_ids *ids, const struct peal_id *not)
+{
+    for (size_t i = 0; i < ids->n; i++)
+        if (id_is_zero(&ids->v[i]) || (not != NULL && id_eq(&ids->v[i], not)) ||
+            (i > 0 && id_cmp(&ids->v[i - 1], &ids->v[i]) >= 0))
+            return false;
+    return true;
 }
 
 /* Checks a peer's roster: an epoch, a ring, members in ascending order. */
@@ -30,13 +43,17 @@ int roster_take(struct roster *out, const struct wire_roster *w)
     if (w->epoch == 0 || w->epoch >> EPOCH_BITS != 0 || id_is_zero(&w->ring) || w->members.n == 0 ||
         w->members.n > WIRE_ROSTER_MAX || w->replicas > CHORD_REPLICAS_MAX)
         return PEAL_E_MALFORMED;
-    for (size_t i = 0; i < w->members.n; i++)
-        if (id_is_zero(&w->members.v[i]) ||
-            (i > 0 && id_cmp(&w->members.v[i - 1], &w->members.v[i]) >= 0))
-            return PEAL_E_MALFORMED;
-    *out = (struct roster){
-        .ring = w->ring, .epoch = w->epoch, .replicas = w->replicas, .n = w->members.n};
+    if (!ids_sound(&w->members, NULL) || w->takes.n > WIRE_TAKES_MAX ||
+        !ids_sound(&w->takes, &w->ring) || id_eq(&w->into, &w->ring))
+        return PEAL_E_MALFORMED;
+    *out = (struct roster){.ring = w->ring,
+                           .epoch = w->epoch,
+                           .replicas = w->replicas,
+                           .n = w->members.n,
+                           .takes_n = w->takes.n,
+                           .into = w->into};
     memcpy(out->members, w->members.v, w->members.n * sizeof out->members[0]);
+    memcpy(out->takes, w->takes.v, w->takes.n * sizeof out->takes[0]);
     return 0;
 }
 
@@ -66,6 +83,14 @@ size_t roster_index(const struct roster *r, const struct peal_id *id)
 bool roster_has(const struct roster *r, const struct peal_id *id)
 {
     return roster_index(r, id) < r->n;
+}
+
+bool roster_takes(const struct roster *r, const struct peal_id *ring)
+{
+    for (size_t i = 0; i < r->takes_n; i++)
+        if (id_eq(&r->takes[i], ring))
+            return true;
+    return false;
 }
 
 size_t roster_copies(const struct roster *r)
@@ -116,13 +141,13 @@ void arcs_rebuild(struct chord *c)
 
 void roster_save(struct chord *c)
 {
-    struct peal_id a[WIRE_ROSTER_MAX], b[WIRE_ROSTER_MAX];
+    struct peal_id a[ROSTER_IDS], b[ROSTER_IDS];
     struct wire_s_roster s = {.decided = roster_view(&c->roster, a),
                               .ready_epoch = c->ready_epoch,
                               .promised = c->promised,
                               .accepted = c->accepted,
                               .proposal = roster_view(&c->proposal, b)};
-    uint8_t mem[2 * (WIRE_ROSTER_MAX * ID_BYTES + 64) + 128];
+    uint8_t mem[2 * (ROSTER_IDS * ID_BYTES + 64 + ID_BYTES) + 128];
     struct wr w;
     wr_init(&w, mem, sizeof mem);
     int err = wire_encode(WIRE_s_roster, &s, &w);
@@ -176,7 +201,7 @@ void roster_tell(struct chord *c, const struct source *src)
 {
     if (c->roster.epoch == 0 || is_self(c, &src->id))
         return;
-    struct peal_id members[WIRE_ROSTER_MAX];
+    struct peal_id members[ROSTER_IDS];
     struct wire_n_roster m = {.roster = roster_view(&c->roster, members)};
     answer(c, src, WIRE_n_roster, &m);
 }
@@ -229,7 +254,8 @@ void roster_adopt(struct chord *c, const struct roster *r)
     refresh_members(c);
     peers_want(c);
     if (c->state != CHORD_LEFT)
-        set_state(c, ready ? CHORD_MEMBER : CHORD_COPYING);
+        set_state(c, roster_sealed(r) ? CHORD_MOVING : ready ? CHORD_MEMBER : CHORD_COPYING);
+    c->move_us = c->now + MOVE_REST_US; /* what this very update writes is to be seen then */
     if (newcomer)
         roster_tell_all(c); /* so that everyone linked knows to which ring this node belongs now */
     if (c->state == CHORD_COPYING)
@@ -239,6 +265,32 @@ void roster_adopt(struct chord *c, const struct roster *r)
     sweep_soon(c);
     ops_wake(c, c->now);
     c->changed = c->state_news = true;
+}
+
+void roster_leave(struct chord *c)
+{
+    for (size_t i = 0; i < ADMITS_MAX; i++)
+        if (!id_is_zero(&c->admits[i].id))
+            want(c, &c->admits[i].id, false);
+    for (size_t i = 0; i < c->roster.n; i++)
+        want(c, &c->roster.members[i], false);
+    memset(&c->roster, 0, sizeof c->roster);
+    memset(&c->promised, 0, sizeof c->promised);
+    memset(&c->accepted, 0, sizeof c->accepted);
+    memset(&c->proposal, 0, sizeof c->proposal);
+    memset(c->admits, 0, sizeof c->admits);
+    c->ready_epoch = 0;
+    c->prop.phase = PROPOSE_IDLE;
+    roster_fresh(c, false);
+    roster_save(c);
+    arcs_rebuild(c);
+    memset(&c->sweep.over, 0, sizeof c->sweep.over);
+    take_stop(c);
+    peers_all_down(c, "this node is in no ring now");
+    c->ask_us = c->now;
+    c->asks = 0;
+    set_state(c, CHORD_ASKING);
+    coordinator_update(c);
 }
 
 /* A roster that a peer holds to be decided. */
@@ -254,9 +306,15 @@ void roster_learn(struct chord *c, const struct source *src, const struct wire_r
         return;
     }
     p->ring = (struct ring_mark){.id = r.ring, .epoch = r.epoch, .size = (uint32_t)r.n};
+    if (former_of(c, &r.ring) != NULL) {
+        ring_met(c, p);
+        return;
+    }
     bool foreign = c->roster.epoch != 0 && !id_eq(&r.ring, &c->roster.ring);
     if (foreign || c->state == CHORD_LEFT) {
         ring_met(c, p);
+        if (foreign)
+            unite_met(c, &r);
         return;
     }
     if (r.epoch <= c->roster.epoch)
@@ -280,6 +338,12 @@ static int vote_check(struct chord *c, const struct source *src, uint64_t epoch,
 {
     if (c->store_err < 0)
         return c->store_err;
+    /* Its last epoch is decided; what this node voted there it no longer knows. */
+    const struct former *gone = former_of(c, ring);
+    if (gone != NULL) {
+        former_tell(c, gone, &src->id);
+        return PEAL_E_FOREIGN;
+    }
     if (c->roster.epoch == 0) {
         bool other = c->accepted.round != 0 && !id_eq(&c->proposal.ring, ring);
         if (other && c->now - c->proposal_us < PROPOSAL_HOLD_US)
@@ -297,6 +361,10 @@ static int vote_check(struct chord *c, const struct source *src, uint64_t epoch,
         roster_tell(c, src);
         return PEAL_E_STALE;
     }
+    if (roster_sealed(&c->roster)) {
+        roster_tell(c, src);
+        return PEAL_E_FOREIGN;
+    }
     return epoch == c->roster.epoch + 1 ? 0 : PEAL_E_STALE;
 }
 
@@ -304,7 +372,7 @@ void on_roster_prepare(struct chord *c, const struct source *src,
                        const struct wire_n_roster_prepare *m)
 {
     struct wire_n_roster_promise a = {.epoch = m->epoch, .ballot = m->ballot};
-    struct peal_id members[WIRE_ROSTER_MAX];
+    struct peal_id members[ROSTER_IDS];
     roster_learn(c, src, &m->base);
     int code = vote_check(c, src, m->epoch, &m->base.ring);
     if (code == 0 && ballot_cmp(&m->ballot, &c->promised) <= 0)

@@ -100,7 +100,7 @@ static int may_keep(struct chord *c, const struct source *src, uint64_t epoch)
 {
     if (c->store_err < 0)
         return c->store_err;
-    if (c->state != CHORD_MEMBER && c->state != CHORD_COPYING)
+    if (c->state != CHORD_MEMBER && c->state != CHORD_COPYING && c->state != CHORD_MOVING)
         return PEAL_E_BUSY;
     if (epoch >= c->roster.epoch)
         return 0; /* a row is safe wherever it lies; one of a later epoch finds its home through
@@ -128,7 +128,8 @@ void on_set_put(struct chord *c, const struct source *src, const struct wire_n_s
 void on_set_del(struct chord *c, const struct source *src, const struct wire_n_set_del *m)
 {
     (void)src;
-    if (c->store_err < 0 || (c->state != CHORD_MEMBER && c->state != CHORD_COPYING))
+    if (c->store_err < 0 ||
+        (c->state != CHORD_MEMBER && c->state != CHORD_COPYING && c->state != CHORD_MOVING))
         return;
     for (size_t i = 0; i < m->ids.n; i++)
         row_delete(c, &m->box, &m->ids.v[i]);
@@ -177,7 +178,8 @@ static bool list_one(void *ctx, struct peal_bytes key, struct peal_bytes value)
 
 static int may_read(struct chord *c, const struct source *src, uint64_t epoch)
 {
-    if (c->state != CHORD_MEMBER)
+    bool moving = c->state == CHORD_MOVING && c->ready_epoch == c->roster.epoch;
+    if (c->state != CHORD_MEMBER && !moving)
         return PEAL_E_BUSY;
     if (epoch >= c->roster.epoch)
         return 0;

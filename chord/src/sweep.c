@@ -94,7 +94,8 @@ static void give(struct chord *c, struct batch *b)
     h->until_us = c->now + HANDOVER_WAIT_US;
     bool any = false;
     for (size_t i = 0; i < h->homes; i++) {
-        struct wire_n_records m = {.epoch = c->roster.epoch,
+        struct wire_n_records m = {.ring = c->roster.ring,
+                                   .epoch = c->roster.epoch,
                                    .op = h->op,
                                    .records = {.v = b->records, .n = b->records_n},
                                    .rows = {.v = b->rows, .n = b->rows_n}};
@@ -140,7 +141,8 @@ static void end_handover(struct chord *c)
         }
         c->scratch.used = mark;
     }
-    step_trace(c->u, STEP_INFO, "repair",
+    /* without a drop it is tried again and again, as long as a home is down */
+    step_trace(c->u, dropped > 0 ? STEP_INFO : STEP_DEBUG, "repair",
                "handed over %zu records, %zu of %zu homes have them; %zu dropped", h->n, oks,
                h->homes, dropped);
     h->active = false;

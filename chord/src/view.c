@@ -36,7 +36,8 @@ void my_state(const struct chord *c, struct wire_node_state *out)
                                     .coordinator = c->coordinator,
                                     .clients = c->clients,
                                     .rows = c->rows,
-                                    .leaving = c->state == CHORD_LEFT};
+                                    .leaving = c->state == CHORD_LEFT,
+                                    .taking = take_pending(c)};
     out->successor = v.successors_n > 0 ? v.successors[0] : c->cfg.self;
     out->predecessor = v.predecessor;
 }
@@ -52,6 +53,8 @@ const char *chord_state_name(enum chord_state s)
         return "copying";
     case CHORD_MEMBER:
         return "member";
+    case CHORD_MOVING:
+        return "moving";
     case CHORD_LEFT:
         return "left";
     }

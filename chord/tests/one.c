@@ -44,6 +44,14 @@ static int reg_change(void *ctx, uint64_t token, struct peal_bytes old, struct p
     return 1;
 }
 
+static bool reg_same(void *ctx, struct peal_bytes kept, struct peal_bytes other,
+                     char name[static CHORD_LABEL_MAX + 1])
+{
+    (void)ctx;
+    (void)name;
+    return peal_bytes_eq(kept, other);
+}
+
 static void reg_done(void *ctx, struct step_update *u, uint64_t token, int err,
                      struct peal_bytes value)
 {
@@ -205,6 +213,7 @@ struct one *one_new(uint8_t n, bool discovery, const char *join)
                                .app = {.ctx = o,
                                        .reg_change = reg_change,
                                        .reg_done = reg_done,
+                                       .reg_same = reg_same,
                                        .set_done = set_done,
                                        .set_rows = set_rows,
                                        .row_stored = row_stored,

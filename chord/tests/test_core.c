@@ -376,6 +376,7 @@ static int prepare_code(struct one *o, const struct one_peer *p, uint64_t epoch,
 {
     union wire_any m;
     struct wire_n_reg_prepare q = {
+        .ring = o->self.id,
         .epoch = epoch,
         .op = 5,
         .key = {{1}},
@@ -429,8 +430,35 @@ static void give(struct one *o, uint64_t count_a, const char *a, uint64_t count_
                                {.key = {{1}},
                                 .accepted = {.round = 1ull << ROUND_BITS | count_b},
                                 .value = peal_bytes_str(b)}};
-    struct wire_n_records m = {.epoch = 1, .records = {.v = v, .n = 2}};
+    struct wire_n_records m = {.ring = o->self.id, .epoch = 1, .records = {.v = v, .n = 2}};
     one_hear(o, LINK, WIRE_n_records, &m);
+}
+
+Test(core, what_comes_from_another_ring_late_is_no_vote_and_no_copy)
+{
+    struct one_peer p;
+    struct one *o = asked(&p);
+    struct peal_id key = {{1}};
+    union wire_any m;
+    struct wire_n_reg_prepare q = {
+        .ring = p.id, .epoch = 1, .key = key, .ballot = {1ull << ROUND_BITS | 9, p.id}};
+    one_hear(o, LINK, WIRE_n_reg_prepare, &q);
+    cr_assert_not_null(one_find(o, STEP_SEND, WIRE_n_reg_promise, &m), "it answers");
+    cr_assert_eq(m.n_reg_promise.code, -PEAL_E_STALE, "the epoch has the same number only");
+    struct wire_n_reg_accept a = {
+        .ring = p.id, .epoch = 1, .key = key, .ballot = q.ballot, .value = peal_bytes_str("b")};
+    one_hear(o, LINK, WIRE_n_reg_accept, &a);
+    cr_assert_not_null(one_find(o, STEP_SEND, WIRE_n_reg_accepted, &m), "it answers");
+    cr_assert_eq(m.n_reg_accepted.code, -PEAL_E_STALE, "nor is it accepted");
+    struct wire_record v = {
+        .key = key, .accepted = q.ballot, .value = peal_bytes_str("b")};
+    struct wire_n_records copy = {.ring = p.id, .epoch = 1, .op = 7, .records = {.v = &v, .n = 1}};
+    one_hear(o, LINK, WIRE_n_records, &copy);
+    cr_assert_not_null(one_find(o, STEP_SEND, WIRE_n_set_ok, &m), "it answers");
+    cr_assert_eq(m.n_set_ok.code, -PEAL_E_STALE, "a copy is not taken");
+    cr_assert_eq(one_change(o, &key, 0), 0, "read");
+    cr_assert_eq(o->value_n, 0, "nothing is there");
+    one_free(o);
 }
 
 Test(core, copies_are_merged_as_late_acceptances)

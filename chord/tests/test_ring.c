@@ -94,26 +94,6 @@ Test(rings, a_ring_with_data_absorbs_an_empty_one_whatever_their_ids)
     }
 }
 
-Test(rings, two_rings_with_data_stay_apart_and_say_so)
-{
-    struct sim_config cfg = {.seed = 4, .nodes = 2, .replicas = 2, .discovery = true};
-    struct group *r = group_new(&cfg);
-    sim_cut(r->sim, 0, 1, true);
-    group_start_all(r);
-    sim_run(r->sim, 2 * SECOND_US);
-    struct peal_id key = group_key(r, 1);
-    for (size_t i = 0; i < 2; i++)
-        cr_assert_eq(group_wait(r, group_begin(r, i, GROUP_CLAIM, &key, OP_US), OP_US), 0,
-                     "claimed at %zu", i);
-    sim_cut(r->sim, 0, 1, false);
-    size_t before = r->warned;
-    sim_run(r->sim, FORM_US);
-    cr_assert_gt(r->warned, before, "they say so");
-    cr_assert_eq(chord_state(group_chord(r, 0)), CHORD_MEMBER, "each goes on");
-    cr_assert_eq(chord_state(group_chord(r, 1)), CHORD_MEMBER, "each goes on");
-    group_free(r);
-}
-
 Test(rings, one_name_claimed_at_all_five_at_once_has_one_owner)
 {
     struct group *r = five(5);

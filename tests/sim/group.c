@@ -60,6 +60,18 @@ static void reg_done(void *ctx, struct step_update *u, uint64_t token, int err,
     o->value_n = value.n;
 }
 
+/* Values begin with the number of the operation that wrote first. */
+static bool reg_same(void *ctx, struct peal_bytes kept, struct peal_bytes other,
+                     char name[static CHORD_LABEL_MAX + 1])
+{
+    struct group_node *n = ctx;
+    (void)name;
+    bool same = kept.n >= sizeof(uint32_t) && other.n >= sizeof(uint32_t) &&
+                memcmp(kept.p, other.p, sizeof(uint32_t)) == 0;
+    n->group->clashes += !same;
+    return same;
+}
+
 static void set_done(void *ctx, struct step_update *u, uint64_t token, int err)
 {
     struct group_node *n = ctx;
@@ -134,6 +146,7 @@ static struct chord_config with_app(struct group *r, size_t node, const struct c
     cfg.app = (struct chord_app){.ctx = &r->nodes[node],
                                  .reg_change = reg_change,
                                  .reg_done = reg_done,
+                                 .reg_same = reg_same,
                                  .set_done = set_done,
                                  .set_rows = set_rows,
                                  .row_stored = row_stored,

@@ -46,6 +46,7 @@ struct group {
     struct group_op ops[GROUP_OPS_MAX];
     size_t ops_n;
     size_t founded, dissolved, warned, strangers, waiting;
+    size_t clashes; /* registers of a ring gone into another that were somebody else's there */
 };
 
 /* cfg: core, ctx and trace are filled in. Freed with group_free. */

@@ -29,6 +29,7 @@ enum {
     CHORD_READS_DEFAULT = 1024,
     CHORD_BODIES_DEFAULT = 16 << 20, /* bytes of bodies that wait to be stored at other nodes */
     CHORD_TOMBSTONE_DAYS = 30,
+    CHORD_LABEL_MAX = 160,
 };
 
 /* clang-format off */
@@ -40,6 +41,7 @@ enum {
  *        +--a roster on disk names this node, ready before-----------------------------+   |
  *        +--nobody answers, enough are here, lowest id of them: founds a ring----------+   v
  *                                                                                         LEFT
+ *   COPYING, MEMBER --the ring goes into another--> MOVING --its registers are set aside--> ASKING
  * "Has its copies": of what it has become a home of, from so many members of the old roster that
  * each majority of it is covered, all of which have given up the old epoch.
  *
@@ -49,10 +51,18 @@ enum {
  * | ASKING      | no                                 | no                 | yes                    |
  * | COPYING     | sets: yes; registers: refuses BUSY | no                 | no                     |
  * | MEMBER      | yes                                | yes                | coordinator, or alone  |
+ * | MOVING      | sets: yes; registers: refuses BUSY | no                 | no                     |
  * | LEFT        | no                                 | as the roster says | no                     |
  */
 /* clang-format on */
-enum chord_state { CHORD_DISCOVERING, CHORD_ASKING, CHORD_COPYING, CHORD_MEMBER, CHORD_LEFT };
+enum chord_state {
+    CHORD_DISCOVERING,
+    CHORD_ASKING,
+    CHORD_COPYING,
+    CHORD_MEMBER,
+    CHORD_MOVING,
+    CHORD_LEFT
+};
 
 const char *chord_state_name(enum chord_state s);
 
@@ -72,6 +82,12 @@ struct chord_app {
      * yet); PEAL_E_UNAVAILABLE (no quorum was reached: nothing was written). */
     void (*reg_done)(void *ctx, struct step_update *u, uint64_t token, int err,
                      struct peal_bytes value);
+    /* Two rings have become one, and both had something in the register key: `kept` stands. Whether
+     * `other` is an older form of the same thing; if not, a trace says that it is set aside, and it
+     * stays on this node's disk. name (at most CHORD_LABEL_MAX characters and a NUL; empty at
+     * first): what to call it there. */
+    bool (*reg_same)(void *ctx, struct peal_bytes kept, struct peal_bytes other,
+                     char name[static CHORD_LABEL_MAX + 1]);
     /* The end of chord_set_put: 0 once W copies are durable; PEAL_E_UNKNOWN, PEAL_E_UNAVAILABLE,
      * PEAL_E_NO_SPACE. */
     void (*set_done)(void *ctx, struct step_update *u, uint64_t token, int err);

@@ -508,6 +508,18 @@ static int read_account(struct peal_bytes value, struct wire_s_account *a)
     return 0;
 }
 
+bool account_same(struct peal_bytes kept, struct peal_bytes other,
+                  char name[static CHORD_LABEL_MAX + 1])
+{
+    _Static_assert(sizeof "the account " + WIRE_NAME_MAX <= CHORD_LABEL_MAX + 1, "a label's size");
+    struct wire_s_account a, b;
+    if (read_account(other, &b) < 0)
+        return false;
+    (void)snprintf(name, CHORD_LABEL_MAX + 1, "the account %.*s", (int)b.name.n,
+                   (const char *)b.name.p);
+    return read_account(kept, &a) == 0 && a.created == b.created && peal_bytes_eq(a.name, b.name);
+}
+
 static int write_account(struct svc *s, const struct wire_s_account *a, struct peal_bytes *value)
 {
     struct wr w;

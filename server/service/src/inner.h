@@ -355,6 +355,9 @@ void account_worked(struct svc *s);
 int account_change(struct svc *s, struct request *r, struct peal_bytes old,
                    struct peal_bytes *value);
 void account_done(struct svc *s, struct request *r, int err, struct peal_bytes value);
+/* Whether two registers are forms of one registration. name: the second one's. */
+bool account_same(struct peal_bytes kept, struct peal_bytes other,
+                  char name[static CHORD_LABEL_MAX + 1]);
 void account_presence(struct svc *s, struct request *r, const struct wire_n_presence *m);
 void account_tick(struct svc *s);
 uint32_t account_failure_cell(const struct svc *s, const char *kind, struct peal_bytes who);

@@ -98,6 +98,13 @@ static void on_reg_done(void *ctx, struct step_update *u, uint64_t token, int er
         account_done(s, r, err, value);
 }
 
+static bool on_reg_same(void *ctx, struct peal_bytes kept, struct peal_bytes other,
+                        char name[static CHORD_LABEL_MAX + 1])
+{
+    (void)ctx;
+    return account_same(kept, other, name);
+}
+
 static void on_set_done(void *ctx, struct step_update *u, uint64_t token, int err)
 {
     struct svc *s = ctx;
@@ -258,6 +265,7 @@ int svc_init(void *mem, const struct svc_config *cfg, struct svc **out)
     chord.app = (struct chord_app){.ctx = s,
                                    .reg_change = on_reg_change,
                                    .reg_done = on_reg_done,
+                                   .reg_same = on_reg_same,
                                    .set_done = on_set_done,
                                    .set_rows = on_set_rows,
                                    .row_stored = on_row_stored,

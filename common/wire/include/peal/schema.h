@@ -37,6 +37,7 @@ enum {
     WIRE_DIGESTS_MAX = 16,    /* parts into which a range is cut to compare it */
     WIRE_LOAD_MAX = 256,      /* bytes of what the layer above says with each ping */
     WIRE_CAST_MAX = 4096,     /* bytes of a broadcast's body */
+    WIRE_TAKES_MAX = 16,      /* rings that one ring may have offered to take in */
 };
 
 /* ---- embedded structs ---- */
@@ -74,14 +75,18 @@ enum {
     F(ID, node, _, 0)
 
 /* The admitted servers, dead or alive, sorted by id. `ring` is the id under which the ring was
- * founded. */
+ * founded. `takes`: rings that this one has offered to take in, sorted; `into`: the ring that this
+ * one has gone into, zero: none. An epoch with `into` is a ring's last. */
 #define WIRE_FIELDS_roster(F)                                                                      \
     F(ID, ring, _, 0)                                                                              \
     F(U64, epoch, _, 0)                                                                            \
     F(U8, replicas, _, 0)                                                                          \
-    F(IDS, members, _, WIRE_ROSTER_MAX)
+    F(IDS, members, _, WIRE_ROSTER_MAX)                                                            \
+    F(IDS, takes, _, WIRE_TAKES_MAX)                                                               \
+    F(ID, into, _, 0)
 
-/* What a node says of itself in every ping and pong. */
+/* What a node says of itself in every ping and pong. `taking`: it holds registers of a ring that has
+ * gone into another, which are not taken in yet. */
 #define WIRE_FIELDS_node_state(F)                                                                  \
     F(U64, epoch, _, 0)                                                                            \
     F(U64, ready_epoch, _, 0)                                                                      \
@@ -90,7 +95,8 @@ enum {
     F(ID, coordinator, _, 0)                                                                       \
     F(U32, clients, _, 0)                                                                          \
     F(U64, rows, _, 0)                                                                             \
-    F(BOOL, leaving, _, 0)
+    F(BOOL, leaving, _, 0)                                                                         \
+    F(BOOL, taking, _, 0)
 
 /* An immutable row of a set. kind: enum wire_row_kind. `from` is filled in by the sender's server.
  */
@@ -176,6 +182,27 @@ enum {
     WIRE_NODE_HEADER(F)                                                                            \
     F(STRUCT, roster, roster, 0)
 
+/* A decided roster of a ring that the sender is not in: one that it has met, or one that it was in
+ * and that has gone into another. */
+#define WIRE_FIELDS_n_other(F)                                                                     \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(STRUCT, roster, roster, 0)
+
+/* What the receiver holds of a register of a ring that has gone into another, of which it was a
+ * member. The answer's code: NOT_FOUND (it was not a member), BUSY (not yet, or what it holds of
+ * that ring was never complete). */
+#define WIRE_FIELDS_n_former(F)                                                                    \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(ID, ring, _, 0)                                                                              \
+    F(U64, op, _, 0)                                                                               \
+    F(ID, key, _, 0)
+#define WIRE_FIELDS_n_former_is(F)                                                                 \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, op, _, 0)                                                                               \
+    F(U16, code, _, 0)                                                                             \
+    F(STRUCT, accepted, ballot, 0)                                                                 \
+    F(BYTES, value, _, WIRE_REGISTER_MAX)
+
 /* Single-decree Paxos for the roster of `epoch`; acceptors are the members of the roster before it
  * and of the proposed one. */
 #define WIRE_FIELDS_n_roster_prepare(F)                                                            \
@@ -207,6 +234,7 @@ enum {
 /* CASPaxos on home(key) (Rystsov, "CASPaxos: Replicated State Machines without logs", 2018). */
 #define WIRE_FIELDS_n_reg_prepare(F)                                                               \
     WIRE_NODE_HEADER(F)                                                                            \
+    F(ID, ring, _, 0)                                                                              \
     F(U64, epoch, _, 0)                                                                            \
     F(U64, op, _, 0)                                                                               \
     F(ID, key, _, 0)                                                                               \
@@ -222,6 +250,7 @@ enum {
     F(BYTES, value, _, WIRE_REGISTER_MAX)
 #define WIRE_FIELDS_n_reg_accept(F)                                                                \
     WIRE_NODE_HEADER(F)                                                                            \
+    F(ID, ring, _, 0)                                                                              \
     F(U64, epoch, _, 0)                                                                            \
     F(U64, op, _, 0)                                                                               \
     F(ID, key, _, 0)                                                                               \
@@ -301,9 +330,11 @@ enum {
     F(U64, epoch, _, 0)                                                                            \
     F(IDS, registers, _, WIRE_PAGE_ROWS)                                                           \
     F(LIST, rows, row_key, WIRE_PAGE_ROWS)
-/* op != 0 asks for n_set_ok once all of it is durable: proof of possession. */
+/* op != 0 asks for n_set_ok once all of it is durable: proof of possession. ring: whose registers
+ * they are. */
 #define WIRE_FIELDS_n_records(F)                                                                   \
     WIRE_NODE_HEADER(F)                                                                            \
+    F(ID, ring, _, 0)                                                                              \
     F(U64, epoch, _, 0)                                                                            \
     F(U64, op, _, 0)                                                                               \
     F(LIST, records, record, WIRE_PAGE_ROWS)                                                       \
@@ -653,6 +684,14 @@ enum {
     F(STRUCT, accepted, ballot, 0)                                                                 \
     F(STRUCT, proposal, roster, 0)
 
+/* A ring that this node was a member of and that has gone into another: its last roster, and whether
+ * this node's copies of its registers were complete. In STEP_META under "former" ‖ the ring's id;
+ * its registers that are not taken in yet (s_register) are under "moved" ‖ the ring's id ‖ key, those
+ * that cannot be, since the name belongs to somebody else, under "aside" ‖ the same. */
+#define WIRE_FIELDS_s_former(F)                                                                    \
+    F(STRUCT, roster, roster, 0)                                                                   \
+    F(BOOL, ready, _, 0)
+
 /* A node that the overlay knows, in STEP_META under "known" ‖ id. */
 #define WIRE_FIELDS_s_known(F)                                                                     \
     F(STRUCT, contact, contact, 0)                                                                 \
@@ -684,6 +723,9 @@ enum {
     M(24, n_records)                                                                               \
     M(25, n_copy)                                                                                  \
     M(26, n_copy_page)                                                                             \
+    M(27, n_other)                                                                                 \
+    M(28, n_former)                                                                                \
+    M(29, n_former_is)                                                                             \
     M(32, n_session_open)                                                                          \
     M(33, n_session_ok)                                                                            \
     M(34, n_session_close)                                                                         \
@@ -742,7 +784,8 @@ enum {
     M(129, s_row)                                                                                  \
     M(130, s_register)                                                                             \
     M(131, s_roster)                                                                               \
-    M(133, s_known)
+    M(133, s_known)                                                                                \
+    M(134, s_former)
 
 enum {
     WIRE_FIRST_SERVICE = 32,
