@@ -35,6 +35,7 @@ while [ "$SECONDS" -lt "$end" ]; do
   round $bin/peal-sim --scenario mass-death --nodes 120 --fraction 0.5 --successors 16 --seed "$seed"
   round $bin/peal-sim --scenario churn --nodes 120 --rate 0.1 --stabilise 5 --seed "$seed"
   round env PEAL_SIM_FROM="$seed" PEAL_SIM_SEEDS=40 $bin/test_ring --filter 'ring/chaos*'
+  round env PEAL_SIM_FROM="$((seed % 1000000000))" PEAL_SIM_SEEDS=40 $bin/test_unite --filter 'unite/whoever*'
   rounds=$((rounds + 1))
 done
 echo "$rounds rounds, $failed failed"

@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
-import { bin, killAll, folder, Person, Proc, Ring, PATIENCE } from './lib.mjs';
+import { bin, killAll, folder, peal, Person, Proc, Ring, PATIENCE } from './lib.mjs';
 
 const shots = process.env.PEAL_SHOTS ?? folder('shots');
 mkdirSync(shots, { recursive: true });
@@ -84,6 +84,20 @@ test('alice and bob register, find each other and talk; states are told as they 
   await write(pages.bob, 'Loud and clear.');
   await shows(pages.alice, ['Hello Bob, can you hear the bells?', 'Loud and clear.']);
   await ringShows(5);
+});
+
+test('the visualizer looks a name up: the server it names is the one that the servers name, and the way ends there', async () => {
+  const told = (await peal(folder('lookup'), '--server', ring.servers[0].address, '--json', 'ring', 'lookup', 'alice')).json[0];
+  await pages.ring.fill(id('lookup-name'), 'alice');
+  await pages.ring.press(id('lookup-name'), 'Enter');
+  const found = pages.ring.locator(`${id('found')}[data-key="${told.key}"]`);
+  await found.waitFor();
+  assert.equal(await found.getAttribute('data-owner'), told.owner);
+  const path = (await pages.ring.locator(`${id('way')}[data-past="false"]`).getAttribute('data-path')).split(' ');
+  assert.equal(path.at(-1), told.owner);
+  assert.equal(path.length - 1, Number(await found.getAttribute('data-hops')));
+  for (const node of path) assert.ok(ring.servers.some((s) => s.id === node), `${node} is one of the servers`);
+  await pages.ring.screenshot({ path: join(shots, 'lookup.png') });
 });
 
 test('bob is away; three wait for him; he comes back and has them once, in order', async () => {
