@@ -113,6 +113,14 @@ static bool is_mate(struct ring *r, const struct peal_id *id)
     return n != NULL && n->mate && n->link != UINT32_MAX;
 }
 
+/* A mate is of this ring, whatever was heard of it before the rings became one. */
+static void set_mate(struct node *n, bool mate)
+{
+    n->mate = mate;
+    if (mate)
+        n->foreign = false;
+}
+
 /* ---- pointers ---- */
 
 /* The r nearest mates clockwise, nearest first, and the last of all before self. */
@@ -350,8 +358,8 @@ static void mark_mates(struct ring *r)
             continue;
         bool beside = says(l, RING_LARGE) &&
                       (is_of_list(r, &l->state.successor) || is_of_list(r, &l->state.predecessor));
-        n->mate = says(l, RING_SMALL) ||
-                  (!says(l, RING_SEEKING) && (is_of_list(r, &n->contact.id) || beside));
+        set_mate(n, says(l, RING_SMALL) ||
+                        (!says(l, RING_SEEKING) && (is_of_list(r, &n->contact.id) || beside)));
     }
     for (size_t i = 0; i < r->z.n; i++) {
         struct node *n = r->z.succ[i].artificial ? NULL : book_find(r, &r->z.succ[i].id);
@@ -412,7 +420,7 @@ static void join_linked(struct ring *r)
     for (uint32_t i = 0; i < r->links_n; i++) {
         struct node *n = node_at(r, i);
         if (n != NULL)
-            n->mate = says(&r->links[i], RING_SMALL) || says(&r->links[i], RING_LARGE);
+            set_mate(n, says(&r->links[i], RING_SMALL) || says(&r->links[i], RING_LARGE));
     }
     derive(r);
     zave_pad(&r->z);
@@ -504,7 +512,7 @@ static void seeking_timer(struct ring *r)
     for (uint32_t i = 0; i < r->links_n; i++) {
         struct node *n = node_at(r, i);
         if (n != NULL)
-            n->mate = says(&r->links[i], RING_SMALL);
+            set_mate(n, says(&r->links[i], RING_SMALL));
     }
     enter_small(r);
 }
@@ -581,7 +589,7 @@ static void peer_while_small(struct ring *r, struct link *l, struct node *n)
         if (n->mate && l->was_small)
             return;
         l->was_small = true; /* on a link that took the place of another for the first time, too */
-        n->mate = true;
+        set_mate(n, true);
         compare_tell(r, l);
         mates_changed(r);
         return;

@@ -196,3 +196,23 @@ Test(small, a_mate_that_grows_is_not_followed_by_who_has_just_come_down)
     small_timer(&ring);
     cr_assert(ring.small.placing, "it is");
 }
+
+/* It was heard of by a beacon before it was met: until then the rings were two. */
+Test(small, a_mate_is_not_foreign_any_more)
+{
+    static const unsigned succ[] = {0x50};
+    be(RING_SMALL, succ, 1);
+    linked(0x50)->state.phase = linked(0x30)->state.phase = RING_SMALL;
+    know(0x30)->mate = know(0x50)->mate = true;
+    struct link *l = linked(0x80);
+    know(0x80)->foreign = true;
+    l->state = (struct wire_ring_state){.phase = RING_SMALL};
+    small_state(&ring, l);
+    cr_assert(know(0x80)->mate, "it is a mate");
+    cr_assert_not(know(0x80)->foreign, "and of this ring");
+    struct flight f = {
+        .kind = RING_FIND_OWNER, .key = id(0x70), .path = {ring.self.id}, .path_n = 1};
+    struct hop h = hop_choose(&ring, &f, false);
+    struct peal_id owner = id(0x80);
+    cr_assert(h.way == WAY_ON && id_eq(&h.to, &owner), "lookups of its keys go to it");
+}
