@@ -236,15 +236,19 @@ static uint32_t any_member(struct run *r)
     return WORLD_NOBODY;
 }
 
-void run_lookups_now(struct run *r, uint32_t n)
+uint32_t run_lookups_now(struct run *r, uint32_t n)
 {
+    uint32_t begun = 0;
     for (uint32_t i = 0; i < n; i++) {
         struct peal_id key;
         uint32_t asker = any_member(r);
         rng_fill(&r->rng, key.b, ID_BYTES);
-        if (asker != WORLD_NOBODY)
-            run_lookup(r, asker, &key);
+        if (asker == WORLD_NOBODY)
+            continue;
+        run_lookup(r, asker, &key);
+        begun++;
     }
+    return begun;
 }
 
 static void tick(void *arg, uint64_t epoch)

@@ -108,6 +108,12 @@ void run_crash(struct run *r, uint32_t node, bool silent);
 void run_leave(struct run *r, uint32_t node);
 /* Gives the node another address, and tells it so. */
 void run_move(struct run *r, uint32_t node, uint32_t address, bool torn);
+/* A running node hears a beacon of another. */
+void run_hear(struct run *r, uint32_t hearer, uint32_t of);
+/* Those who were told of each other may all be dead, and nobody who lives may know of another: then
+ * only a beacon helps, or an operator, who names one of them to the others. Where nodes say beacons
+ * by themselves it does nothing. */
+void run_introduce(struct run *r);
 /* One of the running nodes at random; WORLD_NOBODY: none runs. */
 uint32_t run_any(struct run *r);
 struct ring *run_ring(const struct run *r, uint32_t node);
@@ -132,8 +138,8 @@ void run_counters(const struct run *r, struct ring_counters *out);
 
 /* A lookup of a random key by a random member, so many a second, from now on; 0: no more. */
 void run_lookups(struct run *r, double rate);
-/* So many at once, by random members. */
-void run_lookups_now(struct run *r, uint32_t n);
+/* So many at once, by random members; how many were begun: less when none is met soon. */
+uint32_t run_lookups_now(struct run *r, uint32_t n);
 void run_lookup(struct run *r, uint32_t asker, const struct peal_id *key);
 /* Runs until all have ended; one that does not is a violation. */
 void run_lookups_end(struct run *r);

@@ -4,11 +4,13 @@
 #include "scenario_inner.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
     SETTLED_LOOKUPS = 2000,
+    MEND_EVERY_US = US / 20, /* how often mass-death looks whether the ring is ideal */
     KNOWN_EVERY_US = 1 * US, /* how often onehop asks who knows everyone */
     CHURN_STABILISE_S = 30,  /* as p2psim's */
     CHURN_PINGS = 3,         /* of each neighbour in a round: p2psim has none besides its rounds */
@@ -151,6 +153,83 @@ static void kill_share(struct run *r, double share, bool silent)
         run_crash(r, run_any(r), silent);
 }
 
+/* A survivor, and a dead node that was before its first live successor. */
+struct unseen {
+    uint32_t node;
+    struct peal_id dead;
+};
+
+struct mending {
+    struct run *run;
+    struct unseen *unseen;
+    size_t n;
+    uint64_t detected_us, ideal_us; /* 0: not yet */
+};
+
+/* At the moment of the deaths: who has to notice what before its successor can be right. */
+static void note_unseen(struct mending *m)
+{
+    struct run *r = m->run;
+    m->unseen = malloc(((size_t)r->running_n * r->r + 1) * sizeof *m->unseen);
+    CHECK(m->unseen != NULL);
+    for (uint32_t i = 0; i < r->running_n; i++) {
+        struct ring_view v;
+        ring_look(run_ring(r, r->running[i]), &v);
+        for (size_t k = 0; k < v.successors_n; k++) {
+            uint32_t node = oracle_node_of(r->o, &v.successors[k]);
+            if (node != WORLD_NOBODY && world_running(r->w, node))
+                break;
+            m->unseen[m->n++] = (struct unseen){.node = r->running[i], .dead = v.successors[k]};
+        }
+    }
+}
+
+static bool mended(void *arg)
+{
+    struct mending *m = arg;
+    struct run *r = m->run;
+    char why[ORACLE_WHY_MAX];
+    for (size_t i = 0; i < m->n;)
+        if (ring_is_up(run_ring(r, m->unseen[i].node), &m->unseen[i].dead))
+            i++;
+        else
+            m->unseen[i] = m->unseen[--m->n];
+    if (m->n > 0)
+        return false;
+    if (m->detected_us == 0)
+        m->detected_us = run_now(r);
+    if (!run_is_ideal(r, why))
+        return false;
+    m->ideal_us = run_now(r);
+    return true;
+}
+
+/* Waits until the ring of the living is ideal, and says how long it took. */
+static void mend(struct run *r, uint64_t died_us)
+{
+    struct mending m = {.run = r};
+    char why[ORACLE_WHY_MAX];
+    note_unseen(&m);
+    if (!world_until(r->w, mended, &m, MEND_EVERY_US, (uint64_t)run_patience(r) * US)) {
+        (void)run_is_ideal(r, why);
+        run_violation(r, WORLD_NOBODY, "no ideal ring %u s after a mass death: %s", run_patience(r),
+                      why);
+    }
+    free(m.unseen);
+    bool ended = m.ideal_us != 0;
+    double detected = (double)(m.detected_us - died_us) / US;
+    double ideal = (double)(m.ideal_us - died_us) / US;
+    run_figure(r, "detection_seconds", m.detected_us != 0 ? detected : -1, 2,
+               "seconds until each survivor knew of all the dead before its successor");
+    run_figure(r, "ideal_seconds", ended ? ideal : -1, 2,
+               "seconds until the ring of the living was ideal");
+    run_figure(r, "ideal_rounds", ended ? ideal / run_stabilise(r) : -1, 2,
+               "the same in rounds of stabilise");
+    run_figure(r, "ideal_rounds_after_detection",
+               ended ? (ideal - detected) / run_stabilise(r) : -1, 2,
+               "rounds of stabilise from that knowledge to the ideal ring");
+}
+
 void scenario_mass_death(struct run *r)
 {
     struct traffic before;
@@ -163,19 +242,17 @@ void scenario_mass_death(struct run *r)
     run_excuse(r, true);
     run_traffic(r, &before);
     kill_share(r, run_fraction(r, 0.3), true);
-    uint64_t began = run_now(r);
+    uint64_t died = run_now(r);
     run_lookups_reset(r);
-    run_lookups_now(r, SETTLED_LOOKUPS);
+    (void)run_lookups_now(r, SETTLED_LOOKUPS);
+    mend(r, died);
     run_lookups_end(r);
     r->prefix = "before_";
     run_lookup_figures(r);
     r->prefix = NULL;
-    double settled = run_settle(r, run_patience(r), "a mass death");
-    double took = (double)(run_now(r) - began) / US;
     run_figure(r, "survivors", r->running_n, 0, "nodes that live");
-    run_figure(r, "ideal_seconds", settled < 0 ? -1 : took, 1,
-               "seconds until the ring of the living was ideal");
-    run_traffic_figures(r, &before, took * r->running_n);
+    run_traffic_figures(r, &before, (double)(run_now(r) - died) / US * r->running_n);
+    run_settle(r, run_patience(r), "a mass death was repaired");
     run_excuse(r, false);
     run_lookups_over(r, SETTLED_LOOKUPS, run_duration(r));
     run_all_right(r, "after a mass death was repaired");

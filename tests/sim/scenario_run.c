@@ -597,6 +597,28 @@ void run_move(struct run *r, uint32_t node, uint32_t address, bool torn)
     say_contact(r, node);
 }
 
+void run_hear(struct run *r, uint32_t hearer, uint32_t of)
+{
+    struct ring_view v;
+    ring_look(run_ring(r, of), &v);
+    struct wire_m_beacon b = {.contact = run_contact(r, of, r->fellows[of].incarnation),
+                              .ring = v.coordinator,
+                              .size = v.size};
+    uint8_t bytes[LINE_MAX];
+    struct wr w;
+    wr_init(&w, bytes, sizeof bytes);
+    int err = wire_encode(WIRE_m_beacon, &b, &w);
+    CHECK(err == 0);
+    struct step_event ev = {.kind = STEP_BEACON, .bytes = peal_bytes_of(bytes, w.n)};
+    world_event(r->w, hearer, &ev);
+}
+
+void run_introduce(struct run *r)
+{
+    for (uint32_t i = 1; i < r->running_n && !r->beacons; i++)
+        run_hear(r, r->running[i], r->running[0]);
+}
+
 /* ---- waiting for the ideal ring ---- */
 
 static bool is_awake(void *ctx, uint32_t node)

@@ -91,23 +91,6 @@ void scenario_partition(struct run *r)
 
 /* ---- merge ---- */
 
-/* The node hears a beacon of another. */
-static void hear(struct run *r, uint32_t hearer, uint32_t of)
-{
-    struct ring_view v;
-    ring_look(run_ring(r, of), &v);
-    struct wire_m_beacon b = {.contact = run_contact(r, of, r->fellows[of].incarnation),
-                              .ring = v.coordinator,
-                              .size = v.size};
-    uint8_t bytes[LINE_MAX];
-    struct wr w;
-    wr_init(&w, bytes, sizeof bytes);
-    int err = wire_encode(WIRE_m_beacon, &b, &w);
-    CHECK(err == 0);
-    struct step_event ev = {.kind = STEP_BEACON, .bytes = peal_bytes_of(bytes, w.n)};
-    world_event(r->w, hearer, &ev);
-}
-
 /* Rings that never met, of parts nodes each: grown one after the other, each by itself. */
 static bool grow_parts(struct run *r, struct part *p, uint32_t of[])
 {
@@ -135,7 +118,7 @@ void scenario_merge(struct run *r)
         return;
     for (uint32_t i = 1; i < r->nodes; i++)
         if (of[i] != of[i - 1])
-            hear(r, i, i - 1);
+            run_hear(r, i, i - 1);
     run_figure(r, "merged_seconds", run_settle(r, 2 * run_patience(r), "one contact became known"),
                1, "seconds from the first contact until there was one ideal ring");
     run_excuse(r, false);
@@ -147,8 +130,11 @@ void scenario_merge(struct run *r)
 /* ---- small ---- */
 
 enum {
-    SMALL_OPS = 40,
-    SMALL_REST_MS = 3000,
+    SMALL_ROUND_S = 20, /* of the duration asked for */
+    SMALL_OPS = 40,     /* in a round */
+    SMALL_TRIES = 16,
+    SMALL_REST_MS = 3000, /* between two operations at most */
+    SMALL_LOOKUPS = 20,
     SMALL_R_LEAST = 2,
     SMALL_R_MOST = 4,
     SMALL_WAKE_US = 3 * US
@@ -173,35 +159,52 @@ static void wake_all(struct run *r)
             world_pause(r->w, r->running[i], false);
 }
 
-/* Those who were told of each other may all be dead, and nobody who lives may know of another: then
- * only a beacon helps, or an operator, who names one of them to the others. */
-static void introduce(struct run *r)
-{
-    for (uint32_t i = 1; i < r->running_n && !r->beacons; i++)
-        hear(r, r->running[i], r->running[0]);
-}
-
-static void small_op(struct run *r, uint32_t wanted)
+/* One thing that may happen to the ring; false: it cannot, as the ring is. A node alone may end as
+ * well: the next operation starts one. */
+static bool small_op(struct run *r, uint32_t wanted)
 {
     enum { START, CRASH, SILENT, LEAVE, PAUSE, FIND, OPS };
     uint64_t op = rng_below(&r->rng, OPS);
     uint32_t any = run_any(r), stopped = any_stopped(r);
-    if (r->running_n < wanted && rng_below(&r->rng, 2) == 0)
+    if (any == WORLD_NOBODY || (r->running_n < wanted && rng_below(&r->rng, 2) == 0))
         op = START;
-    if (op == START && stopped != WORLD_NOBODY)
+    switch (op) {
+    case START:
+        if (stopped == WORLD_NOBODY)
+            return false;
         run_start(r, stopped, rng_below(&r->rng, 2) == 0);
-    if (any == WORLD_NOBODY)
-        return;
-    if ((op == CRASH || op == SILENT) && r->running_n > 1)
+        return true;
+    case CRASH:
+    case SILENT:
         run_crash(r, any, op == SILENT);
-    if (op == LEAVE && r->running_n > 1 && !world_paused(r->w, any))
+        return true;
+    case LEAVE:
+        if (world_paused(r->w, any))
+            return false;
         run_leave(r, any);
-    if (op == PAUSE) {
+        return true;
+    case PAUSE:
         run_excuse(r, true);
         world_pause(r->w, any, !world_paused(r->w, any));
+        return true;
+    default:
+        return run_lookups_now(r, 1) == 1;
     }
-    if (op == FIND)
-        run_lookups_now(r, 1);
+}
+
+/* Rests are short more often than long, for what happens within a time-out is where mistakes are.
+ */
+static uint32_t small_ops(struct run *r)
+{
+    uint32_t wanted = 1 + (uint32_t)rng_below(&r->rng, r->nodes), done = 0;
+    for (int k = 0; k < SMALL_OPS; k++) {
+        bool did = false;
+        for (int tries = 0; tries < SMALL_TRIES && !did; tries++)
+            did = small_op(r, wanted);
+        done += did;
+        world_run(r->w, rng_below(&r->rng, 1 + rng_below(&r->rng, SMALL_REST_MS)) * 1000);
+    }
+    return done;
 }
 
 void scenario_small(struct run *r)
@@ -212,27 +215,26 @@ void scenario_small(struct run *r)
     r->remember = true;
     r->beacons = r->opt->seed / 2 % 2 == 0;
     run_open(r, r->opt->nodes, NULL);
-    uint32_t rounds = run_duration(r) / 20 + 1;
+    uint32_t rounds = (run_duration(r) + SMALL_ROUND_S - 1) / SMALL_ROUND_S;
     double worst = 0;
+    uint64_t operations = 0;
     for (uint32_t i = 0; i < rounds && r->result->violations == 0; i++) {
-        uint32_t wanted = 1 + (uint32_t)rng_below(&r->rng, r->nodes);
-        for (int k = 0; k < SMALL_OPS; k++) {
-            small_op(r, wanted);
-            world_run(r->w, rng_below(&r->rng, SMALL_REST_MS) * 1000);
-        }
+        operations += small_ops(r);
         wake_all(r);
-        introduce(r);
+        run_introduce(r);
         world_run(r->w, SMALL_WAKE_US); /* those who slept find out what they missed */
         double took = run_settle(r, run_patience(r), "what happened to a small ring");
         worst = took > worst ? took : worst;
         run_excuse(r, false);
         run_lookups_end(r);
         run_lookups_reset(r);
-        run_lookups_now(r, 20);
+        (void)run_lookups_now(r, SMALL_LOOKUPS);
         run_lookups_end(r);
         if (took >= 0)
             run_all_right(r, "in a small ring at rest");
     }
+    run_figure(r, "operations", (double)operations, 0,
+               "operations done, lookups at rest not among them");
     run_figure(r, "successors", r->r, 0, "length of the successor list");
     run_figure(r, "ideal_seconds_most", worst, 1, "seconds until the ring was ideal, at most");
 }
