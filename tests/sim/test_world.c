@@ -194,8 +194,38 @@ Test(world, a_refused_dial_fails_after_a_round_trip_and_a_silent_one_after_a_tim
     uint64_t began = world_now(world);
     dial(0, 1);
     world_run(world, 2 * WORLD_DIAL_TIMEOUT_US);
-    cr_assert(last(0)->kind == STEP_LINK_DOWN && last(0)->at - began > WORLD_DIAL_TIMEOUT_US,
+    cr_assert(last(0)->kind == STEP_LINK_DOWN && last(0)->at - began == WORLD_DIAL_TIMEOUT_US,
               "a dead host says nothing");
+    world_free(world);
+}
+
+Test(world, a_dial_is_tried_until_its_time_out)
+{
+    open_constant();
+    world_crash(world, 1, true);
+    uint64_t began = world_now(world);
+    dial(0, 1);
+    world_run(world, 2 * 1000 * 1000);
+    world_start(world, 1, false);
+    world_run(world, WORLD_DIAL_TIMEOUT_US);
+    cr_assert_eq(last(0)->kind, STEP_LINK_UP, "the host lives again and is found");
+    cr_assert_eq(last(0)->at - began, 3000 * 1000 + 4000, "by the try after three seconds");
+    world_free(world);
+}
+
+Test(world, a_dial_of_a_paused_node_ends_when_it_goes_on)
+{
+    open_constant();
+    world_pause(world, 1, true);
+    uint64_t began = world_now(world);
+    size_t before = probes[0].n;
+    dial(0, 1);
+    world_run(world, 7 * 1000 * 1000);
+    cr_assert_eq(probes[0].n, before, "nothing is heard of it");
+    world_pause(world, 1, false);
+    world_run(world, 1000 * 1000);
+    cr_assert_eq(last(0)->kind, STEP_LINK_UP, "it has got the dial");
+    cr_assert_lt(last(0)->at - began, 7100 * 1000, "at once");
     world_free(world);
 }
 

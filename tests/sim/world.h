@@ -7,7 +7,9 @@
  * than TCP, whose losses are delays), duplicates, and frames that come after later ones. A dial
  * takes two round trips (TCP's and TLS's); the dialled side has its LINK_UP half a round trip
  * later. On a living host a dial that nobody listens for fails after one round trip; on a dead one
- * (world_host) and across a cut after WORLD_DIAL_TIMEOUT_US. A process that ends in front of a
+ * (world_host) and across a cut after WORLD_DIAL_TIMEOUT_US, unless there is an answer to one of the
+ * tries until then; a paused node's host takes the dial, and the node sees to it when it goes on. A
+ * process that ends in front of a
  * living host breaks its links (RST); one that ends silently leaves them half-open: what is sent
  * over them is gone, until its host lives again and answers with a reset. Beacons are like UDP, to
  * everyone in the sender's segment.

@@ -40,6 +40,8 @@ struct parcel {
     uint32_t node; /* for whom; BEACON: from whom */
     uint32_t life; /* of that node; for ends: the link's generation */
     uint32_t end;
+    uint64_t since_us; /* of a dial: when it began; how long after the last try it tries again */
+    uint64_t again_us;
     uint32_t address; /* of a dial; NONE: its text, which is no address here, is in the buffer */
     uint32_t n;
     int err;

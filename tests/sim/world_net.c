@@ -8,9 +8,11 @@
 enum {
     LINKS_FIRST = 1024,
     PORT = 7400,
-    JITTER_SHARE = 20, /* WIDE: a way takes up to a twentieth longer than its median */
-    JITTER_US = 1000,  /* and up to so much more */
-    LATE_WAYS = 8,     /* a reordered or doubled frame comes up to so many ways later */
+    JITTER_SHARE = 20,           /* WIDE: a way takes up to a twentieth longer than its median */
+    JITTER_US = 1000,            /* and up to so much more */
+    DIAL_AGAIN_US = 1000 * 1000, /* of a dial that nobody answers; then twice as long, and so on */
+    STOPPED_US = 50 * 1000,      /* how often a dial of a stopped process sees whether it goes on */
+    LATE_WAYS = 8,               /* a reordered or doubled frame comes up to so many ways later */
 };
 
 /* Median round trips in ms between regions of a large provider of virtual machines, rounded, in the
@@ -378,16 +380,12 @@ bool world_inject(struct world *w, uint32_t from, uint32_t to, struct peal_bytes
 
 /* ---- dials ---- */
 
-static void dial_fails(struct world *w, const struct parcel *dial, uint64_t at)
+static void dial_fails(struct world *w, const struct parcel *dial)
 {
     struct parcel p = *dial;
     p.kind = PARCEL_FAILED;
     p.err = PEAL_E_CLOSED;
-    struct peal_bytes text = {0};
-    if (dial->buffer != NULL)
-        text = peal_bytes_of(dial->buffer->bytes, dial->n);
-    p.buffer = NULL;
-    world__post(w, at, &p, text);
+    world__post(w, w->now, &p, (struct peal_bytes){0});
 }
 
 void world__dial(struct world *w, uint32_t node, struct peal_bytes address)
@@ -396,7 +394,8 @@ void world__dial(struct world *w, uint32_t node, struct peal_bytes address)
                        .node = node,
                        .life = w->nodes[node].life,
                        .end = NONE,
-                       .address = address_of(address)};
+                       .address = address_of(address),
+                       .since_us = w->now};
     w->figures.dials++;
     world_note(w, p.address);
     if (p.address == NONE) { /* no address of this world: a name that does not resolve */
@@ -411,26 +410,56 @@ void world__dial(struct world *w, uint32_t node, struct peal_bytes address)
     world__post(w, w->now + trip, &p, (struct peal_bytes){0});
 }
 
-/* A host that is silent, cut off or (at TLS's turn) busy elsewhere lets the dial wait in vain; one
- * that lives refuses. */
-static void dial_goes_on(struct world *w, const struct parcel *p)
+/* Whether the dial goes unanswered, for now: the host is silent or cut off, or (STOPPED) has a
+ * process that does not go on. */
+static enum { ANSWERS, STOPPED, SILENT } dialled_host(const struct world *w, const struct parcel *p)
 {
     uint32_t to = w->owners[p->address];
-    uint64_t waited = p->kind == PARCEL_SHAKEN ? p->what : 0;
-    bool silent = to == NONE || cut_somehow(w, p->node, to) || w->nodes[to].paused ||
-                  (w->nodes[to].core == NULL && w->nodes[to].host_down);
-    if (silent || w->nodes[to].core == NULL || w->nodes[to].leaving) {
-        dial_fails(w, p, silent ? w->now + WORLD_DIAL_TIMEOUT_US - waited : w->now);
-        return;
+    if (to == NONE || cut_somehow(w, p->node, to) ||
+        (w->nodes[to].core == NULL && w->nodes[to].host_down))
+        return SILENT;
+    return w->nodes[to].paused ? STOPPED : ANSWERS;
+}
+
+/* What is not answered is said again, at growing intervals (the first after a second, as Linux does
+ * with a SYN); what a stopped process was sent it finds when it goes on. True: kept, to be tried
+ * again. */
+static bool dial_again(struct world *w, uint32_t parcel, bool stopped)
+{
+    struct parcel *p = &w->parcels[parcel];
+    uint64_t until = p->since_us + WORLD_DIAL_TIMEOUT_US, at = w->now + STOPPED_US;
+    if (!stopped) {
+        p->again_us = p->again_us == 0 ? DIAL_AGAIN_US : 2 * p->again_us;
+        at = w->now + p->again_us;
     }
-    if (p->kind == PARCEL_SHAKEN) {
-        new_link(w, p->node, to, p->address);
-        return;
+    if (w->now >= until)
+        return false;
+    world__repost(w, at < until ? at : until, parcel);
+    return true;
+}
+
+/* A host that lives and does not listen refuses. True: the parcel was kept for later. */
+static bool dial_goes_on(struct world *w, uint32_t parcel)
+{
+    struct parcel p = w->parcels[parcel];
+    uint32_t to = w->owners[p.address];
+    int how = dialled_host(w, &p);
+    if (how != ANSWERS && dial_again(w, parcel, how == STOPPED))
+        return true;
+    if (how != ANSWERS || w->nodes[to].core == NULL || w->nodes[to].leaving) {
+        dial_fails(w, &p);
+        return false;
     }
-    struct parcel next = *p;
+    if (p.kind == PARCEL_SHAKEN) {
+        new_link(w, p.node, to, p.address);
+        return false;
+    }
+    struct parcel next = p;
     next.kind = PARCEL_SHAKEN;
-    next.what = world__latency(w, p->node, to) + world__latency(w, to, p->node);
-    world__post(w, w->now + next.what, &next, (struct peal_bytes){0});
+    next.again_us = 0;
+    uint64_t trip = world__latency(w, p.node, to) + world__latency(w, to, p.node);
+    world__post(w, w->now + trip, &next, (struct peal_bytes){0});
+    return false;
 }
 
 static void dial_failed(struct world *w, const struct parcel *p)
@@ -526,8 +555,7 @@ bool world__arrive(struct world *w, uint32_t parcel)
         return arrive_at_end(w, parcel);
     case PARCEL_DIAL:
     case PARCEL_SHAKEN:
-        dial_goes_on(w, &p);
-        return false;
+        return dial_goes_on(w, parcel);
     case PARCEL_FAILED:
         dial_failed(w, &p);
         return false;

@@ -170,6 +170,8 @@ struct node {
     bool dial_wanted; /* somebody waits for it: dial.c tries until up, dead, or given up */
     bool dialling;
     bool dead;         /* its last link or dial failed, or a rumour says so */
+    uint64_t doubt_us; /* dead, but in a list that a neighbour has said since: until then a
+                          successor that is to be tried */
     bool foreign;      /* it answers, and is not of this ring as far as is known */
     bool mate;         /* SMALL: of the same small ring */
     bool wanted;       /* ring_want */

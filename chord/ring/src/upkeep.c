@@ -43,7 +43,8 @@ static uint64_t silence_of(const struct ring *r)
 static bool is_dead(struct ring *r, const struct peal_id *id)
 {
     const struct node *n = book_find(r, id);
-    return n == NULL || n->contact.address_n == 0 || (n->dead && n->link == UINT32_MAX);
+    return n == NULL || n->contact.address_n == 0 ||
+           (n->dead && n->link == UINT32_MAX && r->now >= n->doubt_us);
 }
 
 /* Dead, or alive and no member any more: it has restarted, or lost its place. */
@@ -94,7 +95,7 @@ static void wake(struct ring *r)
 static void reach(struct ring *r, const struct peal_id *id)
 {
     struct node *n = book_find(r, id);
-    if (n != NULL && !n->dead && n->link == UINT32_MAX && n->contact.address_n > 0)
+    if (n != NULL && n->link == UINT32_MAX && !is_dead(r, id))
         ring__reach(r, n);
 }
 
@@ -135,6 +136,19 @@ static bool same_list(const struct zave *a, const struct zave *b)
             !id_eq(&a->succ[i].id, &b->succ[i].id))
             return false;
     return true;
+}
+
+/* Entries that were not in the list before: a neighbour names them, and what this node knows of
+ * their deaths may be of a time when it was cut off itself. Of that only a try tells: without one
+ * it would skip a live member. */
+static void doubt_deaths(struct ring *r, const struct zave *before)
+{
+    for (size_t i = 0; i < r->z.n; i++) {
+        const struct succ *s = &r->z.succ[i];
+        struct node *n = s->artificial || has(before, &s->id) ? NULL : book_find(r, &s->id);
+        if (n != NULL && n->dead && n->link == UINT32_MAX)
+            n->doubt_us = r->now + silence_of(r);
+    }
 }
 
 /* ---- answering ---- */
@@ -560,8 +574,10 @@ static bool is_everyone(struct ring *r, const struct zave *before)
 /* The list was taken. True: the ring is a small one now, and that is all. */
 static bool list_taken(struct ring *r, const struct zave *before)
 {
-    if (!same_list(before, &r->z))
+    if (!same_list(before, &r->z)) {
+        doubt_deaths(r, before);
         list_changed(r);
+    }
     if (!is_everyone(r, before))
         return false;
     idle(r);
@@ -629,6 +645,7 @@ static void end_placing(struct ring *r, const struct zave *view, bool large)
         return;
     }
     zave_join(&r->z, &m);
+    doubt_deaths(r, &(struct zave){0});
     small_place_ended(r, PLACE_TAKEN);
     pointers_changed(r);
     notify_head(r);
@@ -943,6 +960,9 @@ void upkeep_up(struct ring *r, const struct peal_id *id)
 void upkeep_dead(struct ring *r, const struct peal_id *id)
 {
     struct upkeep *up = &r->up;
+    struct node *n = book_find(r, id);
+    if (n != NULL)
+        n->doubt_us = 0;
     if (id_eq(&up->candidate, id))
         up->candidate = (struct peal_id){0};
     if (id_eq(&up->owed, id))

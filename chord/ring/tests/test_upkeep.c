@@ -156,6 +156,48 @@ Test(upkeep, who_waits_is_answered_when_the_queried_node_is_late)
     cr_assert(head_is(0x50) && ring.up.phase == OP_IDLE, "the answer to the last one is taken");
 }
 
+/* This node was cut off for a time and took for dead who lives. */
+Test(upkeep, a_death_known_from_before_is_not_believed_of_a_new_entry)
+{
+    static const unsigned list[] = {0x58, 0x60, 0x70};
+    be(RING_LARGE, four, 4);
+    know(0x70);
+    dies(0x70);
+    upkeep_timer(&ring);
+    answers(0x50, list, 3);
+    cr_assert(know(0x70)->dial_wanted, "it is tried");
+    for (size_t i = 0; i < 3; i++) {
+        unsigned head = i == 0 ? 0x50 : list[i - 1];
+        unlink_node(head);
+        dies(head);
+    }
+    ring.up.round_us = ring.now;
+    upkeep_timer(&ring);
+    cr_assert(head_is(0x70), "and not dropped before it could answer");
+    struct peal_id it = id(0x70);
+    upkeep_dead(&ring, &it);
+    upkeep_timer(&ring);
+    cr_assert(ring.z.succ[0].artificial, "the try was in vain");
+}
+
+Test(upkeep, a_new_entry_that_does_not_answer_is_dropped)
+{
+    static const unsigned list[] = {0x58, 0x60, 0x70};
+    be(RING_LARGE, four, 4);
+    know(0x70);
+    dies(0x70);
+    upkeep_timer(&ring);
+    answers(0x50, list, 3);
+    for (size_t i = 0; i < 3; i++) {
+        unsigned head = i == 0 ? 0x50 : list[i - 1];
+        unlink_node(head);
+        dies(head);
+    }
+    ring.now += 2 * SECOND;
+    upkeep_timer(&ring);
+    cr_assert(ring.z.succ[0].artificial, "it has had as long as a link may be silent");
+}
+
 /* ---- the way back to a large ring ---- */
 
 static void mate_grows(unsigned mate)
