@@ -57,6 +57,15 @@ static void deal(struct run *r, uint32_t parts, uint32_t of[])
         of[i] = i % parts;
 }
 
+/* took: as run_settle says it. */
+static void merged(struct run *r, double took)
+{
+    run_figure(r, "merged_seconds", took, 2,
+               "seconds from when they could meet until there was one ideal ring");
+    run_figure(r, "merged_rounds", took < 0 ? -1 : took / run_stabilise(r), 2,
+               "the same in rounds of stabilise");
+}
+
 void scenario_partition(struct run *r)
 {
     static uint32_t of[WORLD_NODES_MAX];
@@ -81,8 +90,7 @@ void scenario_partition(struct run *r)
     run_lookups_over(r, LOOKUPS, LOOKUPS_S);
     run_all_right(r, "in a partition that has settled");
     world_heal(r->w);
-    run_figure(r, "merged_seconds", run_settle(r, 2 * run_patience(r), "the cut was healed"), 1,
-               "seconds from healing until there was one ideal ring");
+    merged(r, run_settle(r, 2 * run_patience(r), "the cut was healed"));
     run_excuse(r, false);
     run_lookups_over(r, LOOKUPS, LOOKUPS_S);
     run_all_right(r, "after a partition was healed");
@@ -119,8 +127,7 @@ void scenario_merge(struct run *r)
     for (uint32_t i = 1; i < r->nodes; i++)
         if (of[i] != of[i - 1])
             run_hear(r, i, i - 1);
-    run_figure(r, "merged_seconds", run_settle(r, 2 * run_patience(r), "one contact became known"),
-               1, "seconds from the first contact until there was one ideal ring");
+    merged(r, run_settle(r, 2 * run_patience(r), "one contact became known"));
     run_excuse(r, false);
     run_lookups_over(r, LOOKUPS, LOOKUPS_S);
     run_all_right(r, "after rings were merged");
