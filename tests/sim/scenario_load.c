@@ -331,6 +331,7 @@ void scenario_churn(struct run *r)
     run_traffic_figures(r, &before, (double)seconds * n);
     run_figure(r, "joined", (double)c.joined, 0, "nodes that came");
     run_figure(r, "died", (double)c.died, 0, "nodes that died");
+    run_introduce(r);
     double took = run_settle(r, run_patience(r), "churn");
     run_figure(r, "ideal_seconds", took, 1, "seconds until the ring was ideal again");
     run_lookups_over(r, SETTLED_LOOKUPS, run_patience(r));
