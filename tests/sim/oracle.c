@@ -28,7 +28,9 @@
  * break, since the proof assumes that no death takes a member's last live entry or leaves fewer
  * than r + 1 principals; or when a member gives up its last live entry, to which it has no link: it
  * has taken it for dead (a dial of a node that was dead when it began ends in vain although the
- * node is back), and the proof assumes that a time-out means dead.
+ * node is back), and the proof assumes that a time-out means dead. An answer may outlive its node:
+ * who takes the list that a node had when it died has asked before that death, and what breaks by
+ * it was broken by the death.
  *
  * SMALL: the list of a SMALL member is ordered, without itself or duplicates, of at most r entries.
  *
@@ -70,6 +72,8 @@ struct watched {
     uint32_t succ[RING_SUCCESSORS_MAX]; /* places; NOWHERE: artificial, or nobody's id */
     bool artificial[RING_SUCCESSORS_MAX];
     struct range skips[RING_SUCCESSORS_MAX];
+    struct peal_id last[RING_SUCCESSORS_MAX]; /* its list, without artificial ones, when it died */
+    uint8_t last_n;
 };
 
 struct cover { /* of a subtree, `add` of its own included, its ancestors' not */
@@ -298,6 +302,25 @@ static void rules_of_all(struct oracle *o, uint32_t node)
                o->figures.large, o->cfg.r + 1u);
 }
 
+static void keep_last(struct watched *n)
+{
+    n->last_n = 0;
+    for (size_t i = 0; i < n->n && !n->artificial[i]; i++)
+        n->last[n->last_n++] = n->succ_id[i];
+}
+
+/* The list is what its head said before it died. */
+static bool took_last_word(const struct oracle *o, const struct watched *n)
+{
+    if (n->n == 0 || n->succ[0] == NOWHERE || is_member(&o->nodes[o->at[n->succ[0]]]))
+        return false;
+    const struct watched *head = &o->nodes[o->at[n->succ[0]]];
+    for (size_t i = 1; i < n->n && !n->artificial[i]; i++)
+        if (i > head->last_n || !id_eq(&n->succ_id[i], &head->last[i - 1]))
+            return false;
+    return head->last_n > 0;
+}
+
 /* Deaths since the last step: who has lost its last live entry by them? */
 static void after_deaths(struct oracle *o)
 {
@@ -462,6 +485,8 @@ void oracle_saw(struct oracle *o, uint32_t node, const struct ring_view *v)
         after_deaths(o);
     bool phase = !n->alive || n->phase != v->phase;
     uint32_t had = best(o, n);
+    if (is_member(n) && v->phase != RING_SMALL && v->phase != RING_LARGE)
+        keep_last(n);
     if (!take(o, n, v) && !phase)
         return;
     o->figures.updates++;
@@ -474,7 +499,9 @@ void oracle_saw(struct oracle *o, uint32_t node, const struct ring_view *v)
         return;
     }
     rules_of_one(o, node, v, had);
+    o->deaths = took_last_word(o, n);
     rules_of_all(o, node);
+    o->deaths = false;
     if (o->figures.updates >= o->check_due)
         oracle_check(o);
 }
@@ -485,6 +512,8 @@ void oracle_gone(struct oracle *o, uint32_t node)
     CHECK(node < o->cfg.nodes);
     if (!n->alive)
         return;
+    if (is_member(n))
+        keep_last(n);
     set_skips(o, n, NULL);
     set_phase(o, node, false, RING_LEFT);
     n->n = 0;

@@ -532,6 +532,28 @@ Test(oracle, objects_when_a_linked_successor_is_given_up)
     }
 }
 
+/* Node 1 does not know yet of 2 when it dies; 0 has asked it just before. */
+Test(oracle, an_answer_outlives_its_node_and_nothing_else_does)
+{
+    struct oracle_figures f;
+    for (uint32_t second = 3; second <= 4; second++) {
+        open_oracle(5);
+        for (uint32_t k = 0; k < ORACLE_R; k++)
+            j.views[1].successors[k] = j.ids[(3 + k) % 5];
+        oracle_saw(j.o, 1, &j.views[1]);
+        oracle_gone(j.o, 1);
+        for (uint32_t k = 1; k < ORACLE_R; k++)
+            j.views[0].successors[k] = j.ids[second + k - 1];
+        oracle_saw(j.o, 0, &j.views[0]);
+        oracle_figures(j.o, &f);
+        cr_assert_eq(f.principals, second == 3 ? 3 : 2, "2 is skipped, and 3 besides: %u",
+                     f.principals);
+        cr_assert_eq(j.n, second == 3 ? 0 : 1, "from %u on: told %zu times", second, j.n);
+        cr_assert_eq(f.assumed, second == 3 ? 1 : 0, "counted %d times", (int)f.assumed);
+        oracle_free(j.o);
+    }
+}
+
 Test(oracle, is_content_with_an_ideal_ring)
 {
     char why[ORACLE_WHY_MAX];
