@@ -450,9 +450,10 @@ struct elect {
 
 struct merge {
     uint64_t probe_us, self_us;
-    bool placing;      /* a PLACE lookup is under way */
-    bool awaited;      /* a link to via is: the lookup begins when it is up */
-    uint64_t place_us; /* when the lookup counts as lost */
+    uint64_t member_us; /* since when this node is LARGE */
+    bool placing;       /* a PLACE lookup is under way */
+    bool awaited;       /* a link to via is: the lookup begins when it is up */
+    uint64_t place_us;  /* when the lookup counts as lost */
     struct peal_id via;
     uint64_t placed_us; /* when the last place was found, or looked for because of a rumour */
     uint64_t placed_ms; /* the same as Unix time */
@@ -826,6 +827,7 @@ bool cast_farther(const struct peal_id *self, const struct peal_id *a, const str
 /* ---- merge.c ---- */
 void merge_start(struct ring *r);
 void merge_timer(struct ring *r);
+void merge_member(struct ring *r); /* on becoming LARGE */
 void merge_up(struct ring *r, struct link *l);
 /* A rumour, to be passed on to everyone before limit (NULL: to nobody), said that this node lives
  * in another ring. */

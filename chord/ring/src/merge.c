@@ -20,6 +20,7 @@
 enum {
     PROBE_WALK_MAX = 64, /* contacts looked at for one to try */
     PLACE_ROUNDS = 4,    /* a lookup of the own place has failed after so many */
+    NEW_ROUNDS = 4,      /* who is a member for less cannot tell another ring from newcomers */
     WAVE_ROUNDS = 2,     /* word of another ring waits for it no longer than so many */
 };
 #define DEAD_KEEP_MS ((uint64_t)DEAD_KEEP_DAYS * 24 * 3600 * 1000)
@@ -128,11 +129,20 @@ void merge_foreign(struct ring *r, struct node *n, const struct peal_id *limit)
     wake(r);
 }
 
-/* Whether the answer is that of this very ring, perhaps a little behind: stabilise will do. */
+static bool is_successor(const struct ring *r, const struct peal_id *id)
+{
+    for (size_t i = 0; i < r->z.n; i++)
+        if (!r->z.succ[i].artificial && id_eq(id, &r->z.succ[i].id))
+            return true;
+    return false;
+}
+
+/* Whether the answer is that of this very ring, perhaps a little behind: stabilise will do. Any
+ * successor will: where many join at once m may not have heard yet of those before it. */
 static bool is_this_ring(struct ring *r, const struct peal_id *m, const struct peal_id *after)
 {
     return ring__is_self(r, after) || ring__is_self(r, m) || id_eq(m, &r->z.prdc) ||
-           (r->z.n > 0 && id_eq(after, &r->z.succ[0].id));
+           is_successor(r, after);
 }
 
 static bool learn(struct ring *r, const struct wire_contact *w)
@@ -140,6 +150,12 @@ static bool learn(struct ring *r, const struct wire_contact *w)
     bool news;
     struct node *n;
     return book_take(r, w, false, clk_now(&r->clk, r->wall), &news, &n) == 0 && !n->dead;
+}
+
+/* A member since not long ago may not have heard of all who joined beside it, nor they of it. */
+static bool is_new(const struct ring *r)
+{
+    return r->now - r->merge.member_us < NEW_ROUNDS * r->cfg.stabilise_us;
 }
 
 void merge_placed(struct ring *r, int err, const struct wire_contact *m,
@@ -153,6 +169,9 @@ void merge_placed(struct ring *r, int err, const struct wire_contact *m,
     if (err == 0 && is_this_ring(r, &m->id, &after->id)) {
         if (via != NULL)
             via->foreign = false;
+    } else if (err == 0 && is_new(r)) {
+        if (learn(r, after))
+            upkeep_candidate(r, &after->id);
     } else if (err == 0 && learn(r, m) && learn(r, after)) {
         CHECK(r->z.n > 0);
         struct peal_id next = after->id;
@@ -334,4 +353,10 @@ void merge_timer(struct ring *r)
 void merge_start(struct ring *r)
 {
     start(r);
+}
+
+void merge_member(struct ring *r)
+{
+    CHECK(r->phase == RING_LARGE);
+    r->merge.member_us = r->now;
 }

@@ -275,6 +275,7 @@ static void enter_large(struct ring *r)
     forget_small(r);
     upkeep_start(r);
     finger_start(r);
+    merge_member(r);
 }
 
 static void grow(struct ring *r)

@@ -1,6 +1,6 @@
 /* Tests of upkeep: what a member does when all its successors have died, when a list that reaches
- * round leaves somebody out, and when whoever it asks is late; and of small: a mate's word that its
- * ring is large. */
+ * round leaves somebody out, and when whoever it asks is late; of small: a mate's word that its
+ * ring is large; and of merge: whether a place that was found is one in another ring. */
 #include "byhand.h"
 
 #include <criterion/criterion.h>
@@ -20,6 +20,7 @@ static void set_up(void)
 
 TestSuite(upkeep, .init = set_up, .fini = hand_tear_down);
 TestSuite(small, .init = set_up, .fini = hand_tear_down);
+TestSuite(merge, .init = set_up, .fini = hand_tear_down);
 
 static void successors_die(void)
 {
@@ -257,4 +258,50 @@ Test(small, a_mate_is_not_foreign_any_more)
     struct hop h = hop_choose(&ring, &f, false);
     struct peal_id owner = id(0x80);
     cr_assert(h.way == WAY_ON && id_eq(&h.to, &owner), "lookups of its keys go to it");
+}
+
+/* ---- another ring ---- */
+
+/* This node's place as looked up through 0x20: between 0x38, which is not known here, and after. */
+static void placed_before(unsigned after)
+{
+    struct peal_id before = id(0x38), next = id(after);
+    struct contact a = contact_of(&before), b = contact_of(&next);
+    struct wire_contact wa = ring__contact_view(&a), wb = ring__contact_view(&b);
+    know(0x20)->foreign = true;
+    ring.merge.placing = true;
+    ring.merge.via = id(0x20);
+    merge_placed(&ring, 0, &wa, &wb);
+}
+
+Test(merge, a_place_beside_the_unknown_is_in_another_ring)
+{
+    be(RING_LARGE, four, 4);
+    placed_before(0x48);
+    cr_assert_eq(ring.count.merges, 1, "nobody here knew of 0x38 and 0x48");
+    cr_assert_eq(ring.merge.wave, WAVE_OWN, "all are told");
+    cr_assert(know(0x48)->dial_wanted, "it is a candidate");
+}
+
+Test(merge, a_place_before_any_successor_is_in_this_ring)
+{
+    be(RING_LARGE, four, 4);
+    placed_before(0x60);
+    cr_assert_eq(ring.count.merges, 0, "0x60 is of this ring");
+    cr_assert_eq(ring.merge.wave, WAVE_NONE, "nobody is told of another");
+    cr_assert_not(know(0x20)->foreign, "and who led there is of this one, too");
+}
+
+Test(merge, a_newcomer_speaks_of_no_other_ring)
+{
+    be(RING_LARGE, four, 4);
+    merge_member(&ring);
+    ring.now += SECOND;
+    placed_before(0x48);
+    cr_assert_eq(ring.count.merges, 0, "it may not have heard of 0x38 and 0x48 yet");
+    cr_assert_eq(ring.merge.wave, WAVE_NONE, "nobody is told of another ring");
+    cr_assert(know(0x48)->dial_wanted, "but it is a candidate");
+    ring.now += 10 * SECOND;
+    placed_before(0x44);
+    cr_assert_eq(ring.count.merges, 1, "later it would have");
 }
