@@ -622,6 +622,8 @@ void small_state(struct ring *r, struct link *l)
         ring__wake(r, PART_SMALL, r->now);
     else if (r->phase == RING_SMALL)
         peer_while_small(r, l, n);
+    else if (r->phase == RING_LARGE && says(l, RING_LARGE))
+        upkeep_candidate(r, &l->peer); /* it may have been none when its link came up */
 }
 
 void small_up(struct ring *r, struct link *l)

@@ -199,6 +199,20 @@ Test(upkeep, a_new_entry_that_does_not_answer_is_dropped)
     cr_assert(ring.z.succ[0].artificial, "it has had as long as a link may be silent");
 }
 
+/* Two rings of a few, linked with each other before either of them was large. */
+Test(upkeep, a_linked_node_that_grows_large_is_a_candidate)
+{
+    be(RING_LARGE, four, 4);
+    struct link *l = linked(0x48);
+    struct peal_id it = id(0x48);
+    l->state.phase = RING_SMALL;
+    upkeep_up(&ring, &it);
+    cr_assert(id_is_zero(&ring.up.candidate), "of another ring, and small");
+    ring__node_state(&ring, l, &(struct wire_ring_state){.phase = RING_LARGE});
+    upkeep_timer(&ring);
+    cr_assert(asks(0x48, OP_STEP_2), "now it lies before the head");
+}
+
 /* ---- the way back to a large ring ---- */
 
 static void mate_grows(unsigned mate)
