@@ -911,8 +911,9 @@ void upkeep_candidate(struct ring *r, const struct peal_id *id)
         !id_between(&r->z.self, id, &up->candidate) &&
         (l == NULL || ring__link_to(r, &up->candidate) != NULL))
         return;
+    if (!id_eq(&up->candidate, id))
+        up->candidate_us = r->now; /* else give_up's pause, if there is one, goes on */
     up->candidate = *id;
-    up->candidate_us = r->now;
     if (l == NULL)
         reach(r, id);
     else

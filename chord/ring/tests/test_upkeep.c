@@ -213,6 +213,31 @@ Test(upkeep, a_linked_node_that_grows_large_is_a_candidate)
     cr_assert(asks(0x48, OP_STEP_2), "now it lies before the head");
 }
 
+/* Two that ask each other at the same time would else do it for ever, in step. */
+Test(upkeep, word_of_a_busy_candidate_does_not_end_the_pause)
+{
+    struct wire_r_query q = {.op = 77};
+    struct wire_ring_state large = {.phase = RING_LARGE};
+    be(RING_LARGE, four, 4);
+    struct link *l = linked(0x48);
+    ring__node_state(&ring, l, &large);
+    upkeep_timer(&ring);
+    cr_assert(asks(0x48, OP_STEP_2), "it is asked");
+    struct wire_r_view busy = {
+        .op = ring.up.op, .code = (uint16_t)-PEAL_E_BUSY, .state = {.phase = RING_LARGE}};
+    ring__on_query(&ring, l, &q);
+    ring__on_view(&ring, linked(0x48), &busy);
+    cr_assert_eq(ring.up.phase, OP_IDLE, "given up, for it waits for this node");
+    uint64_t until = ring.up.candidate_us;
+    cr_assert_gt(until, ring.now, "for a moment");
+    ring__node_state(&ring, linked(0x48), &large);
+    upkeep_timer(&ring);
+    cr_assert(ring.up.candidate_us == until && !asks(0x48, OP_STEP_2), "that is not cut short");
+    ring.now = until;
+    upkeep_timer(&ring);
+    cr_assert(asks(0x48, OP_STEP_2), "then it is asked again");
+}
+
 /* ---- the way back to a large ring ---- */
 
 static void mate_grows(unsigned mate)
