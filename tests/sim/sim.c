@@ -397,15 +397,21 @@ static void stall(struct node *n, struct event ev)
     n->stalled[n->stalled_n++] = ev;
 }
 
-/* Whether the event has to wait for a cut to heal; it then tries again. */
-static bool held_back(struct sim *s, struct event *ev)
+/* What is on its way to an end meets a cut. True: it waits for the cut to heal and then tries
+ * again, or it is lost, and so is all that follows it. */
+static bool cut_off(struct sim *s, struct event *ev)
 {
     if (ev->kind != EV_ARRIVE)
         return false;
-    const struct end *other = other_end(s, ev->link);
-    if (!is_cut(s, ev->node, other->node))
-        return false;
     struct end *mine = end_of(s, ev->link);
+    enum sim_way way = way_of(s, other_end(s, ev->link)->node, ev->node);
+    if (way == SIM_LOST || mine->deaf) {
+        mine->deaf = true;
+        event_free(ev);
+        return true;
+    }
+    if (way == SIM_THROUGH)
+        return false;
     ev->at =
         s->now +
         10 * REFUSED_US; /* all that is under way moves on together, and stays in order by seq */
@@ -423,7 +429,7 @@ static void happen(struct sim *s)
     s->now = ev.at;
     struct node *n = ev.node < SIM_NODES_MAX ? &s->nodes[ev.node] : NULL;
     bool dead = n != NULL && (!n->running || ev.life != n->life);
-    if (!dead && held_back(s, &ev))
+    if (!dead && cut_off(s, &ev))
         return;
     if (!dead && n != NULL && n->paused && ev.kind != EV_COMMIT) {
         if (ev.kind == EV_TIMER)
@@ -620,7 +626,14 @@ void sim_pause(struct sim *s, size_t node, bool paused)
 
 void sim_cut(struct sim *s, size_t a, size_t b, bool cut)
 {
-    s->cut[a][b] = s->cut[b][a] = cut;
+    sim_cut_way(s, a, b, cut ? SIM_HELD : SIM_THROUGH);
+    sim_cut_way(s, b, a, cut ? SIM_HELD : SIM_THROUGH);
+}
+
+void sim_cut_way(struct sim *s, size_t from, size_t to, enum sim_way how)
+{
+    CHECK(from < s->cfg.nodes && to < s->cfg.nodes);
+    s->cut[from][to] = (uint8_t)how;
 }
 
 void sim_partition(struct sim *s, uint64_t group)

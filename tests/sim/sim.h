@@ -4,8 +4,9 @@
  *
  * The network: links are like TCP: whole frames, in order within a link, delayed at random, never
  * lost or doubled while the link lives. A cut holds back what is under way in both directions until
- * it heals; dialling across it fails after a second. Beacons are like UDP: to everyone not cut off,
- * lost at random.
+ * it heals; or it loses what goes one way, and then everything that follows on the same link, for a
+ * stream has no gaps: its receiver hears nothing any more, not even its end. Dialling across either
+ * fails after a second. Beacons are like UDP: to everyone not cut off, lost at random.
  *
  * The disk: the store's memory back end. What an update wrote becomes durable after a delay, and
  * only then do its sends go out, as the host's law says (peal/step.h). Of an update that is refused
@@ -87,7 +88,11 @@ void sim_crash_after(struct sim *s, size_t node, uint32_t effects);
 void sim_leave(struct sim *s, size_t node);
 /* Nothing reaches a paused node, and it does nothing; all of it comes later. */
 void sim_pause(struct sim *s, size_t node, bool paused);
+/* Both ways: held back, or through again. */
 void sim_cut(struct sim *s, size_t a, size_t b, bool cut);
+/* What goes from one node to another: through, held back until it is through again, or lost. */
+enum sim_way { SIM_THROUGH, SIM_HELD, SIM_LOST };
+void sim_cut_way(struct sim *s, size_t from, size_t to, enum sim_way how);
 /* Cuts every pair of which exactly one is in group, heals all others. group: a bit per node; 0
  * heals everything. */
 void sim_partition(struct sim *s, uint64_t group);

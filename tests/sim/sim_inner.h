@@ -47,6 +47,7 @@ struct end { /* of a link */
     uint32_t handle;
     size_t node; /* SIZE_MAX: a client */
     bool open;
+    bool deaf;     /* something on its way to it was lost: nothing comes any more */
     uint64_t last; /* when the last frame sent to it arrives: frames keep their order */
 };
 
@@ -83,7 +84,7 @@ struct sim {
     size_t heap_n, heap_cap;
     struct link *links;
     size_t links_n, links_cap;
-    bool cut[SIM_NODES_MAX][SIM_NODES_MAX];
+    uint8_t cut[SIM_NODES_MAX][SIM_NODES_MAX]; /* enum sim_way, from … to */
     struct node nodes[SIM_NODES_MAX];
     struct step_update u;
     void *update_mem;
@@ -100,7 +101,7 @@ void step_later(struct sim *s, size_t node, uint64_t at, const struct step_event
 /* sim_net.c */
 struct end *end_of(struct sim *s, uint32_t handle);
 struct end *other_end(struct sim *s, uint32_t handle);
-bool is_cut(const struct sim *s, size_t a, size_t b);
+enum sim_way way_of(const struct sim *s, size_t from, size_t to);
 void close_end(struct sim *s, uint32_t handle);
 void link_step(struct sim *s, uint32_t handle, enum step_event_kind kind, uint64_t at, int err);
 void dial(struct sim *s, size_t from, struct peal_bytes address);

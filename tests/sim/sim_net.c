@@ -24,9 +24,16 @@ struct end *other_end(struct sim *s, uint32_t handle)
     return &link_at(s, handle)->end[handle % 2];
 }
 
-bool is_cut(const struct sim *s, size_t a, size_t b)
+enum sim_way way_of(const struct sim *s, size_t from, size_t to)
 {
-    return a < SIM_NODES_MAX && b < SIM_NODES_MAX && s->cut[a][b];
+    if (from >= SIM_NODES_MAX || to >= SIM_NODES_MAX)
+        return SIM_THROUGH; /* a client */
+    return (enum sim_way)s->cut[from][to];
+}
+
+static bool is_cut(const struct sim *s, size_t a, size_t b)
+{
+    return way_of(s, a, b) != SIM_THROUGH || way_of(s, b, a) != SIM_THROUGH;
 }
 
 static struct link *new_link(struct sim *s, enum step_link_kind kind, size_t a, size_t b)
@@ -140,7 +147,7 @@ void beacon(struct sim *s, size_t from, struct peal_bytes b)
 {
     for (size_t i = 0; s->cfg.discovery && i < s->cfg.nodes; i++) {
         bool lost = rng_below(&s->rng, 100) < s->cfg.beacon_loss;
-        if (i == from || lost || is_cut(s, from, i) || !s->nodes[i].running)
+        if (i == from || lost || way_of(s, from, i) != SIM_THROUGH || !s->nodes[i].running)
             continue;
         struct step_event ev = {.kind = STEP_BEACON, .bytes = b};
         step_later(s, i, s->now + between_us(s, s->cfg.latency_us), &ev);
