@@ -8,6 +8,7 @@
 
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -227,6 +228,34 @@ Test(world, a_dial_of_a_paused_node_ends_when_it_goes_on)
     cr_assert_eq(last(0)->kind, STEP_LINK_UP, "it has got the dial");
     cr_assert_lt(last(0)->at - began, 7100 * 1000, "at once");
     world_free(world);
+}
+
+/* Kilometres over the ground between two places, in degrees (haversine). */
+static double distance_km(const double a[2], const double b[2])
+{
+    const double radius = 6371, degree = acos(-1) / 180;
+    double north = sin((b[0] - a[0]) * degree / 2), east = sin((b[1] - a[1]) * degree / 2);
+    double h = north * north + cos(a[0] * degree) * cos(b[0] * degree) * east * east;
+    return 2 * radius * asin(sqrt(h));
+}
+
+Test(world, nothing_goes_round_the_world_faster_than_light_in_glass)
+{
+    /* north, east: Virginia, Oregon, Ireland, Frankfurt, Tokyo, Singapore, Mumbai, Sao Paulo */
+    static const double places[WORLD_REGIONS][2] = {{39.0, -77.5}, {45.8, -119.7}, {53.3, -6.3},
+                                                    {50.1, 8.7},   {35.7, 139.7},  {1.35, 103.8},
+                                                    {19.1, 72.9},  {-23.5, -46.6}};
+    const double km_a_ms = 200;
+    for (uint32_t a = 0; a < WORLD_REGIONS; a++) {
+        cr_assert_eq(world_round_trip_ms(a, a), 1, "within a region a millisecond");
+        for (uint32_t b = 0; b < a; b++) {
+            uint32_t ms = world_round_trip_ms(a, b);
+            double least = 2 * distance_km(places[a], places[b]) / km_a_ms;
+            cr_assert_eq(ms, world_round_trip_ms(b, a), "%u and %u: the same both ways", a, b);
+            cr_assert(ms >= least && ms <= 2.5 * least, "%u and %u: %u ms, light needs %.0f", a, b,
+                      ms, least);
+        }
+    }
 }
 
 Test(world, a_dial_to_where_nobody_is_fails)

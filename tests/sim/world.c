@@ -536,7 +536,7 @@ static void new_node(struct world *w, uint32_t i, const struct peal_id *ids)
     n->timer_at = UINT64_MAX;
     n->ppm = either_way(&w->rng, w->cfg.drift_ppm);
     n->wall_ms = either_way(&w->rng, w->cfg.drift_ms);
-    n->region = (uint8_t)rng_below(&w->rng, REGIONS);
+    n->region = (uint8_t)rng_below(&w->rng, WORLD_REGIONS);
     disk__reader(&n->disk, &n->reader);
     w->owners[i] = i;
 }

@@ -7,12 +7,11 @@
  * than TCP, whose losses are delays), duplicates, and frames that come after later ones. A dial
  * takes two round trips (TCP's and TLS's); the dialled side has its LINK_UP half a round trip
  * later. On a living host a dial that nobody listens for fails after one round trip; on a dead one
- * (world_host) and across a cut after WORLD_DIAL_TIMEOUT_US, unless there is an answer to one of the
- * tries until then; a paused node's host takes the dial, and the node sees to it when it goes on. A
- * process that ends in front of a
- * living host breaks its links (RST); one that ends silently leaves them half-open: what is sent
- * over them is gone, until its host lives again and answers with a reset. Beacons are like UDP, to
- * everyone in the sender's segment.
+ * (world_host) and across a cut after WORLD_DIAL_TIMEOUT_US, unless there is an answer to one of
+ * the tries until then; a paused node's host takes the dial, and the node sees to it when it goes
+ * on. A process that ends in front of a living host breaks its links (RST); one that ends silently
+ * leaves them half-open: what is sent over them is gone, until its host lives again and answers
+ * with a reset. Beacons are like UDP, to everyone in the sender's segment.
  *
  * The disk: what an update writes is durable at once, so that the host's law (peal/step.h) holds
  * with nothing held back. Torn writes, lost ones and full disks are sim.h's.
@@ -37,6 +36,7 @@ enum {
     WORLD_FRAME_MAX = 1 << 20,
     WORLD_DIAL_TIMEOUT_US = 10 * 1000 * 1000, /* NET_HANDSHAKE_US of a real host */
     WORLD_PER_MILLION = 1000 * 1000,
+    WORLD_REGIONS = 8,
 };
 #define WORLD_NOBODY UINT32_MAX
 
@@ -52,6 +52,9 @@ struct world_core {
 /* One way. CONSTANT: the first of latency_us. UNIFORM: between both. WIDE: eight regions of the
  * world, nodes dealt out at random (the matrix is in world_net.c). */
 enum world_latency { WORLD_CONSTANT, WORLD_UNIFORM, WORLD_WIDE };
+
+/* WIDE: there and back, without what chance adds; the regions are named in world_net.c. */
+uint32_t world_round_trip_ms(uint32_t a, uint32_t b);
 
 struct world_config {
     uint64_t seed;

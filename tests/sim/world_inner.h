@@ -9,7 +9,6 @@
 enum {
     CLASSES = 15, /* frame buffers of 64 bytes to 1 MiB, by powers of two */
     CLASS_FIRST = 64,
-    REGIONS = 8,
     LEAVE_US = 100 * 1000, /* between LEAVE and the end of the process */
 };
 

@@ -15,13 +15,12 @@ enum {
     LATE_WAYS = 8,               /* a reordered or doubled frame comes up to so many ways later */
 };
 
-/* Median round trips in ms between regions of a large provider of virtual machines, rounded, in the
- * order of magnitude in which cloudping.co and the providers' own pages publish them (2023 to
- * 2024). Regions: us-east-1 (Virginia), us-west-2 (Oregon), eu-west-1 (Ireland), eu-central-1
- * (Frankfurt), ap-northeast-1 (Tokyo), ap-southeast-1 (Singapore), ap-south-1 (Mumbai), sa-east-1
- * (São Paulo). */
+/* Round trips in ms between eight places of the world: round numbers of the order in which public
+ * clouds have them between their regions (with what light in glass needs as the least: a test sees
+ * to that). They are of no provider and no date, and nothing that depends on one is to be read out
+ * of them. Virginia, Oregon, Ireland, Frankfurt, Tokyo, Singapore, Mumbai, São Paulo. */
 /* clang-format off */
-static const uint16_t ROUND_TRIP_MS[REGIONS][REGIONS] = {
+static const uint16_t ROUND_TRIP_MS[WORLD_REGIONS][WORLD_REGIONS] = {
     {  1,  62,  68,  92, 150, 215, 190, 115 },
     { 62,   1, 122, 142,  98, 163, 218, 175 },
     { 68, 122,   1,  25, 203, 175, 122, 178 },
@@ -32,6 +31,12 @@ static const uint16_t ROUND_TRIP_MS[REGIONS][REGIONS] = {
     {115, 175, 178, 203, 257, 325, 300,   1 },
 };
 /* clang-format on */
+
+uint32_t world_round_trip_ms(uint32_t a, uint32_t b)
+{
+    CHECK(a < WORLD_REGIONS && b < WORLD_REGIONS);
+    return ROUND_TRIP_MS[a][b];
+}
 
 uint64_t world__latency(struct world *w, uint32_t from, uint32_t to)
 {
