@@ -8,7 +8,9 @@
  * | links.c   | links, hello, round trips, silence                                              |
  * | dial.c    | dialling: whom, when again, whom to give up                                     |
  * | zave.c    | Zave's operations as pure functions over successor list and predecessor         |
- * | upkeep.c  | the same as messages between nodes: stabilise, rectify, pending answers         |
+ * | upkeep.c  | the same as messages between nodes: stabilise, joining after a place            |
+ * | answer.c  | what a member answers who asks for its list, and when                           |
+ * | rectify.c | who notifies, and the predecessor                                               |
  * | small.c   | rings of 1 to r, and the ways between SEEKING, SMALL and LARGE                  |
  * | route.c   | lookups: path, progress, hedging, answers                                       |
  * | hop.c     | which node a lookup goes to next                                                |
@@ -681,7 +683,6 @@ void upkeep_answer(struct ring *r);
 void upkeep_timer(struct ring *r);
 void ring__on_query(struct ring *r, struct link *l, const struct wire_r_query *m);
 void ring__on_view(struct ring *r, struct link *l, const struct wire_r_view *m);
-void ring__on_notify(struct ring *r, struct link *l, const struct wire_r_notify *m);
 void upkeep_up(struct ring *r, const struct peal_id *id);
 void upkeep_dead(struct ring *r, const struct peal_id *id);
 /* A living node, from whatever source: if it lies between this node and its successor it is queried
@@ -696,6 +697,34 @@ bool upkeep_near(struct ring *r, const struct peal_id *id);
 bool upkeep_needs(struct ring *r, const struct peal_id *id); /* succ, prdc, or being asked */
 /* key in (prdc, self]; alone: always. */
 bool upkeep_owns(struct ring *r, const struct peal_id *key);
+/* Not to be reached, as far as is known: a node of which there is no contact is as good as dead. */
+bool upkeep_is_dead(struct ring *r, const struct peal_id *id);
+/* Dead, or alive and no member any more: it has restarted, or lost its place. */
+bool upkeep_is_gone(struct ring *r, const struct peal_id *id);
+void upkeep_reach(struct ring *r, const struct peal_id *id); /* dials it, unless it is dead */
+/* The list or the predecessor is another than before. */
+void upkeep_pointers_changed(struct ring *r);
+void upkeep_wake(struct ring *r);
+
+/* ---- answer.c ---- */
+/* Whether the ring that this node is in is the asker's as well. To a LARGE asker that is no mate a
+ * SMALL node is nothing: the entry that the asker has of it is of an earlier life. */
+bool answer_is_for(struct ring *r, const struct peal_id *id);
+void answer_one(struct ring *r, const struct asker *a);
+void answer_without(struct ring *r, struct link *l, uint64_t op, int err);
+/* Until answer_askers: of one asker the last query; of more than ASKERS_MAX the last ones. */
+void answer_later(struct upkeep *up, const struct asker *a);
+void answer_askers(struct ring *r);
+/* Tells the predecessor that the list has changed. Only when it is idle: then what it says of its
+ * list holds. */
+void answer_hint(struct ring *r);
+
+/* ---- rectify.c ---- */
+void ring__on_notify(struct ring *r, struct link *l, const struct wire_r_notify *m);
+void rectify_timer(struct ring *r);
+void rectify_up(struct ring *r, const struct peal_id *id);
+void rectify_dead(struct ring *r, const struct peal_id *id);
+bool rectify_needs(const struct ring *r, const struct peal_id *id);
 
 /* ---- small.c ---- */
 void small_start(struct ring *r); /* START: SEEKING begins */

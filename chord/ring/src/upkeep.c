@@ -1,7 +1,8 @@
-/* upkeep: Zave's operations (zave.c) as messages between nodes: stabilise in its two steps,
- * rectify, joining after a place that was found, and "pending" while one of them is under way.
+/* upkeep: Zave's operations (zave.c) as messages between nodes: stabilise in its two steps, joining
+ * after a place that was found, and "pending" while one of them is under way.
  *
- * Not for: rings of no more than r members (small.c), nor who is alive (links.c).
+ * Not for: rings of no more than r members (small.c), who is alive (links.c), what others are
+ * answered (answer.c), the predecessor (rectify.c).
  *
  * What the paper takes for granted and messages have to see to:
  * - A node's answer and the use of it must not overlap with answers of the user's own: enum
@@ -25,10 +26,6 @@ enum {
     REGAIN_US = 100 * MS, /* without a successor: before the next try, with jitter */
 };
 
-/* FNV-1a, 64 bits (Fowler, Noll, Vo). */
-#define FNV_BASIS UINT64_C(0xcbf29ce484222325)
-#define FNV_PRIME UINT64_C(0x100000001b3)
-
 static uint64_t round_of(const struct ring *r)
 {
     return r->cfg.stabilise_us != 0 ? r->cfg.stabilise_us : STABILISE_US;
@@ -39,20 +36,18 @@ static uint64_t silence_of(const struct ring *r)
     return r->cfg.silence_us != 0 ? r->cfg.silence_us : SILENCE_US;
 }
 
-/* Not to be reached, as far as is known: a node of which there is no contact is as good as dead. */
-static bool is_dead(struct ring *r, const struct peal_id *id)
+bool upkeep_is_dead(struct ring *r, const struct peal_id *id)
 {
     const struct node *n = book_find(r, id);
     return n == NULL || n->contact.address_n == 0 ||
            (n->dead && n->link == UINT32_MAX && r->now >= n->doubt_us);
 }
 
-/* Dead, or alive and no member any more: it has restarted, or lost its place. */
-static bool is_gone(struct ring *r, const struct peal_id *id)
+bool upkeep_is_gone(struct ring *r, const struct peal_id *id)
 {
     const struct link *l = ring__link_to(r, id);
     if (l == NULL)
-        return is_dead(r, id);
+        return upkeep_is_dead(r, id);
     return l->state.phase == RING_SEEKING || l->state.phase == RING_LEFT;
 }
 
@@ -74,7 +69,7 @@ static bool leads(const struct ring *r, const struct peal_id *id)
     return z->succ[0].artificial || id_between(&z->self, id, &z->succ[0].id);
 }
 
-static void wake(struct ring *r)
+void upkeep_wake(struct ring *r)
 {
     const struct upkeep *up = &r->up;
     if (up->phase != OP_IDLE) {
@@ -92,10 +87,10 @@ static void wake(struct ring *r)
         ring__wake(r, PART_UPKEEP, up->place_us);
 }
 
-static void reach(struct ring *r, const struct peal_id *id)
+void upkeep_reach(struct ring *r, const struct peal_id *id)
 {
     struct node *n = book_find(r, id);
-    if (n != NULL && n->link == UINT32_MAX && !is_dead(r, id))
+    if (n != NULL && n->link == UINT32_MAX && !upkeep_is_dead(r, id))
         ring__reach(r, n);
 }
 
@@ -105,11 +100,10 @@ static void take_in(struct ring *r, const struct peal_id *id)
     struct node *n = book_find(r, id);
     if (n != NULL)
         n->foreign = false;
-    reach(r, id);
+    upkeep_reach(r, id);
 }
 
-/* The list or the predecessor is another than before. */
-static void pointers_changed(struct ring *r)
+void upkeep_pointers_changed(struct ring *r)
 {
     r->news = true;
     for (size_t i = 0; i < r->z.n; i++)
@@ -122,7 +116,7 @@ static void list_changed(struct ring *r)
 {
     struct upkeep *up = &r->up;
     uint64_t least = up->hinted_us + round_of(r) / HINTS_A_ROUND;
-    pointers_changed(r);
+    upkeep_pointers_changed(r);
     if (up->hint_us == 0)
         up->hint_us = r->now > least ? r->now : least;
 }
@@ -151,141 +145,13 @@ static void doubt_deaths(struct ring *r, const struct zave *before)
     }
 }
 
-/* ---- answering ---- */
-
-static uint64_t fnv(uint64_t h, const void *p, size_t n)
-{
-    const uint8_t *b = p;
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ b[i]) * FNV_PRIME;
-    return h;
-}
-
-static uint64_t contact_digest(uint64_t h, const struct wire_contact *c)
-{
-    uint8_t tail[9] = {c->address.n == 0};
-    for (int i = 0; i < 8; i++)
-        tail[1 + i] = (uint8_t)(c->incarnation >> (8 * i));
-    return fnv(fnv(h, c->id.b, sizeof c->id.b), tail, sizeof tail);
-}
-
-/* An entry without a contact cannot be told from an artificial one, and is of as little use. */
-static struct wire_contact entry_view(struct ring *r, const struct peal_id *id, bool artificial)
-{
-    if (!artificial && ring__is_self(r, id))
-        return ring__contact_view(&r->self);
-    const struct node *n = artificial ? NULL : book_find(r, id);
-    if (n == NULL || n->contact.address_n == 0)
-        return (struct wire_contact){.id = *id};
-    return ring__contact_view(&n->contact);
-}
-
-/* List and predecessor as others see them; prdc without address: not known. Returns the digest. */
-static uint64_t look(struct ring *r, struct wire_contact succ[static RING_SUCCESSORS_MAX],
-                     struct wire_contact *prdc)
-{
-    CHECK(ring__is_member(r));
-    CHECK(r->z.n <= RING_SUCCESSORS_MAX);
-    uint64_t digest = FNV_BASIS;
-    *prdc = (struct wire_contact){0};
-    for (size_t i = 0; i < r->z.n; i++) {
-        succ[i] = entry_view(r, &r->z.succ[i].id, r->z.succ[i].artificial);
-        digest = contact_digest(digest, &succ[i]);
-    }
-    if (!ring__is_self(r, &r->z.prdc)) {
-        *prdc = entry_view(r, &r->z.prdc, false);
-        if (prdc->address.n > 0)
-            digest = contact_digest(digest, prdc);
-    }
-    return digest == 0 ? 1 : digest; /* 0 says that there is none */
-}
-
-static void answer(struct ring *r, const struct asker *a)
-{
-    struct wire_contact succ[RING_SUCCESSORS_MAX], prdc;
-    struct wire_r_view v = {.op = a->op, .digest = look(r, succ, &prdc)};
-    if (a->have == v.digest) {
-        v.code = (uint16_t)-PEAL_E_STALE;
-    } else {
-        v.successors = (struct wire_contact_list){.v = succ, .n = r->z.n};
-        if (prdc.address.n > 0)
-            v.predecessor = (struct wire_contact_list){.v = &prdc, .n = 1};
-    }
-    ring__my_state(r, &v.state);
-    ring__say(r, &a->id, WIRE_r_view, &v);
-}
-
-/* Only when it is idle: then what it says of its list holds. */
-static void hint(struct ring *r)
-{
-    struct upkeep *up = &r->up;
-    CHECK(up->phase == OP_IDLE && r->phase == RING_LARGE);
-    up->hint_us = 0;
-    up->hinted_us = r->now;
-    struct wire_contact succ[RING_SUCCESSORS_MAX], prdc;
-    struct wire_r_view v = {.code = (uint16_t)-PEAL_E_STALE, .digest = look(r, succ, &prdc)};
-    ring__my_state(r, &v.state);
-    (void)ring__say(r, &r->z.prdc, WIRE_r_view, &v); /* else the next round tells it */
-}
-
-static void answer_without(struct ring *r, struct link *l, uint64_t op, int err)
-{
-    struct wire_r_view v = {.op = op, .code = (uint16_t)-err};
-    ring__my_state(r, &v.state);
-    ring__say_on(r, l, WIRE_r_view, &v);
-}
-
-static void remember_asker(struct upkeep *up, const struct asker *a)
-{
-    for (size_t i = 0; i < up->askers_n; i++) {
-        if (id_eq(&up->askers[i].id, &a->id)) {
-            up->askers[i] = *a;
-            return;
-        }
-    }
-    if (up->askers_n == ASKERS_MAX) {
-        memmove(&up->askers[0], &up->askers[1], (ASKERS_MAX - 1) * sizeof up->askers[0]);
-        up->askers_n--;
-    }
-    up->askers[up->askers_n++] = *a;
-}
-
-/* Whether the ring that this node is in is the asker's as well. To a LARGE asker that is no mate a
- * SMALL node is nothing: the entry that the asker has of it is of an earlier life. */
-static bool answers_to(struct ring *r, const struct peal_id *id)
-{
-    if (r->phase == RING_LARGE)
-        return true;
-    const struct node *n = book_find(r, id);
-    return r->phase == RING_SMALL && n != NULL && n->mate;
-}
-
-static void reply(struct ring *r, const struct asker *a)
-{
-    struct link *l = ring__link_to(r, &a->id);
-    if (answers_to(r, &a->id))
-        answer(r, a);
-    else if (l != NULL)
-        answer_without(r, l, a->op, PEAL_E_REFUSED);
-}
-
-static void answer_askers(struct ring *r)
-{
-    struct upkeep *up = &r->up;
-    size_t n = up->askers_n;
-    CHECK(n <= ASKERS_MAX);
-    up->askers_n = 0;
-    for (size_t i = 0; i < n; i++)
-        reply(r, &up->askers[i]);
-}
-
 /* The operation is over: who waited is answered. */
 static void idle(struct ring *r)
 {
     r->up.phase = OP_IDLE;
     r->up.pending = false;
     answer_askers(r);
-    wake(r);
+    upkeep_wake(r);
 }
 
 /* Nothing was changed since the query, so nothing is to be undone. */
@@ -347,7 +213,7 @@ static void say_query(struct ring *r)
     if (up->tries == QUERY_TRIES && up->due_us < up->asked_us + wait)
         up->due_us = up->asked_us + wait;
     send_query(r);
-    wake(r);
+    upkeep_wake(r);
 }
 
 /* The queried node is late, perhaps dead, and that may last for all of a silence: who waits for
@@ -365,7 +231,7 @@ static void ask_anew(struct ring *r)
     if (up->due_us < least)
         up->due_us = least;
     send_query(r);
-    wake(r);
+    upkeep_wake(r);
 }
 
 static void ask(struct ring *r, enum op_phase phase, const struct peal_id *id)
@@ -386,16 +252,16 @@ void ring__on_query(struct ring *r, struct link *l, const struct wire_r_query *m
 {
     struct upkeep *up = &r->up;
     struct asker a = {.id = l->peer, .op = m->op, .have = m->have};
-    bool mine = answers_to(r, &l->peer);
+    bool mine = answer_is_for(r, &l->peer);
     /* a SMALL node that is about to be of the asker's ring will soon be able to answer */
     bool soon = r->phase == RING_SMALL && r->small.placing;
     if (mine && up->phase != OP_IDLE && up->pending)
         give_up(r);
     if (mine ? up->phase == OP_IDLE : !soon) {
-        reply(r, &a);
+        answer_one(r, &a);
         return;
     }
-    remember_asker(up, &a);
+    answer_later(up, &a);
     if (mine && up->tries > 1)
         ask_anew(r);
     else
@@ -411,7 +277,7 @@ static void notify(struct ring *r, const struct peal_id *to)
         return;
     }
     r->up.owed = *to;
-    reach(r, to);
+    upkeep_reach(r, to);
 }
 
 static void notify_head(struct ring *r)
@@ -519,7 +385,7 @@ static void begin_round(struct ring *r)
     CHECK(up->phase == OP_IDLE && r->phase == RING_LARGE);
     up->round_us = r->now + ring__jitter(r, round_of(r));
     bool dropped = false;
-    while (!r->z.succ[0].artificial && is_dead(r, &r->z.succ[0].id)) {
+    while (!r->z.succ[0].artificial && upkeep_is_dead(r, &r->z.succ[0].id)) {
         drop_head(r); /* at most r times: then all are artificial */
         dropped = true;
     }
@@ -533,7 +399,7 @@ static void begin_round(struct ring *r)
     if (ring__link_to(r, &head) != NULL)
         ask(r, OP_STEP_1, &head);
     else
-        reach(r, &head); /* upkeep_up or upkeep_dead goes on */
+        upkeep_reach(r, &head); /* upkeep_up or upkeep_dead goes on */
 }
 
 static void begin_candidate(struct ring *r)
@@ -561,11 +427,11 @@ static bool is_everyone(struct ring *r, const struct zave *before)
         if (l->hello && l->state.phase == RING_LARGE && !has(z, &l->peer))
             return false;
     }
-    if (!id_is_zero(&z->prdc) && !is_gone(r, &z->prdc) && !has(z, &z->prdc))
+    if (!id_is_zero(&z->prdc) && !upkeep_is_gone(r, &z->prdc) && !has(z, &z->prdc))
         return false;
     for (size_t i = 0; i < before->n; i++) {
         const struct succ *s = &before->succ[i];
-        if (!s->artificial && !is_gone(r, &s->id) && !has(z, &s->id))
+        if (!s->artificial && !upkeep_is_gone(r, &s->id) && !has(z, &s->id))
             return false;
     }
     return true;
@@ -596,7 +462,7 @@ static void end_step_1(struct ring *r, const struct zave *view, const struct pea
     r->count.stabilised++;
     if (list_taken(r, &before))
         return;
-    if (go_on && !is_dead(r, prdc)) {
+    if (go_on && !upkeep_is_dead(r, prdc)) {
         const struct link *l = ring__link_to(r, prdc);
         if (l != NULL && l->state.phase == RING_LARGE) {
             ask(r, OP_STEP_2, prdc);
@@ -633,7 +499,7 @@ static void end_placing(struct ring *r, const struct zave *view, bool large)
     }
     bool live = false;
     for (size_t i = 0; i < m.n && i < r->z.r && !live; i++)
-        live = !m.succ[i].artificial && !is_dead(r, &m.succ[i].id);
+        live = !m.succ[i].artificial && !upkeep_is_dead(r, &m.succ[i].id);
     r->up.phase = OP_IDLE; /* who waits is answered when it is clear as what */
     r->up.pending = false;
     if (large && was_head && !live) {
@@ -647,7 +513,7 @@ static void end_placing(struct ring *r, const struct zave *view, bool large)
     zave_join(&r->z, &m);
     doubt_deaths(r, &(struct zave){0});
     small_place_ended(r, PLACE_TAKEN);
-    pointers_changed(r);
+    upkeep_pointers_changed(r);
     notify_head(r);
 }
 
@@ -726,7 +592,7 @@ static void heed(struct ring *r, const struct peal_id *peer, const struct wire_r
         (id_eq(&up->have_of, peer) && m->digest == up->have))
         return;
     up->round_us = r->now;
-    wake(r);
+    upkeep_wake(r);
 }
 
 void ring__on_view(struct ring *r, struct link *l, const struct wire_r_view *m)
@@ -770,80 +636,8 @@ void ring__on_view(struct ring *r, struct link *l, const struct wire_r_view *m)
     } else {
         up->pending = true;
         up->due_us = r->now + PENDING_WAIT_US;
-        wake(r);
+        upkeep_wake(r);
     }
-}
-
-/* ---- rectify ---- */
-
-static void prdc_changed(struct ring *r, bool joined)
-{
-    r->count.rectified++;
-    pointers_changed(r);
-    const struct node *n = book_find(r, &r->z.prdc);
-    if (joined && n != NULL)
-        gossip_begin(r, n, false, false);
-}
-
-/* The suspected predecessor is dead: whoever notified takes its place. */
-static void rectify_dead(struct ring *r)
-{
-    struct upkeep *up = &r->up;
-    CHECK(up->rectifying);
-    up->rectifying = false;
-    if (!id_eq(&up->suspect, &r->z.prdc) || is_dead(r, &up->notifier))
-        return; /* settled otherwise, or the notifier is gone too */
-    zave_replace_prdc(&r->z, &up->notifier);
-    prdc_changed(r, false);
-}
-
-static void rectify_late(struct ring *r)
-{
-    struct upkeep *up = &r->up;
-    const struct link *l = ring__link_to(r, &up->suspect);
-    if (l != NULL && l->heard_us > up->suspect_heard && !is_gone(r, &up->suspect))
-        up->rectifying = false;
-    else
-        rectify_dead(r);
-}
-
-static void suspect_prdc(struct ring *r, const struct peal_id *notifier)
-{
-    struct upkeep *up = &r->up;
-    if (!up->rectifying || id_between(&up->notifier, notifier, &r->z.self))
-        up->notifier = *notifier;
-    if (up->rectifying && id_eq(&up->suspect, &r->z.prdc))
-        return;
-    up->rectifying = true;
-    up->suspect = r->z.prdc;
-    up->suspect_heard = 0;
-    if (is_gone(r, &up->suspect)) {
-        rectify_dead(r);
-        return;
-    }
-    struct link *l = ring__link_to(r, &up->suspect);
-    if (l != NULL) {
-        up->suspect_heard = l->heard_us;
-        up->rectify_us = r->now + ring__rto_to(r, &up->suspect) * QUERY_TRIES;
-        ring__ping_now(r, l);
-    } else {
-        up->rectify_us = r->now + DIAL_GIVE_UP_US;
-        reach(r, &up->suspect);
-    }
-    wake(r);
-}
-
-void ring__on_notify(struct ring *r, struct link *l, const struct wire_r_notify *m)
-{
-    const struct peal_id n = l->peer;
-    ring__node_state(r, l, &m->state);
-    if (r->phase != RING_LARGE || m->state.phase != RING_LARGE)
-        return;
-    const struct peal_id before = r->z.prdc;
-    if (zave_rectify(&r->z, &n) == RECTIFY_PING_PRDC)
-        suspect_prdc(r, &n);
-    else if (!id_eq(&before, &r->z.prdc))
-        prdc_changed(r, id_is_zero(&before) || !is_gone(r, &before));
 }
 
 /* ---- what else happens ---- */
@@ -855,7 +649,7 @@ void upkeep_start(struct ring *r)
     up->candidate = up->owed = up->place = (struct peal_id){0};
     up->rectifying = false;
     up->round_us = r->now;
-    pointers_changed(r);
+    upkeep_pointers_changed(r);
     idle(r);
 }
 
@@ -877,8 +671,7 @@ void upkeep_stop(struct ring *r)
 void upkeep_timer(struct ring *r)
 {
     struct upkeep *up = &r->up;
-    if (up->rectifying && r->now >= up->rectify_us)
-        rectify_late(r);
+    rectify_timer(r);
     if (!id_is_zero(&up->place) && r->now >= up->place_us) {
         up->place = (struct peal_id){0};
         small_place_ended(r, PLACE_NONE);
@@ -889,10 +682,10 @@ void upkeep_timer(struct ring *r)
         r->now >= up->candidate_us)
         begin_candidate(r);
     if (up->phase == OP_IDLE && r->phase == RING_LARGE && up->hint_us != 0 && r->now >= up->hint_us)
-        hint(r);
+        answer_hint(r);
     if (up->phase == OP_IDLE && r->phase == RING_LARGE && r->now >= up->round_us)
         begin_round(r);
-    wake(r);
+    upkeep_wake(r);
 }
 
 void upkeep_candidate(struct ring *r, const struct peal_id *id)
@@ -902,7 +695,7 @@ void upkeep_candidate(struct ring *r, const struct peal_id *id)
         return;
     }
     struct upkeep *up = &r->up;
-    if (!leads(r, id) || is_dead(r, id))
+    if (!leads(r, id) || upkeep_is_dead(r, id))
         return;
     const struct link *l = ring__link_to(r, id);
     if (l != NULL && l->state.phase != RING_LARGE)
@@ -915,16 +708,16 @@ void upkeep_candidate(struct ring *r, const struct peal_id *id)
         up->candidate_us = r->now; /* else give_up's pause, if there is one, goes on */
     up->candidate = *id;
     if (l == NULL)
-        reach(r, id);
+        upkeep_reach(r, id);
     else
-        wake(r);
+        upkeep_wake(r);
 }
 
 void upkeep_place(struct ring *r, const struct peal_id *m)
 {
     struct upkeep *up = &r->up;
     CHECK(r->phase != RING_LARGE);
-    if (up->phase != OP_IDLE || ring__is_self(r, m) || is_dead(r, m)) {
+    if (up->phase != OP_IDLE || ring__is_self(r, m) || upkeep_is_dead(r, m)) {
         small_place_ended(r, PLACE_NONE);
         return;
     }
@@ -934,8 +727,8 @@ void upkeep_place(struct ring *r, const struct peal_id *m)
     }
     up->place = *m;
     up->place_us = r->now + DIAL_GIVE_UP_US;
-    reach(r, m);
-    wake(r);
+    upkeep_reach(r, m);
+    upkeep_wake(r);
 }
 
 void upkeep_up(struct ring *r, const struct peal_id *id)
@@ -950,12 +743,11 @@ void upkeep_up(struct ring *r, const struct peal_id *id)
         return;
     if (id_eq(&up->owed, id))
         notify(r, id);
-    if (up->rectifying && id_eq(&up->suspect, id))
-        up->rectifying = false;
+    rectify_up(r, id);
     if (!r->z.succ[0].artificial && id_eq(&r->z.succ[0].id, id))
         up->round_us = r->now;
     upkeep_candidate(r, id);
-    wake(r);
+    upkeep_wake(r);
 }
 
 void upkeep_dead(struct ring *r, const struct peal_id *id)
@@ -972,13 +764,12 @@ void upkeep_dead(struct ring *r, const struct peal_id *id)
         up->place = (struct peal_id){0};
         small_place_ended(r, PLACE_NONE);
     }
-    if (up->rectifying && id_eq(&up->suspect, id))
-        rectify_dead(r);
+    rectify_dead(r, id);
     if (up->phase != OP_IDLE && id_eq(&up->asked, id))
         query_failed(r);
     if (r->phase == RING_LARGE && !r->z.succ[0].artificial && id_eq(&r->z.succ[0].id, id))
         up->round_us = r->now;
-    wake(r);
+    upkeep_wake(r);
 }
 
 const struct peal_id *upkeep_best(struct ring *r)
@@ -986,7 +777,7 @@ const struct peal_id *upkeep_best(struct ring *r)
     if (!ring__is_member(r))
         return NULL;
     for (size_t i = 0; i < r->z.n; i++)
-        if (!r->z.succ[i].artificial && !is_dead(r, &r->z.succ[i].id))
+        if (!r->z.succ[i].artificial && !upkeep_is_dead(r, &r->z.succ[i].id))
             return &r->z.succ[i].id;
     return NULL;
 }
@@ -1004,7 +795,7 @@ bool upkeep_needs(struct ring *r, const struct peal_id *id)
         return true;
     if (r->phase != RING_LARGE)
         return false;
-    if (up->rectifying && (id_eq(&up->suspect, id) || id_eq(&up->notifier, id)))
+    if (rectify_needs(r, id))
         return true;
     return has(&r->z, id) || id_eq(&r->z.prdc, id) || id_eq(&up->candidate, id) ||
            id_eq(&up->owed, id);
