@@ -94,13 +94,17 @@ void upkeep_reach(struct ring *r, const struct peal_id *id)
         ring__reach(r, n);
 }
 
-/* Who is a neighbour is of this ring, whatever was heard of it before the rings became one. */
+/* Who is a neighbour is of this ring, and lives as far as whoever told of him knows, whatever was
+ * heard of him before the rings became one. That is no proof of life; but nobody else would find
+ * out soon, and until then lookups would pass him over. */
 static void take_in(struct ring *r, const struct peal_id *id)
 {
     struct node *n = book_find(r, id);
-    if (n != NULL)
-        n->foreign = false;
-    upkeep_reach(r, id);
+    if (n == NULL)
+        return;
+    n->foreign = false;
+    if (n->link == UINT32_MAX && n->contact.address_n > 0)
+        ring__reach(r, n);
 }
 
 void upkeep_pointers_changed(struct ring *r)

@@ -1,6 +1,7 @@
 /* Tests of upkeep: what a member does when all its successors have died, when a list that reaches
- * round leaves somebody out, and when whoever it asks is late; of small: a mate's word that its
- * ring is large; and of merge: whether a place that was found is one in another ring. */
+ * round leaves somebody out, when whoever it asks is late, and when it has heard other than its
+ * list says; of small: a mate's word that its ring is large; and of merge: whether a place that was
+ * found is one in another ring. */
 #include "byhand.h"
 
 #include <criterion/criterion.h>
@@ -236,6 +237,21 @@ Test(upkeep, word_of_a_busy_candidate_does_not_end_the_pause)
     ring.now = until;
     upkeep_timer(&ring);
     cr_assert(asks(0x48, OP_STEP_2), "then it is asked again");
+}
+
+/* Two rings have become one, and its head's list names one that died for this node while they were
+ * two. Until somebody tried it, every lookup of its keys passed it over. */
+Test(upkeep, who_is_in_the_list_is_tried_though_believed_dead)
+{
+    static const unsigned list[] = {0x54, 0x58, 0x60};
+    be(RING_LARGE, four, 4);
+    dies(0x54);
+    upkeep_timer(&ring);
+    answers(0x50, list, 3);
+    struct peal_id second = id(0x54);
+    cr_assert(id_eq(&ring.z.succ[1].id, &second), "it is in this node's list now");
+    cr_assert(know(0x54)->dead, "being in a list is no proof of life");
+    cr_assert(know(0x54)->dial_wanted, "but reason enough to try it");
 }
 
 /* ---- the way back to a large ring ---- */
