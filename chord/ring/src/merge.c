@@ -19,6 +19,7 @@
 
 enum {
     PROBE_WALK_MAX = 64, /* contacts looked at for one to try */
+    DOUBTS_MAX = 8,      /* nodes believed alive that are tried at a time, either way */
     PLACE_ROUNDS = 4,    /* a lookup of the own place has failed after so many */
     NEW_ROUNDS = 4,      /* who is a member for less cannot tell another ring from newcomers */
     WAVE_ROUNDS = 2,     /* word of another ring waits for it no longer than so many */
@@ -266,6 +267,26 @@ static void try_towards(struct ring *r, const struct peal_id *end, bool clockwis
         try_one(r, found);
 }
 
+/* As far as the ring knows, nobody lives between this node and its neighbours. Who is believed to,
+ * and has no link, has died without a word of it coming here; or it is missing in the ring: a cut
+ * has left it without all those who had it for a neighbour, and the others never try it, since for
+ * them it is neither dead nor foreign. */
+static void try_between(struct ring *r, const struct peal_id *end, bool clockwise)
+{
+    const struct peal_id *self = &r->self.id;
+    uint32_t n = r->book.n, rank = book_rank(r, self), tried = 0;
+    for (uint32_t i = 0; i < n && i < PROBE_WALK_MAX && tried < DOUBTS_MAX; i++) {
+        struct node *x = book_at(r, clockwise ? (rank + i) % n : (rank + n - 1 - i) % n);
+        const struct peal_id *id = &x->contact.id;
+        if (clockwise ? !id_between(self, id, end) : !id_between(end, id, self))
+            break;
+        if (x->dead || x->link != UINT32_MAX || x->contact.address_n == 0)
+            continue;
+        ring__reach(r, x);
+        tried++;
+    }
+}
+
 static void try_any(struct ring *r)
 {
     uint32_t n = r->book.n;
@@ -294,9 +315,13 @@ static void probe(struct ring *r)
 {
     const struct peal_id *self = &r->self.id;
     bool any = r->book.n > r->book.living || r->phase == RING_LARGE;
+    const struct peal_id next = r->z.n > 0 ? r->z.succ[0].id : *self;
+    const struct peal_id before = id_is_zero(&r->z.prdc) ? *self : r->z.prdc;
+    try_between(r, &next, true);
+    try_between(r, &before, false);
     if (any && r->book.n > 0) {
-        try_towards(r, r->z.n > 0 ? &r->z.succ[0].id : self, true);
-        try_towards(r, id_is_zero(&r->z.prdc) ? self : &r->z.prdc, false);
+        try_towards(r, &next, true);
+        try_towards(r, &before, false);
         try_any(r);
     }
     try_join(r);

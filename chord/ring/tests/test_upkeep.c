@@ -1,7 +1,7 @@
 /* Tests of upkeep: what a member does when all its successors have died, when a list that reaches
  * round leaves somebody out, when whoever it asks is late, and when it has heard other than its
- * list says; of small: a mate's word that its ring is large; and of merge: whether a place that was
- * found is one in another ring. */
+ * list says; of small: a mate's word that its ring is large; and of merge: whom it tries, and whether
+ * a place that was found is one in another ring. */
 #include "byhand.h"
 
 #include <criterion/criterion.h>
@@ -252,6 +252,51 @@ Test(upkeep, who_is_in_the_list_is_tried_though_believed_dead)
     cr_assert(id_eq(&ring.z.succ[1].id, &second), "it is in this node's list now");
     cr_assert(know(0x54)->dead, "being in a list is no proof of life");
     cr_assert(know(0x54)->dial_wanted, "but reason enough to try it");
+}
+
+/* ---- whom merge tries ---- */
+
+static void probes(void)
+{
+    ring.merge.self_us = ring.now + SECOND;
+    ring.merge.probe_us = ring.now;
+    merge_timer(&ring);
+}
+
+Test(merge, whoever_is_believed_to_live_between_neighbours_is_tried)
+{
+    be(RING_LARGE, four, 4);
+    know(0x48), know(0x4c), know(0x38), know(0x80);
+    ring.wall += (uint64_t)(DEAD_KEEP_DAYS + 1) * 24 * 3600 * 1000; /* nobody is lost */
+    probes();
+    cr_assert(know(0x48)->dial_wanted && know(0x4c)->dial_wanted, "between it and its successor");
+    cr_assert(know(0x38)->dial_wanted, "between its predecessor and it");
+    cr_assert(!know(0x80)->dial_wanted, "elsewhere its own neighbours would know");
+}
+
+/* A node that has lost all others reaches for those that it knows, unless they are too many. */
+Test(merge, who_is_alone_tries_those_nearest_that_it_believes_to_live)
+{
+    enum { BELIEVED = 64, PROBES = 4 };
+    be(RING_SMALL, four, 0);
+    unlink_node(0x30);
+    dies(0x30);
+    ring.z.prdc = id(SELF);
+    for (unsigned i = 0; i < BELIEVED; i++)
+        know(0x80 + i);
+    for (int round = 0; round < PROBES; round++) {
+        probes();
+        cr_assert(know(0x80)->dial_wanted || round > 0, "the nearest one way");
+        cr_assert(know(0x80 + BELIEVED - 1)->dial_wanted || round > 0, "and the other");
+        cr_assert(!know(0x80 + BELIEVED / 2)->dial_wanted || round == PROBES - 1,
+                  "not all at once");
+        for (unsigned i = 0; i < BELIEVED; i++)
+            if (know(0x80 + i)->dial_wanted) { /* in vain */
+                dial_up(&ring, know(0x80 + i));
+                dies(0x80 + i);
+            }
+    }
+    cr_assert(know(0x80 + BELIEVED / 2)->dead, "but in the end");
 }
 
 /* ---- the way back to a large ring ---- */
