@@ -12,6 +12,40 @@ static uint32_t parts_of(const struct run *r)
     return parts < r->nodes ? parts : r->nodes;
 }
 
+/* ---- introductions ---- */
+
+/* The node hears a beacon of another. */
+static void hear(struct run *r, uint32_t hearer, uint32_t of)
+{
+    struct ring_view v;
+    ring_look(run_ring(r, of), &v);
+    struct wire_m_beacon b = {.contact = run_contact(r, of, r->fellows[of].incarnation),
+                              .ring = v.coordinator,
+                              .size = v.size};
+    uint8_t bytes[LINE_MAX];
+    struct wr w;
+    wr_init(&w, bytes, sizeof bytes);
+    int err = wire_encode(WIRE_m_beacon, &b, &w);
+    CHECK(err == 0);
+    struct step_event ev = {.kind = STEP_BEACON, .bytes = peal_bytes_of(bytes, w.n)};
+    world_event(r->w, hearer, &ev);
+}
+
+/* Whether the node can find the other without anybody's help: it has its contact, living or dead,
+ * or was told its address. */
+static bool knows(const struct run *r, uint32_t node, uint32_t other)
+{
+    struct peal_id id = world_id(r->w, other);
+    const struct fellow *f = &r->fellows[node];
+    struct wire_contact c;
+    if (ring_contact(run_ring(r, node), &id, &c) == 0 && c.address.n > 0)
+        return true;
+    for (uint32_t i = 0; i < f->joins_n; i++)
+        if (f->joins[i] == world_address(r->w, other))
+            return true;
+    return false;
+}
+
 /* ---- partition ---- */
 
 struct part {
@@ -66,6 +100,43 @@ static void merged(struct run *r, double took)
                "the same in rounds of stabilise");
 }
 
+/* The circles of a and of b are one from now on, named by the lower. */
+static void join_circles(uint32_t circle[], uint32_t n, uint32_t a, uint32_t b)
+{
+    uint32_t low = circle[a] < circle[b] ? circle[a] : circle[b];
+    uint32_t high = circle[a] < circle[b] ? circle[b] : circle[a];
+    for (uint32_t i = 0; i < n; i++)
+        if (circle[i] == high)
+            circle[i] = low;
+}
+
+/* Right after a ring has grown few nodes know all of it. So the cut may leave some in a part who
+ * have never heard of any other there, nor any other of them: whom they are to find then, they
+ * cannot know. One of each such circle is told of somebody in its part, as by a beacon or an
+ * operator, and nobody else is. How many were told. */
+static uint32_t introduce_strangers(struct run *r, const struct part *p)
+{
+    static uint32_t circle[WORLD_NODES_MAX]; /* the first of those who can find each other */
+    uint32_t told = 0;
+    for (uint32_t i = 0; i < r->nodes; i++) {
+        circle[i] = i;
+        for (uint32_t k = 0; k < i; k++)
+            if (p->of[i] == p->of[k] && circle[i] != circle[k] &&
+                (knows(r, i, k) || knows(r, k, i)))
+                join_circles(circle, i + 1, i, k);
+    }
+    for (uint32_t i = 0; i < r->nodes; i++) {
+        uint32_t first = 0;
+        while (p->of[first] != p->of[i])
+            first++;
+        if (circle[i] != i || first == i)
+            continue;
+        hear(r, i, first);
+        told++;
+    }
+    return told;
+}
+
 void scenario_partition(struct run *r)
 {
     static uint32_t of[WORLD_NODES_MAX];
@@ -84,6 +155,8 @@ void scenario_partition(struct run *r)
             if (a != b)
                 world_cut(r->w, a, b, WORLD_LOST);
     run_figure(r, "parts", parts, 0, "parts of the partition");
+    run_figure(r, "introduced", introduce_strangers(r, &p), 0,
+               "nodes told of another in their part, which could not know of each other");
     run_figure(r, "parts_ideal_seconds", settle_parts(r, &p, "the cut"), 1,
                "seconds until each part was an ideal ring");
     world_run(r->w, (uint64_t)run_duration(r) * US);

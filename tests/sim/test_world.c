@@ -917,6 +917,43 @@ Test(scenario, a_mass_death_is_repaired_within_three_rounds)
     cr_assert(rounds >= 0 && rounds <= 3, "%.2f rounds", rounds);
 }
 
+/* Once the parts were one ring again, lookups passed over owners that had been dead for who
+ * answered while they were parts (33, 37); in a part of 61 one node is known to nobody, and knows
+ * nobody. */
+Test(scenario, many_parts_become_rings_and_then_one)
+{
+    static struct outcome o;
+    static const uint64_t kept[] = {33, 37, 61};
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
+        struct sim_options opt = options("partition");
+        opt.nodes = 128;
+        opt.parts = 5;
+        opt.duration_s = 0;
+        opt.seed = kept[i];
+        scenario_run(scenario_of("partition"), &opt, stderr, &o);
+        cr_assert(o.violations == 0, "seed %llu", (unsigned long long)opt.seed);
+    }
+}
+
+/* Nobody is told of anybody in vain: that would make parts heal that do not heal by themselves. */
+Test(scenario, only_strangers_in_a_part_are_introduced)
+{
+    static struct outcome o;
+    struct sim_options opt = options("partition");
+    opt.nodes = 64;
+    opt.parts = 12;
+    opt.gossip = RING_GOSSIP_NONE;
+    scenario_run(scenario_of("partition"), &opt, stderr, &o);
+    cr_assert(o.violations == 0, "%llu violations", (unsigned long long)o.violations);
+    cr_assert(figure(&o, "introduced") > 0, "without rumours some have never heard of each other");
+    opt.nodes = 9;
+    opt.parts = 2;
+    opt.gossip = 0;
+    scenario_run(scenario_of("partition"), &opt, stderr, &o);
+    cr_assert(o.violations == 0, "%llu violations", (unsigned long long)o.violations);
+    cr_assert(figure(&o, "introduced") == 0, "neighbours know each other");
+}
+
 Test(scenario, the_same_seed_gives_the_same_run)
 {
     static struct outcome a, b, c;
