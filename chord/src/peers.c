@@ -105,10 +105,9 @@ static void peer_up(struct chord *c, struct peer *p)
     p->up = true;
     c->changed = c->state_news = true;
     char id[9];
-    struct wire_contact w = {0};
-    int err = ring_contact(c->ring, &p->id, &w);
-    step_trace(c->u, STEP_INFO, "member", "%s is up at %.*s", short_id(&p->id, id),
-               err == 0 ? (int)w.address.n : 0, (const char *)w.address.p);
+    struct peal_bytes at = ring_address(c->ring, &p->id);
+    step_trace(c->u, STEP_INFO, "member", "%s is up at %.*s", short_id(&p->id, id), (int)at.n,
+               (const char *)at.p);
     coordinator_update(c);
     repair_soon(c);
     sweep_soon(c);
@@ -270,8 +269,8 @@ static void app_peer_load(void *ctx, struct step_update *u, const struct peal_id
     uint16_t type = 0;
     struct peer *p = peer_of(c, id);
     CHECK(u == c->u);
-    if (p == NULL || !p->linked || wire_decode(load.p, load.n, &type, &m, sizeof m, &c->scratch) < 0 ||
-        type != WIRE_n_state)
+    if (p == NULL || !p->linked ||
+        wire_decode(load.p, load.n, &type, &m, sizeof m, &c->scratch) < 0 || type != WIRE_n_state)
         return;
     note_state(c, p, &m.n_state);
 }

@@ -1,6 +1,6 @@
 /* view: what a node shows of itself and of the ring. Successor and predecessor are each node's own
- * (the overlay's, peal/ring.h); the ring is whole when they are the neighbours in the sorted list of
- * live members. */
+ * (the overlay's, peal/ring.h); the ring is whole when they are the neighbours in the sorted list
+ * of live members. */
 #include "inner.h"
 
 #include <string.h>
@@ -92,14 +92,10 @@ void chord_set_load(struct chord *c, uint32_t clients)
     c->clients = clients;
 }
 
-static struct peal_bytes address_of(const struct chord *c, const struct peal_id *id,
-                                    uint64_t *incarnation)
+static uint64_t incarnation_of(const struct chord *c, const struct peal_id *id)
 {
     struct wire_contact w = {0};
-    if (ring_contact(c->ring, id, &w) < 0)
-        return (struct peal_bytes){0};
-    *incarnation = w.incarnation;
-    return w.address;
+    return ring_contact(c->ring, id, &w) < 0 ? 0 : w.incarnation;
 }
 
 /* One line of the ring; whether its own report agrees with the list. */
@@ -116,7 +112,8 @@ static bool fill_node(const struct chord *c, const struct peal_id *live, size_t 
     else if (p != NULL && p->state_known)
         s = p->state;
     *out = (struct wire_node){.id = *id, .clients = s.clients, .rows = s.rows};
-    out->address = arena_copy(a, address_of(c, id, &out->incarnation));
+    out->address = arena_copy(a, ring_address(c->ring, id));
+    out->incarnation = incarnation_of(c, id);
     bool ready = s.ready_epoch == c->roster.epoch;
     out->state = WIRE_NODE_DOWN;
     if (up)
@@ -151,16 +148,29 @@ void chord_ring(const struct chord *c, struct arena *a, struct wire_c_ring *out)
         out->whole = false;
 }
 
+/* Adds the k-th address of a member, if it has so many and there is room. */
+static void add_server(const struct chord *c, const struct peal_id *id, size_t k, struct arena *a,
+                       struct wire_server_list *out)
+{
+    struct wire_contact w = {0};
+    if (out->n == WIRE_ROSTER_MAX || ring_contact(c->ring, id, &w) < 0)
+        return;
+    struct peal_bytes address = wire_address(w.addresses, k);
+    if (address.n > 0)
+        out->v[out->n++].address = arena_copy(a, address);
+}
+
 void chord_servers(const struct chord *c, struct arena *a, struct wire_server_list *out)
 {
-    uint64_t incarnation;
     struct peal_id live[WIRE_ROSTER_MAX];
     size_t n = live_members(c, live);
     out->v = arena_take(a, WIRE_ROSTER_MAX * sizeof *out->v);
     out->n = 0;
     CHECK(out->v != NULL);
-    out->v[out->n++].address = arena_copy(a, address_of(c, &c->cfg.self, &incarnation));
-    for (size_t i = 0; i < n && out->n < WIRE_ROSTER_MAX; i++)
-        if (!is_self(c, &live[i]))
-            out->v[out->n++].address = arena_copy(a, address_of(c, &live[i], &incarnation));
+    for (size_t k = 0; k < WIRE_CONTACT_ADDRESSES_MAX; k++) {
+        add_server(c, &c->cfg.self, k, a, out);
+        for (size_t i = 0; i < n; i++)
+            if (!is_self(c, &live[i]))
+                add_server(c, &live[i], k, a, out);
+    }
 }

@@ -20,7 +20,8 @@ struct wire_contact one_contact(struct one_peer *p)
     uint8_t body[RING_CONTACT_BODY_MAX];
     struct wire_contact w = {.id = p->id,
                              .incarnation = p->incarnation,
-                             .address = peal_bytes_str(p->address),
+                             .addresses = peal_bytes_of(
+                                 p->list, wire_address_add(p->list, 0, peal_bytes_str(p->address))),
                              .key = peal_bytes_of(p->key.pub, CRY_PUB_BYTES),
                              .signature = peal_bytes_of(p->sig, CRY_SIG_BYTES)};
     size_t n = ring_contact_body(&w, body);

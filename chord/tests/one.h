@@ -20,6 +20,7 @@ struct one_peer {
     struct cry_sign_key key;
     struct peal_id id;
     char address[WIRE_ADDRESS_MAX];
+    uint8_t list[WIRE_ADDRESSES_BYTES];
     uint64_t incarnation;
     uint8_t sig[CRY_SIG_BYTES];
 };

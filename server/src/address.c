@@ -35,22 +35,56 @@ bool address_is_there(const struct net_addr *a, const struct net_addr have[], si
     return net_addr_is_loopback(a);
 }
 
-void address_choose(const struct net_addr *listen, const struct net_addr have[], size_t n,
-                    const struct net_addr *now, struct net_addr *out)
+bool addresses_eq(const struct addresses *a, const struct addresses *b)
 {
-    struct net_addr best = {.ip = {127, 0, 0, 1}, .ip_len = 4};
-    enum rank rank = RANK_NONE;
-    CHECK(net_addr_is_any(listen));
-    if (now->ip_len != 0)
-        best = *now;
-    for (size_t i = 0; i < n; i++) {
-        if (rank_of(listen, &have[i]) > rank) {
-            rank = rank_of(listen, &have[i]);
-            best = have[i];
-        }
+    bool eq = a->n == b->n;
+    for (size_t i = 0; eq && i < a->n; i++)
+        eq = net_addr_eq(&a->v[i], &b->v[i]);
+    return eq;
+}
+
+void addresses_add(struct addresses *l, const struct net_addr *a)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (net_addr_eq(&l->v[i], a))
+            return;
+    if (l->n < ADDRESSES_MAX)
+        l->v[l->n++] = *a;
+}
+
+/* Adds those of the rank, until there are most in the list. */
+static void add_ranked(struct addresses *l, enum rank rank, size_t most,
+                       const struct net_addr *listen, const struct net_addr have[], size_t n)
+{
+    for (size_t i = 0; i < n && l->n < most; i++) {
+        struct net_addr a = have[i];
+        if (rank_of(listen, &a) != rank)
+            continue;
+        a.port = listen->port;
+        addresses_add(l, &a);
     }
-    *out = best;
-    out->port = listen->port;
+}
+
+void address_choose(const struct net_addr *listen, const struct net_addr have[], size_t n,
+                    struct addresses *l)
+{
+    static const struct net_addr loopback = {.ip = {127, 0, 0, 1}, .ip_len = 4};
+    struct addresses found = {.n = 0};
+    bool ipv6 = false;
+    CHECK(net_addr_is_any(listen));
+    for (size_t i = 0; i < n; i++)
+        ipv6 = ipv6 || rank_of(listen, &have[i]) == RANK_IPV6;
+    add_ranked(&found, RANK_IPV4, ADDRESSES_MAX - ipv6, listen, have, n);
+    add_ranked(&found, RANK_IPV6, ADDRESSES_MAX, listen, have, n);
+    if (found.n == 0)
+        add_ranked(&found, RANK_SELF_GIVEN, 1, listen, have, n);
+    if (found.n == 0)
+        found = *l;
+    if (found.n == 0)
+        addresses_add(&found, &loopback);
+    for (size_t i = 0; i < found.n; i++)
+        found.v[i].port = listen->port;
+    *l = found;
 }
 
 /* ---- incarnations ---- */

@@ -1,23 +1,25 @@
 /* What a server says of itself and hears of others outside of links: beacons and probes on the
- * multicast groups, and its own address. When the kernel says that this machine's addresses have
- * changed, the address is chosen anew, unless it was given; a changed one is a new incarnation,
- * which the core spreads. */
+ * multicast groups, and its own addresses. When the kernel says that this machine's addresses have
+ * changed, they are chosen anew, unless they were given; changed ones are a new incarnation, which
+ * the core spreads. */
 #include "host_internal.h"
 #include "log.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* ---- own address ---- */
+/* ---- own addresses ---- */
 
 void announce_say_link(const struct host *h)
 {
-    struct net_place place = net_place_of(&h->announced);
-    char text[NET_PLACE_TEXT];
-    place.pinned = true;
-    memcpy(place.fingerprint, h->cfg.identity.fingerprint, sizeof place.fingerprint);
-    net_place_text(&place, text);
-    log_line(STEP_INFO, "peald", "clients may connect to %s", text);
+    for (size_t i = 0; i < h->announced.n; i++) {
+        struct net_place place = net_place_of(&h->announced.v[i]);
+        char text[NET_PLACE_TEXT];
+        place.pinned = true;
+        memcpy(place.fingerprint, h->cfg.identity.fingerprint, sizeof place.fingerprint);
+        net_place_text(&place, text);
+        log_line(STEP_INFO, "peald", "clients may %sconnect to %s", i == 0 ? "" : "also ", text);
+    }
 }
 
 void announce_sign(struct host *h, struct wire_contact *c, uint8_t sig[static CRY_SIG_BYTES])
@@ -27,11 +29,11 @@ void announce_sign(struct host *h, struct wire_contact *c, uint8_t sig[static CR
     if (incarnation_next(h->cfg.incarnation_path, net_wall_ms(), &incarnation, why) != 0)
         log_line(STEP_WARN, "address",
                  "the incarnation cannot be kept (%s): should this machine's clock go back, others "
-                 "will not believe this server's new address",
+                 "will not believe this server's new addresses",
                  why);
     *c = (struct wire_contact){.id = h->cfg.identity.id,
                                .incarnation = incarnation,
-                               .address = peal_bytes_str(h->announced_text),
+                               .addresses = peal_bytes_of(h->announced_list, h->announced_list_n),
                                .key = peal_bytes_of(h->cfg.identity.key.pub, CRY_PUB_BYTES),
                                .signature = peal_bytes_of(sig, CRY_SIG_BYTES)};
     uint8_t body[RING_CONTACT_BODY_MAX];
@@ -55,19 +57,32 @@ static void tell_contact(struct host *h)
 
 static bool chosen_here(const struct host *h)
 {
-    return h->cfg.announce.ip_len == 0 && net_addr_is_any(net_listener_addr(h->listener));
+    return h->cfg.announce_n == 0 && net_addr_is_any(net_listener_addr(h->listener));
 }
 
 static void choose(struct host *h, const struct net_addr have[], size_t n)
 {
     const struct net_addr *listen = net_listener_addr(h->listener);
-    if (chosen_here(h))
-        address_choose(listen, have, n, &h->announced, &h->announced);
-    else
-        h->announced = h->cfg.announce.ip_len != 0 ? h->cfg.announce : *listen;
-    if (h->announced.port == 0)
-        h->announced.port = listen->port;
-    net_addr_text(&h->announced, h->announced_text);
+    if (chosen_here(h)) {
+        address_choose(listen, have, n, &h->announced);
+    } else {
+        h->announced.n = 0;
+        for (size_t i = 0; i < h->cfg.announce_n; i++) {
+            struct net_addr a = h->cfg.announce[i];
+            if (a.port == 0)
+                a.port = listen->port;
+            addresses_add(&h->announced, &a);
+        }
+        if (h->cfg.announce_n == 0)
+            addresses_add(&h->announced, listen);
+    }
+    h->announced_list_n = 0;
+    for (size_t i = 0; i < h->announced.n; i++) {
+        char text[NET_ADDR_TEXT];
+        net_addr_text(&h->announced.v[i], text);
+        h->announced_list_n =
+            wire_address_add(h->announced_list, h->announced_list_n, peal_bytes_str(text));
+    }
 }
 
 /* What came over an address that is gone will not come any more, and nobody could say so: the links
@@ -106,11 +121,12 @@ static void say_away(struct host *h, const struct net_addr have[], size_t n)
 static void on_addresses(void *user)
 {
     struct host *h = user;
-    struct net_addr have[NET_ADDRS_MAX], before = h->announced;
+    struct net_addr have[NET_ADDRS_MAX];
+    struct addresses before = h->announced;
     size_t n = net_addrs(have);
     say_away(h, have, n);
     choose(h, have, n);
-    if (!net_addr_eq(&before, &h->announced)) {
+    if (!addresses_eq(&before, &h->announced)) {
         tell_contact(h);
         if (h->ready)
             announce_say_link(h);
@@ -142,18 +158,21 @@ static void answer_probe(struct host *h, const struct net_addr *from)
 {
     if (chord_state(svc_chord(h->svc)) != CHORD_MEMBER || h->leaving)
         return;
-    struct wire_m_answer a = {.version = WIRE_VERSION,
-                              .address = peal_bytes_str(h->announced_text),
-                              .fingerprint =
-                                  peal_bytes_of(h->cfg.identity.fingerprint, CRY_FP_BYTES)};
-    uint8_t out[256];
-    struct wr w;
-    wr_init(&w, out, sizeof out);
-    int err = wire_encode(WIRE_m_answer, &a, &w);
-    if (err == 0)
-        err = net_mcast_reply(h->mcast, from, peal_bytes_of(out, w.n));
-    if (err != 0)
-        log_line(STEP_DEBUG, "multicast", "a probe was not answered: %s", err_prose(err));
+    struct peal_bytes list = peal_bytes_of(h->announced_list, h->announced_list_n);
+    for (size_t i = 0; i < h->announced.n; i++) { /* which of them the asker sees is not known */
+        struct wire_m_answer a = {.version = WIRE_VERSION,
+                                  .address = wire_address(list, i),
+                                  .fingerprint =
+                                      peal_bytes_of(h->cfg.identity.fingerprint, CRY_FP_BYTES)};
+        uint8_t out[256];
+        struct wr w;
+        wr_init(&w, out, sizeof out);
+        int err = wire_encode(WIRE_m_answer, &a, &w);
+        if (err == 0)
+            err = net_mcast_reply(h->mcast, from, peal_bytes_of(out, w.n));
+        if (err != 0)
+            log_line(STEP_DEBUG, "multicast", "a probe was not answered: %s", err_prose(err));
+    }
 }
 
 /* Whether a warning is due that was last said at *said. Each kind counts against its own limit:
@@ -197,8 +216,9 @@ static void on_opened(struct host *h, const char *from, struct peal_bytes body)
         log_line(STEP_DEBUG, "multicast",
                  "the clock of %s is more than %d minutes away from this machine's", from,
                  BEACON_FAR_MS / 60000);
-        if (!linked(h, &m.contact.id))
-            host_dial_now(h, m.contact.address);
+        for (size_t i = 0; wire_address(m.contact.addresses, i).n > 0; i++)
+            if (!linked(h, &m.contact.id))
+                host_dial_now(h, wire_address(m.contact.addresses, i));
         break;
     case BEACON_TAKE:
         host_step(h, &ev);

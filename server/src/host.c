@@ -73,7 +73,7 @@ static void after_steps(struct host *h)
         h->ready = true;
         char listen[NET_ADDR_TEXT];
         bool any = net_addr_is_any(net_listener_addr(h->listener));
-        net_addr_text(any ? &h->announced : net_listener_addr(h->listener), listen);
+        net_addr_text(any ? &h->announced.v[0] : net_listener_addr(h->listener), listen);
         announce_say_link(h);
         h->cfg.ready(h->cfg.user, &h->cfg.identity.id, listen);
     }
@@ -360,8 +360,8 @@ void host_dial(struct host *h, struct peal_bytes address)
     else
         (void)snprintf(why, sizeof why, "the address is not text");
     /* Peers on one machine's loopback addresses are told apart by where they come from. */
-    if (err == 0 && net_addr_is_loopback(&h->announced)) {
-        opts.from = h->announced;
+    if (err == 0 && net_addr_is_loopback(&h->announced.v[0])) {
+        opts.from = h->announced.v[0];
         opts.from.port = 0;
     }
     if (err == 0 && (err = net_dial(h->loop, &opts, &net)) != 0)

@@ -21,8 +21,10 @@ struct host_config {
     const char *db_path;
     const char *incarnation_path; /* where this server's last incarnation is kept */
     struct net_addr listen;
-    struct net_addr announce; /* ip_len 0: the address listened on, or, when that is a wildcard, one
-                                 of this machine's, chosen anew when they change */
+    /* None: the address listened on, or, when that is a wildcard, this machine's, chosen anew when
+     * they change. Port 0: the one listened on. */
+    struct net_addr announce[WIRE_CONTACT_ADDRESSES_MAX];
+    size_t announce_n;
     struct cry_identity identity;
     struct peal_secret beacon_key;
     const char *joins[HOST_JOINS_MAX];

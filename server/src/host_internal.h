@@ -1,5 +1,5 @@
 /* The host's parts, shared by host.c (life, events), effects.c (updates), announce.c (multicast,
- * own address) and json.c (the JSON encoding at the edge). */
+ * own addresses) and json.c (the JSON encoding at the edge). */
 #ifndef PEALD_HOST_INTERNAL_H
 #define PEALD_HOST_INTERNAL_H
 
@@ -69,8 +69,9 @@ struct host {
     struct host_undialled *undialled, **undialled_end;
     uint64_t deadline; /* the timer is set to this */
     uint32_t works;    /* under way on worker threads */
-    struct net_addr announced;
-    char announced_text[NET_ADDR_TEXT];
+    struct addresses announced;
+    uint8_t announced_list[WIRE_ADDRESSES_BYTES]; /* the same as a contact has them */
+    size_t announced_list_n;
     bool away; /* the one address that is listened on is not this machine's at present */
     struct beacons beacons;
     int store_err; /* what the core was last told */

@@ -67,12 +67,33 @@ static int parse_address(const char *flag, const char *text, struct net_addr *ou
     return PEAL_E_USAGE;
 }
 
+static int parse_announce(const struct options *o, struct host_config *cfg, char *why)
+{
+    for (size_t i = 0; i < o->announce.n; i++) {
+        if (cfg->announce_n == PEAL_COUNT(cfg->announce)) {
+            (void)snprintf(why, OPT_WHY_MAX, "--announce: more than %zu addresses",
+                           PEAL_COUNT(cfg->announce));
+            return PEAL_E_USAGE;
+        }
+        struct net_addr *a = &cfg->announce[cfg->announce_n++];
+        int err = parse_address("--announce", o->announce.v[i], a, why);
+        if (err != 0)
+            return err;
+        for (size_t k = 0; k + 1 < cfg->announce_n; k++)
+            if (net_addr_eq(&cfg->announce[k], a)) {
+                (void)snprintf(why, OPT_WHY_MAX, "--announce: %s is given twice", o->announce.v[i]);
+                return PEAL_E_USAGE;
+            }
+    }
+    return 0;
+}
+
 static int parse_addresses(const struct options *o, struct host_config *cfg, char *why)
 {
     char reason[NET_REASON_MAX];
     int err = parse_address("--listen", o->listen, &cfg->listen, why);
-    if (err == 0 && o->announce[0] != '\0')
-        err = parse_address("--announce", o->announce, &cfg->announce, why);
+    if (err == 0)
+        err = parse_announce(o, cfg, why);
     if (err == 0 && net_groups_parse(o->multicast, &cfg->groups, reason) != 0) {
         (void)snprintf(why, OPT_WHY_MAX, "--multicast: %s", reason);
         return PEAL_E_USAGE;

@@ -77,6 +77,22 @@ static int list_add(struct opt_list *l, const char *value, const char *where, ch
     return err;
 }
 
+/* One value of a list: its items, with commas between. */
+static int list_set(struct opt_list *l, const char *value, const char *where, char *why)
+{
+    char items[OPT_JOINS_MAX * OPT_TEXT_MAX], *save = NULL;
+    int err = 0;
+    if (strlen(value) >= sizeof items) {
+        (void)snprintf(why, OPT_WHY_MAX, "%s: longer than %zu bytes", where, sizeof items - 1);
+        return PEAL_E_USAGE;
+    }
+    memcpy(items, value, strlen(value) + 1);
+    for (char *p = strtok_r(items, ", ", &save); p != NULL && err == 0;
+         p = strtok_r(NULL, ", ", &save))
+        err = list_add(l, p, where, why);
+    return err;
+}
+
 static int set(struct options *o, const struct opt_spec *s, const char *value, const char *where,
                char *why)
 {
@@ -87,7 +103,7 @@ static int set(struct options *o, const struct opt_spec *s, const char *value, c
     case OPT_UINT:
         return set_uint(field, s, value, where, why);
     case OPT_LIST:
-        return list_add(field, value, where, why);
+        return list_set(field, value, where, why);
     case OPT_ENUM:
         if (!word_in(s->arg, value)) {
             (void)snprintf(why, OPT_WHY_MAX, "%s: “%s” is none of %s", where, value, s->arg);
@@ -161,17 +177,7 @@ static int read_env(struct options *o, char *why)
         if (value == NULL || value[0] == '\0')
             continue;
         clear_list(o, &specs[i]);
-        int err = 0;
-        char item[OPT_JOINS_MAX * OPT_TEXT_MAX];
-        if (specs[i].kind == OPT_LIST && strlen(value) < sizeof item) {
-            memcpy(item, value, strlen(value) + 1);
-            char *save = NULL;
-            for (char *p = strtok_r(item, ", ", &save); p != NULL && err == 0;
-                 p = strtok_r(NULL, ", ", &save))
-                err = set(o, &specs[i], p, name, why);
-        } else {
-            err = set(o, &specs[i], value, name, why);
-        }
+        int err = set(o, &specs[i], value, name, why);
         if (err != 0)
             return err;
     }

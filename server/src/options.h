@@ -20,15 +20,17 @@ enum {
 enum opt_kind { OPT_TEXT, OPT_UINT, OPT_LIST, OPT_ENUM };
 
 /* X(field, kind, flag, argument, default, lowest, highest, help). OPT_ENUM: argument lists the
- * words, with `|` between. A list's items are separated by commas in the environment; flag and file
- * may repeat it. The environment's name is PEAL_ and the flag in capitals, `-` becoming `_`. */
+ * words, with `|` between. A list's items are separated by commas; flag and file may repeat it as
+ * well. The environment's name is PEAL_ and the flag in capitals, `-` becoming `_`. */
 #define OPTIONS(X)                                                                                 \
     X(data, OPT_TEXT, "data", "DIR", "", 0, 0,                                                     \
       "Folder of this server's keys and database; made when it is missing. Required.")             \
     X(listen, OPT_TEXT, "listen", "ADDR:PORT", "", 0, 0,                                           \
       "Address to serve on, for servers and clients alike. Port 0 chooses a free one. Required.")  \
-    X(announce, OPT_TEXT, "announce", "ADDR:PORT", "", 0, 0,                                       \
-      "Address that others are told, when it differs from the one listened on.")                   \
+    X(announce, OPT_LIST, "announce", "ADDR:PORT[,ADDR:PORT]", "", 0, 0,                           \
+      "Addresses that others are told, up to 4, the preferred one first; may be given several "    \
+      "times. Default: the one listened on, or, when that is 0.0.0.0 or [::], those that this "    \
+      "machine has.")                                                                              \
     X(ring_key_file, OPT_TEXT, "ring-key-file", "FILE", "", 0, 0,                                  \
       "The ring's key, the same on each of its servers: 64 hexadecimal digits. Made when it is "   \
       "missing. Default: ring.key in the data folder.")                                            \

@@ -19,18 +19,21 @@ static struct net_addr addr(const char *text)
     return a;
 }
 
-enum { HAVE_MAX = 4 };
+enum { HAVE_MAX = 8 };
 
 struct choice {
-    const char *listen, *now, *have[HAVE_MAX], *want;
+    const char *listen, *now, *have[HAVE_MAX], *want; /* want: those announced, in order */
 };
 
 static const struct choice choices[] = {
     {"0.0.0.0:7000", "", {"127.0.0.1:0", "192.0.2.7:0"}, "192.0.2.7:7000"},
     {"0.0.0.0:7000", "", {"127.0.0.1:0"}, "127.0.0.1:7000"},
     {"0.0.0.0:7000", "", {0}, "127.0.0.1:7000"},
-    /* the first in order, also when another one was announced */
-    {"0.0.0.0:7000", "192.0.2.8:7000", {"192.0.2.7:0", "192.0.2.8:0"}, "192.0.2.7:7000"},
+    /* all, in the system's order, also when another one was announced before */
+    {"0.0.0.0:7000",
+     "192.0.2.8:7000",
+     {"192.0.2.7:0", "192.0.2.8:0"},
+     "192.0.2.7:7000 192.0.2.8:7000"},
     {"0.0.0.0:7000", "192.0.2.7:7000", {"127.0.0.1:0", "192.0.2.8:0"}, "192.0.2.8:7000"},
     /* nothing to announce at the moment: nothing else is said */
     {"0.0.0.0:7000", "192.0.2.7:7000", {"127.0.0.1:0"}, "192.0.2.7:7000"},
@@ -41,24 +44,72 @@ static const struct choice choices[] = {
     /* IPv6 only where it is listened to, and never of link-local scope */
     {"0.0.0.0:7000", "", {"[2001:db8::7]:0"}, "127.0.0.1:7000"},
     {"[::]:7000", "", {"[::1]:0", "[fe80::1]:0", "[2001:db8::7]:0"}, "[2001:db8::7]:7000"},
-    {"[::]:7000", "", {"[2001:db8::7]:0", "192.0.2.7:0"}, "192.0.2.7:7000"},
+    /* IPv4 before IPv6, of which ULAs (RFC 4193) are as good as any */
+    {"[::]:7000",
+     "",
+     {"[2001:db8::7]:0", "192.0.2.7:0", "[fd00::7]:0"},
+     "192.0.2.7:7000 [2001:db8::7]:7000 [fd00::7]:7000"},
+    /* an address on two interfaces is one */
+    {"0.0.0.0:7000",
+     "",
+     {"192.0.2.7:0", "198.51.100.7:0", "192.0.2.7:0"},
+     "192.0.2.7:7000 198.51.100.7:7000"},
+    /* no more than four; one of IPv6 among them, if there is any */
+    {"0.0.0.0:7000",
+     "",
+     {"10.0.0.1:0", "10.0.1.1:0", "10.0.2.1:0", "10.0.3.1:0", "10.0.4.1:0"},
+     "10.0.0.1:7000 10.0.1.1:7000 10.0.2.1:7000 10.0.3.1:7000"},
+    {"[::]:7000",
+     "",
+     {"10.0.0.1:0", "10.0.1.1:0", "10.0.2.1:0", "10.0.3.1:0", "[2001:db8::7]:0"},
+     "10.0.0.1:7000 10.0.1.1:7000 10.0.2.1:7000 [2001:db8::7]:7000"},
 };
 
-Test(address, the_one_that_others_can_reach)
+static void text_of(const struct addresses *l, char out[static 512])
+{
+    size_t at = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < l->n; i++) {
+        char one[NET_ADDR_TEXT];
+        net_addr_text(&l->v[i], one);
+        at += (size_t)snprintf(out + at, 512 - at, "%s%s", i == 0 ? "" : " ", one);
+    }
+}
+
+Test(address, those_that_others_can_reach)
 {
     for (size_t i = 0; i < PEAL_COUNT(choices); i++) {
         const struct choice *c = &choices[i];
-        struct net_addr have[HAVE_MAX], listen = addr(c->listen), now = addr(c->now), out;
+        struct net_addr have[HAVE_MAX], listen = addr(c->listen), now = addr(c->now);
+        struct addresses l = {.n = 0};
         size_t n = 0;
+        if (now.ip_len != 0)
+            addresses_add(&l, &now);
         while (n < HAVE_MAX && c->have[n] != NULL) {
             have[n] = addr(c->have[n]);
             n++;
         }
-        char text[NET_ADDR_TEXT];
-        address_choose(&listen, have, n, &now, &out);
-        net_addr_text(&out, text);
+        char text[512];
+        address_choose(&listen, have, n, &l);
+        text_of(&l, text);
         cr_assert_str_eq(text, c->want, "case %zu gives %s", i, text);
     }
+}
+
+Test(address, lists_are_equal_when_their_order_is)
+{
+    struct net_addr one = addr("192.0.2.7:7000"), two = addr("192.0.2.8:7000");
+    struct addresses a = {.n = 0}, b = {.n = 0};
+    addresses_add(&a, &one);
+    cr_assert_not(addresses_eq(&a, &b), "one is not none");
+    addresses_add(&a, &one);
+    cr_assert_eq(a.n, 1, "not twice");
+    addresses_add(&a, &two);
+    addresses_add(&b, &two);
+    addresses_add(&b, &one);
+    cr_assert_not(addresses_eq(&a, &b), "another is preferred");
+    b = a;
+    cr_assert(addresses_eq(&a, &b), "the same");
 }
 
 Test(address, whether_it_is_this_machines)

@@ -48,7 +48,8 @@ static struct packet core_beacon(const struct sender *s, const struct peal_id *i
     struct packet p;
     struct wire_m_beacon m = {.contact = {.id = *id,
                                           .incarnation = 7,
-                                          .address = peal_bytes_str("192.0.2.1:7000"),
+                                          .addresses = peal_bytes_str("\x0e"
+                                                                      "192.0.2.1:7000"),
                                           .key = peal_bytes_of(s->key.pub, CRY_PUB_BYTES),
                                           .signature = peal_bytes_of(sig, CRY_SIG_BYTES)},
                               .ring = *id,

@@ -130,9 +130,11 @@ static void say(uint64_t wall_ms, bool forge)
     uint8_t body[CRY_BEACON_BODY_MAX], whole[CRY_BEACON_BODY_MAX], packet[CRY_BEACON_MAX];
     uint8_t part[RING_CONTACT_BODY_MAX], sig[CRY_SIG_BYTES];
     net_addr_text(net_listener_addr(listener), address);
+    uint8_t list[WIRE_ADDRESSES_BYTES];
+    size_t list_n = wire_address_add(list, 0, peal_bytes_str(address));
     struct wire_m_beacon m = {.contact = {.id = other.id,
                                           .incarnation = ++last_incarnation,
-                                          .address = peal_bytes_str(address),
+                                          .addresses = peal_bytes_of(list, list_n),
                                           .key = peal_bytes_of(other.key.pub, CRY_PUB_BYTES),
                                           .signature = peal_bytes_of(sig, CRY_SIG_BYTES)},
                               .ring = other.id,

@@ -116,6 +116,29 @@ Test(options, too_many_joins_and_too_long_values)
     cr_assert_eq(READ("--data", lots, "--listen", "l:1"), 0, "the longest value fits: %s", why);
 }
 
+Test(options, a_list_is_given_repeatedly_or_with_commas)
+{
+    static const char *const want[] = {"a:1", "b:2", "c:3"};
+    for (int way = 0; way < 3; way++) {
+        int err = 0;
+        unsetenv("PEAL_ANNOUNCE");
+        if (way == 0)
+            err = READ("--data", "d", "--listen", "l:1", "--announce", "a:1,b:2,c:3");
+        if (way == 1)
+            err = READ("--data", "d", "--listen", "l:1", "--announce", "a:1", "--announce=b:2",
+                       "--announce", "c:3");
+        if (way == 2) {
+            setenv("PEAL_ANNOUNCE", "a:1, b:2 c:3", 1);
+            err = READ("--data", "d", "--listen", "l:1");
+            unsetenv("PEAL_ANNOUNCE");
+        }
+        cr_assert_eq(err, 0, "way %d: %s", way, why);
+        cr_assert_eq(o.announce.n, PEAL_COUNT(want), "way %d: %zu", way, o.announce.n);
+        for (size_t i = 0; i < PEAL_COUNT(want); i++)
+            cr_assert_str_eq(o.announce.v[i], want[i], "way %d: item %zu", way, i);
+    }
+}
+
 Test(options, unknown_setting_in_a_file)
 {
     char path[] = "/tmp/peald-options-XXXXXX";

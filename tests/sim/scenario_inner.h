@@ -61,6 +61,7 @@ struct run {
     uint8_t r;
     uint32_t nodes;                   /* in the world, started or not */
     bool beacons, remember, no_hints; /* of every node's configuration */
+    bool near_first; /* every second node would have its second address tried first */
     uint32_t rogue; /* lookups may pass it over, and it begins none; WORLD_NOBODY: there is none */
     struct signed_contact *contact; /* run_contact's */
     struct world *w;
@@ -183,6 +184,7 @@ void scenario_onehop(struct run *r);
 void scenario_broadcast(struct run *r);
 void scenario_election(struct run *r);
 void scenario_address(struct run *r);
+void scenario_networks(struct run *r);
 void scenario_pause(struct run *r);
 void scenario_drift(struct run *r);
 void scenario_oneway(struct run *r);

@@ -115,8 +115,7 @@ static int cheap_verify(void *ctx, const struct wire_contact *w)
 {
     const struct run *r = ctx;
     uint8_t body[RING_CONTACT_BODY_MAX];
-    if (w->key.n != CRY_PUB_BYTES || w->signature.n != CRY_SIG_BYTES || w->address.n == 0 ||
-        w->address.n > WIRE_ADDRESS_MAX)
+    if (ring_contact_wrong(w) != NULL)
         return PEAL_E_MALFORMED;
     if (memcmp(w->key.p, w->id.b, ID_BYTES) != 0)
         return PEAL_E_AUTH;
@@ -128,9 +127,26 @@ static int cheap_verify(void *ctx, const struct wire_contact *w)
 }
 
 struct signed_contact {
-    char address[WIRE_ADDRESS_MAX];
+    uint8_t list[WIRE_ADDRESSES_BYTES];
     uint8_t key[CRY_PUB_BYTES], signature[CRY_SIG_BYTES];
 };
+
+/* Its addresses as a list (ADDRS); returns the list's bytes. */
+static size_t run_addresses(const struct run *r, uint32_t node,
+                            uint8_t out[static WIRE_ADDRESSES_BYTES])
+{
+    char text[WIRE_ADDRESS_MAX];
+    uint32_t turn = r->near_first && node % 2 == 1;
+    size_t n = 0;
+    for (uint32_t i = 0; i < 2; i++) {
+        uint32_t address = world_address_at(r->w, node, i ^ turn);
+        if (address == WORLD_NOBODY)
+            continue;
+        world_address_text(address, text);
+        n = wire_address_add(out, n, peal_bytes_str(text));
+    }
+    return n;
+}
 
 static struct wire_contact sign(struct run *r, uint32_t node, uint64_t incarnation,
                                 struct signed_contact *s)
@@ -138,12 +154,11 @@ static struct wire_contact sign(struct run *r, uint32_t node, uint64_t incarnati
     const struct fellow *f = &r->fellows[node];
     uint8_t body[RING_CONTACT_BODY_MAX];
     memset(s, 0, sizeof *s);
-    uint32_t address = world_address(r->w, node);
-    CHECK(address != WORLD_NOBODY);
-    world_address_text(address, s->address);
+    size_t list_n = run_addresses(r, node, s->list);
+    CHECK(list_n > 0);
     struct wire_contact w = {.id = world_id(r->w, node),
                              .incarnation = incarnation,
-                             .address = peal_bytes_str(s->address),
+                             .addresses = peal_bytes_of(s->list, list_n),
                              .key = peal_bytes_of(s->key, sizeof s->key),
                              .signature = peal_bytes_of(s->signature, sizeof s->signature)};
     size_t n = ring_contact_body(&w, body);

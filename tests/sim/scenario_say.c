@@ -175,6 +175,7 @@ static void forge_contacts(struct rogue *g, uint32_t to)
     struct run *r = g->run;
     uint32_t victim = run_any(r);
     char elsewhere[WIRE_ADDRESS_MAX];
+    uint8_t list[WIRE_ADDRESSES_BYTES];
     world_address_text(r->nodes + victim, elsewhere);
     struct wire_rumour v[3];
     for (size_t i = 0; i < PEAL_COUNT(v); i++)
@@ -182,7 +183,8 @@ static void forge_contacts(struct rogue *g, uint32_t to)
                                         run_contact(r, victim, r->fellows[victim].incarnation + 1),
                                     .stamp = world_wall_ms(r->w, g->node) << 16,
                                     .limit = world_id(r->w, to)};
-    v[0].contact.address = peal_bytes_str(elsewhere);
+    v[0].contact.addresses =
+        peal_bytes_of(list, wire_address_add(list, 0, peal_bytes_str(elsewhere)));
     v[1].contact.id = any_id(r);
     v[2].contact.incarnation += 1000;
     v[2].contact.key = v[2].contact.signature;

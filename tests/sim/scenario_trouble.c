@@ -38,7 +38,7 @@ static bool knows(const struct run *r, uint32_t node, uint32_t other)
     struct peal_id id = world_id(r->w, other);
     const struct fellow *f = &r->fellows[node];
     struct wire_contact c;
-    if (ring_contact(run_ring(r, node), &id, &c) == 0 && c.address.n > 0)
+    if (ring_contact(run_ring(r, node), &id, &c) == 0 && c.addresses.n > 0)
         return true;
     for (uint32_t i = 0; i < f->joins_n; i++)
         if (f->joins[i] == world_address(r->w, other))
@@ -383,7 +383,7 @@ static void check_addresses(struct run *r)
                 continue;
             world_address_text(world_address(r->w, node), text);
             if (ring_contact(run_ring(r, r->running[i]), &v.successors[k], &c) != 0 ||
-                !peal_bytes_eq(c.address, peal_bytes_str(text)))
+                !peal_bytes_eq(wire_address(c.addresses, 0), peal_bytes_str(text)))
                 run_violation(r, r->running[i], "it does not know that its successor %u is at %s",
                               node, text);
         }

@@ -506,12 +506,14 @@ void sim_run(struct sim *s, uint64_t us)
 /* ---- nodes ---- */
 
 static void sign_contact(const struct node *n, struct wire_contact *w,
+                         uint8_t list[static WIRE_ADDRESSES_BYTES],
                          uint8_t sig[static CRY_SIG_BYTES])
 {
     uint8_t body[RING_CONTACT_BODY_MAX];
+    size_t list_n = wire_address_add(list, 0, peal_bytes_str(n->address));
     *w = (struct wire_contact){.id = n->id,
                                .incarnation = n->incarnation,
-                               .address = peal_bytes_str(n->address),
+                               .addresses = peal_bytes_of(list, list_n),
                                .key = peal_bytes_of(n->key.pub, CRY_PUB_BYTES)};
     size_t size = ring_contact_body(w, body);
     cry_sign(&n->key, RING_CONTACT_DOMAIN, peal_bytes_of(body, size), sig);
@@ -522,7 +524,7 @@ void sim_start(struct sim *s, size_t node)
 {
     struct node *n = &s->nodes[node];
     CHECK(node < s->cfg.nodes && !n->running);
-    uint8_t sig[CRY_SIG_BYTES];
+    uint8_t list[WIRE_ADDRESSES_BYTES], sig[CRY_SIG_BYTES];
     struct chord_config base = {.self = n->id,
                                 .discovery = s->cfg.discovery,
                                 .expect = s->cfg.expect,
@@ -532,7 +534,7 @@ void sim_start(struct sim *s, size_t node)
                                 .reads_max = s->cfg.ops_max,
                                 .seed = rng_next(&s->rng)};
     n->incarnation++;
-    sign_contact(n, &base.contact, sig);
+    sign_contact(n, &base.contact, list, sig);
     if (s->cfg.join_first) {
         base.joins[0] = peal_bytes_str(s->nodes[0].address);
         base.joins_n = 1;
@@ -553,13 +555,13 @@ void sim_start(struct sim *s, size_t node)
 void sim_move(struct sim *s, size_t node, const char *address)
 {
     struct node *n = &s->nodes[node];
-    uint8_t sig[CRY_SIG_BYTES], mem[512];
+    uint8_t list[WIRE_ADDRESSES_BYTES], sig[CRY_SIG_BYTES], mem[512];
     struct wire_contact w;
     struct wr out;
     int length = snprintf(n->address, sizeof n->address, "%s", address);
     CHECK(n->running && length > 0 && (size_t)length < sizeof n->address);
     n->incarnation++;
-    sign_contact(n, &w, sig);
+    sign_contact(n, &w, list, sig);
     struct wire_n_contacts m = {.to = n->id, .contacts = {.v = &w, .n = 1}};
     wr_init(&out, mem, sizeof mem);
     int err = wire_encode(WIRE_n_contacts, &m, &out);

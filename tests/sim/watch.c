@@ -221,7 +221,7 @@ static struct peal_bytes address_of(const struct watch *x, const struct place *p
     bool seen;
     uint32_t address = world_address(x->w, p->node);
     if (contact_of(x, p, &seen, &c))
-        return c.address;
+        return wire_address(c.addresses, 0);
     text[0] = 0;
     if (address != WORLD_NOBODY)
         world_address_text(address, text);

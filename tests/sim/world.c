@@ -532,6 +532,8 @@ static void new_node(struct world *w, uint32_t i, const struct peal_id *ids)
     else
         rng_fill(&w->rng, n->id.b, ID_BYTES);
     n->address = i;
+    n->also = NONE;
+    n->networks = UINT8_MAX;
     n->first_end = n->deferred = n->deferred_last = NONE;
     n->timer_at = UINT64_MAX;
     n->ppm = either_way(&w->rng, w->cfg.drift_ppm);
@@ -556,6 +558,8 @@ struct world *world_new(const struct world_config *cfg, const struct peal_id *id
     w->nodes = world__must(calloc(cfg->nodes, sizeof *w->nodes));
     w->owners = world__must(malloc(WORLD_ADDRESSES_MAX * sizeof *w->owners));
     memset(w->owners, 0xff, WORLD_ADDRESSES_MAX * sizeof *w->owners);
+    w->networks = world__must(malloc(WORLD_ADDRESSES_MAX));
+    memset(w->networks, UINT8_MAX, WORLD_ADDRESSES_MAX);
     w->parcels_free = w->links_free = w->links_free_last = w->held = w->held_last = NONE;
     for (uint32_t i = 0; i < cfg->nodes; i++)
         new_node(w, i, ids);
@@ -585,6 +589,7 @@ void world_free(struct world *w)
     free(w->heap);
     free(w->links);
     free(w->owners);
+    free(w->networks);
     free(w->nodes);
     free(w->u_mem);
     free(w);
@@ -600,6 +605,17 @@ uint32_t world_address(const struct world *w, uint32_t node)
 {
     CHECK(node < w->cfg.nodes);
     return w->nodes[node].address;
+}
+
+uint32_t world_address_at(const struct world *w, uint32_t node, uint32_t i)
+{
+    const struct wnode *n = &w->nodes[node];
+    uint32_t all[] = {n->address, n->also}, k = 0;
+    CHECK(node < w->cfg.nodes);
+    for (size_t a = 0; a < PEAL_COUNT(all); a++)
+        if (all[a] != NONE && k++ == i)
+            return all[a];
+    return WORLD_NOBODY;
 }
 
 bool world_running(const struct world *w, uint32_t node)

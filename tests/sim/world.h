@@ -85,6 +85,8 @@ struct peal_id world_id(const struct world *w, uint32_t node);
 void world_address_text(uint32_t address, char out[static WIRE_ADDRESS_MAX]);
 /* WORLD_NOBODY: it has none, since another node was given it. */
 uint32_t world_address(const struct world *w, uint32_t node);
+/* Of its addresses the i-th; WORLD_NOBODY: it has not so many. */
+uint32_t world_address_at(const struct world *w, uint32_t node, uint32_t i);
 bool world_running(const struct world *w, uint32_t node);
 bool world_paused(const struct world *w, uint32_t node);
 /* The core, or NULL when it is not running. */
@@ -122,6 +124,16 @@ void world_host(struct world *w, uint32_t node, bool living);
  * fall silent, as when a host changes its network. Telling the core is the caller's (STEP_CONTACT).
  */
 void world_move(struct world *w, uint32_t node, uint32_t address, bool torn);
+/* The node has this address as well, which nobody has. */
+void world_also(struct world *w, uint32_t node, uint32_t address);
+/* Networks are bits. A node is on all of them and every address as well, unless told otherwise: a
+ * dial comes to an address only from a node that is on one of its networks. Links that there are
+ * stay. */
+void world_networks(struct world *w, uint32_t node, uint8_t networks);
+void world_reach(struct world *w, uint32_t address, uint8_t networks);
+/* Nobody comes to the address any more, and the links that were dialled there fall silent: how many.
+ */
+uint32_t world_unplug(struct world *w, uint32_t address);
 /* Nodes are in group 0 and segment 0 unless told otherwise. */
 void world_group(struct world *w, uint32_t node, uint32_t group);
 void world_segment(struct world *w, uint32_t node, uint32_t segment);

@@ -100,7 +100,8 @@ struct wnode {
     size_t mem_n;
     struct disk disk;
     struct step_reader reader;
-    uint32_t life, address;
+    uint32_t life, address, also; /* NONE: it has no such address */
+    uint8_t networks;
     uint32_t first_end, ends;
     uint32_t deferred, deferred_last, deferred_n;
     uint64_t timer_at; /* the earliest entry in the heap; UINT64_MAX: none */
@@ -129,7 +130,8 @@ struct world {
 
     struct wlink *links;
     uint32_t links_n, links_cap, links_free, links_free_last;
-    uint32_t *owners; /* by address */
+    uint32_t *owners;  /* by address */
+    uint8_t *networks; /* likewise */
     uint8_t cut[WORLD_GROUPS_MAX][WORLD_GROUPS_MAX];
     uint32_t held, held_last;
 };

@@ -82,19 +82,64 @@ static uint32_t address_of(struct peal_bytes text)
     return strcmp(s, again) == 0 ? a << 16 | b << 8 | c : NONE;
 }
 
+static void give_up(struct world *w, uint32_t *address)
+{
+    if (*address != NONE)
+        w->owners[*address] = NONE;
+    *address = NONE;
+}
+
 void world_move(struct world *w, uint32_t node, uint32_t address, bool torn)
 {
     struct wnode *n = &w->nodes[node];
     CHECK(node < w->cfg.nodes && address < WORLD_ADDRESSES_MAX && !w->stepping);
     world_note(w, (uint64_t)node << 32 | address);
-    if (n->address != NONE && w->owners[n->address] == node)
-        w->owners[n->address] = NONE;
-    if (w->owners[address] != NONE)
-        w->nodes[w->owners[address]].address = NONE;
+    give_up(w, &n->address);
+    give_up(w, &n->also);
+    if (w->owners[address] != NONE) {
+        struct wnode *owner = &w->nodes[w->owners[address]];
+        give_up(w, owner->address == address ? &owner->address : &owner->also);
+    }
     n->address = address;
     w->owners[address] = node;
     for (uint32_t e = n->first_end; torn && e != NONE; e = w->links[e / 2].end[e % 2].next)
         w->links[e / 2].torn = true;
+}
+
+void world_also(struct world *w, uint32_t node, uint32_t address)
+{
+    struct wnode *n = &w->nodes[node];
+    CHECK(node < w->cfg.nodes && address < WORLD_ADDRESSES_MAX && !w->stepping);
+    CHECK(n->also == NONE && w->owners[address] == NONE);
+    world_note(w, (uint64_t)node << 32 | address);
+    n->also = address;
+    w->owners[address] = node;
+}
+
+void world_networks(struct world *w, uint32_t node, uint8_t networks)
+{
+    CHECK(node < w->cfg.nodes);
+    w->nodes[node].networks = networks;
+}
+
+void world_reach(struct world *w, uint32_t address, uint8_t networks)
+{
+    CHECK(address < WORLD_ADDRESSES_MAX);
+    w->networks[address] = networks;
+}
+
+uint32_t world_unplug(struct world *w, uint32_t address)
+{
+    uint32_t torn = 0;
+    world_reach(w, address, 0);
+    for (uint32_t i = 0; i < w->links_n; i++) {
+        struct wlink *l = &w->links[i];
+        if (l->address != address || !(l->end[0].open || l->end[1].open))
+            continue;
+        l->torn = true;
+        torn++;
+    }
+    return torn;
 }
 
 /* ---- cuts ---- */
@@ -420,7 +465,8 @@ void world__dial(struct world *w, uint32_t node, struct peal_bytes address)
 static enum { ANSWERS, STOPPED, SILENT } dialled_host(const struct world *w, const struct parcel *p)
 {
     uint32_t to = w->owners[p->address];
-    if (to == NONE || cut_somehow(w, p->node, to) ||
+    bool away = (w->nodes[p->node].networks & w->networks[p->address]) == 0;
+    if (to == NONE || away || cut_somehow(w, p->node, to) ||
         (w->nodes[to].core == NULL && w->nodes[to].host_down))
         return SILENT;
     return w->nodes[to].paused ? STOPPED : ANSWERS;

@@ -21,7 +21,7 @@ static uint64_t fnv(uint64_t h, const void *p, size_t n)
 
 static uint64_t contact_digest(uint64_t h, const struct wire_contact *c)
 {
-    uint8_t tail[9] = {c->address.n == 0};
+    uint8_t tail[9] = {c->addresses.n == 0};
     for (int i = 0; i < 8; i++)
         tail[1 + i] = (uint8_t)(c->incarnation >> (8 * i));
     return fnv(fnv(h, c->id.b, sizeof c->id.b), tail, sizeof tail);
@@ -52,7 +52,7 @@ static uint64_t look(struct ring *r, struct wire_contact succ[static RING_SUCCES
     }
     if (!ring__is_self(r, &r->z.prdc)) {
         *prdc = entry_view(r, &r->z.prdc, false);
-        if (prdc->address.n > 0)
+        if (prdc->addresses.n > 0)
             digest = contact_digest(digest, prdc);
     }
     return digest == 0 ? 1 : digest; /* 0 says that there is none */
@@ -66,7 +66,7 @@ static void say_all(struct ring *r, const struct asker *a)
         v.code = (uint16_t)-PEAL_E_STALE;
     } else {
         v.successors = (struct wire_contact_list){.v = succ, .n = r->z.n};
-        if (prdc.address.n > 0)
+        if (prdc.addresses.n > 0)
             v.predecessor = (struct wire_contact_list){.v = &prdc, .n = 1};
     }
     ring__my_state(r, &v.state);

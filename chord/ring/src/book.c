@@ -1,7 +1,7 @@
-/* book: everyone this node knows, sorted by id. Bounded: who is linked, needed or wanted stays; of
- * the others the dead give way first, then those in the most crowded distance, so that what is left
- * is dense nearby and sparse far away, as fingers are. On disk so that a restarted node finds its
- * ring again. */
+/* book: everyone this node knows, sorted by id. Bounded, in nodes and in bytes of their addresses:
+ * who is linked, needed or wanted stays; of the others the dead give way first, then those in the
+ * most crowded distance, so that what is left is dense nearby and sparse far away, as fingers are.
+ * On disk so that a restarted node finds its ring again. */
 #include "inner.h"
 
 #include <string.h>
@@ -19,7 +19,7 @@ enum { LOAD_MORE = 1024 };
 /* The longest record: its number, a contact, a stamp and a flag. */
 enum {
     KNOWN_VALUE_MAX =
-        2 + ID_BYTES + 8 + 4 + WIRE_ADDRESS_MAX + 4 + CRY_PUB_BYTES + 4 + CRY_SIG_BYTES + 8 + 1
+        2 + ID_BYTES + 8 + 4 + WIRE_ADDRESSES_BYTES + 4 + CRY_PUB_BYTES + 4 + CRY_SIG_BYTES + 8 + 1
 };
 
 static size_t round_up(size_t n)
@@ -30,7 +30,8 @@ static size_t round_up(size_t n)
 size_t book_bytes(uint32_t cap)
 {
     return round_up(sizeof(struct node) * cap) + round_up(sizeof(struct place) * cap) +
-           2 * round_up(sizeof(uint32_t) * cap) + round_up(sizeof(uint32_t) * BOOK_RECENT);
+           2 * round_up(sizeof(uint32_t) * cap) + round_up(sizeof(uint32_t) * BOOK_RECENT) +
+           (size_t)BOOK_ADDRESS_BYTES * cap;
 }
 
 /* Touches little of the memory: of a large book most pages may never be needed. */
@@ -50,6 +51,8 @@ void book_init(struct book *b, void *mem, uint32_t cap)
     at += round_up(sizeof(uint32_t) * cap);
     b->recent = (uint32_t *)at;
     memset(b->recent, 0xff, sizeof(uint32_t) * BOOK_RECENT);
+    at += round_up(sizeof(uint32_t) * BOOK_RECENT);
+    heap_init(&b->heap, at, BOOK_ADDRESS_BYTES * cap);
     b->dead_first = b->dead_last = NOBODY;
 }
 
@@ -225,9 +228,9 @@ void book_living(struct ring *r, struct node *n)
 
 /* ---- eviction ---- */
 
-static bool may_go(const struct node *n)
+static bool may_go(const struct book *b, const struct node *n)
 {
-    return n->link == NOBODY && !n->up && !n->mate && !n->wanted && !n->dialling;
+    return n != b->kept && n->link == NOBODY && !n->up && !n->mate && !n->wanted && !n->dialling;
 }
 
 static void forget(struct ring *r, struct node *n)
@@ -250,6 +253,7 @@ static void forget(struct ring *r, struct node *n)
         ring__wake(r, PART_BOOK, r->now + SAVE_EVERY_US);
     }
     bool queued = n->unsaved; /* its place stays in the queue, for whoever has it then */
+    heap_drop(b, place_of(b, n));
     memset(n, 0, sizeof *n);
     n->unsaved = queued;
     b->free[b->free_n++] = place_of(b, n);
@@ -293,7 +297,7 @@ static struct node *dead_to_go(struct ring *r)
     for (size_t i = 0; i < EVICT_SAMPLE && at != NOBODY; i++) {
         struct node *n = &b->nodes[at];
         at = n->dead_next;
-        if (may_go(n) && (best == NULL || n->stamp < best->stamp) &&
+        if (may_go(b, n) && (best == NULL || n->stamp < best->stamp) &&
             !ring__points_to(r, &n->contact.id))
             best = n;
     }
@@ -313,7 +317,7 @@ static struct node *bucket_to_go(struct ring *r, unsigned bucket)
     for (uint32_t i = 0; i < EVICT_SAMPLE && i < count; i++) {
         struct node *x = book_at(r, (first + (skip + i) % count) % r->book.n);
         CHECK(bucket_of(r, &x->contact.id) == bucket);
-        if (may_go(x))
+        if (may_go(&r->book, x))
             sample[n++] = x;
     }
     struct node *go = worst_of(r, sample, n);
@@ -343,18 +347,25 @@ static struct node *living_to_go(struct ring *r)
     return NULL;
 }
 
-/* A place of nodes, or NOBODY. Somebody dead takes the place of the dead only. */
-static uint32_t room_for(struct ring *r, bool dead)
+/* False: nobody may go. Somebody dead takes the place of the dead only. */
+static bool make_room(struct ring *r, bool dead)
+{
+    struct node *go = dead_to_go(r);
+    if (go == NULL && !dead)
+        go = living_to_go(r);
+    if (go == NULL)
+        return false;
+    forget(r, go);
+    return true;
+}
+
+/* A place of nodes, and as many bytes of addresses; or NOBODY. */
+static uint32_t room_for(struct ring *r, bool dead, size_t bytes)
 {
     struct book *b = &r->book;
-    if (b->n == b->cap) {
-        struct node *go = dead_to_go(r);
-        if (go == NULL && !dead)
-            go = living_to_go(r);
-        if (go == NULL)
+    while (b->n == b->cap || !heap_has(&b->heap, bytes, 0))
+        if (!make_room(r, dead))
             return NOBODY;
-        forget(r, go);
-    }
     CHECK(b->n < b->cap);
     if (b->free_n > 0)
         return b->free[--b->free_n];
@@ -367,12 +378,13 @@ static uint32_t room_for(struct ring *r, bool dead)
 static struct node *insert(struct ring *r, const struct contact *k, bool dead, uint64_t stamp)
 {
     struct book *b = &r->book;
-    uint32_t at = room_for(r, dead);
+    uint32_t at = room_for(r, dead, k->address_n);
     if (at == NOBODY)
         return NULL;
     struct node *n = &b->nodes[at];
     bool queued = n->unsaved;
     *n = (struct node){.contact = *k, .stamp = stamp, .link = NOBODY, .unsaved = queued};
+    heap_put(b, at, ring__addresses(k));
     uint32_t i = book_rank(r, &k->id);
     memmove(&b->order[i + 1], &b->order[i], sizeof b->order[0] * (b->n - i));
     b->order[i] = (struct place){.prefix = prefix_of(&k->id), .at = at};
@@ -395,10 +407,38 @@ static int take_contact(struct ring *r, struct contact *k, const struct wire_con
     if (err < 0) {
         char id[9];
         r->count.forged++;
+        const char *wrong = ring_contact_wrong(w);
         step_trace(r->u, STEP_WARN, "refused", "contact of %s: %s", ring__short_id(&w->id, id),
-                   err_prose(err));
+                   wrong != NULL ? wrong : err_prose(err));
     }
     return err;
+}
+
+/* The node's contact is this one now. *moved: it has other addresses. PEAL_E_FULL: no room for
+ * them. */
+static int renew(struct ring *r, struct node *n, const struct contact *k, bool *moved)
+{
+    struct book *b = &r->book;
+    struct peal_bytes had = ring__addresses(&n->contact), has = ring__addresses(k);
+    *moved = !peal_bytes_eq(had, has);
+    b->kept = n;
+    while (*moved && !heap_has(&b->heap, has.n, had.n))
+        if (!make_room(r, n->dead))
+            break;
+    b->kept = NULL;
+    if (*moved && !heap_has(&b->heap, has.n, had.n))
+        return PEAL_E_FULL;
+    struct contact now = *k;
+    now.addresses = n->contact.addresses;
+    now.address_n = n->contact.address_n;
+    n->contact = now;
+    if (!*moved)
+        return 0;
+    size_t best = wire_address_find(has, dial_address(n));
+    n->best = best == SIZE_MAX ? 0 : (uint8_t)best;
+    heap_drop(b, place_of(b, n));
+    heap_put(b, place_of(b, n), has);
+    return 0;
 }
 
 /* What is said of a known node. Stamps are compared for one incarnation only: a new one is a new
@@ -411,12 +451,12 @@ static int update(struct ring *r, struct node *n, const struct wire_contact *w, 
     bool later = stamp > n->stamp;
     if (w->incarnation > n->contact.incarnation) {
         struct contact k;
+        bool moved = false;
         int err = take_contact(r, &k, w);
+        if (err == 0)
+            err = renew(r, n, &k, &moved);
         if (err < 0)
             return err;
-        bool moved = k.address_n != n->contact.address_n ||
-                     memcmp(k.address, n->contact.address, k.address_n) != 0;
-        n->contact = k;
         *news = later = true;
         save_later(r, n);
         if (moved)

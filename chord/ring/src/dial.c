@@ -1,16 +1,58 @@
 /* dial: whom to dial, when again, whom to give up. A node that the ring needs is tried until it
  * answers, in growing intervals; any other once, each time somebody asks for it. Addresses given by
  * the operator are tried for as long as this node is alone, and now and then until they have
- * answered once: nobody else may know of the ring that is behind one. */
+ * answered once: nobody else may know of the ring that is behind one.
+ *
+ * A node's addresses are tried one after the other, that which worked last first: the next when one
+ * has failed, or DIAL_NEXT_US after it was begun, then besides it (RFC 8305), DIALS_OF_NODE at a
+ * time. Of two links that come of it links.c closes one. The try has failed when all of them
+ * have. */
 #include "inner.h"
 
 #include <string.h>
 
 #define NO_INDEX UINT32_MAX
 
-static struct peal_bytes address_of(const struct node *n)
+static size_t address_count(const struct node *n)
 {
-    return peal_bytes_of(n->contact.address, n->contact.address_n);
+    return wire_address_count(ring__addresses(&n->contact));
+}
+
+struct peal_bytes dial_address(const struct node *n)
+{
+    return wire_address(ring__addresses(&n->contact), n->best);
+}
+
+static bool has_bit(uint8_t bits, size_t i)
+{
+    return ((unsigned)bits >> i & 1U) != 0;
+}
+
+/* Which of its addresses is to be tried next; as many as it has: all were, in this try. */
+static size_t next_of(const struct node *n)
+{
+    size_t i = n->best, count = address_count(n);
+    CHECK(i < count);
+    if (!has_bit(n->begun, i))
+        return i;
+    i = 0;
+    while (i < count && has_bit(n->begun, i))
+        i++;
+    return i;
+}
+
+static unsigned open_count(const struct node *n)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < WIRE_CONTACT_ADDRESSES_MAX; i++)
+        count += has_bit(n->open, i);
+    return count;
+}
+
+/* Another of its addresses may be tried in this try. */
+static bool has_next(const struct node *n)
+{
+    return open_count(n) < DIALS_OF_NODE && next_of(n) < address_count(n);
 }
 
 static struct peal_bytes join_address(const struct join *j)
@@ -44,14 +86,12 @@ static void rest(struct ring *r, struct node *n)
 {
     struct dials *d = &r->dials;
     uint32_t at = (uint32_t)(n - r->book.nodes);
-    CHECK(n->dial_wanted);
-    n->dial_wanted = false;
-    if (n->dialling) {
-        CHECK(d->under_way > 0);
-        n->dialling = false;
-        d->under_way--;
+    CHECK(n->dial_wanted && d->under_way >= open_count(n));
+    n->dial_wanted = n->dialling = false;
+    if (n->open != 0)
         ring__wake(r, PART_DIAL, r->now); /* another may have its turn */
-    }
+    d->under_way -= open_count(n);
+    n->open = n->begun = 0;
     for (uint32_t i = 0; i < d->n; i++)
         if (d->at[i] == at) {
             d->at[i] = d->at[--d->n];
@@ -109,7 +149,7 @@ void dial_busy(struct ring *r, struct node *n)
 void dial_moved(struct ring *r, struct node *n)
 {
     bool wanted = n->dial_wanted;
-    n->stranger = 0;
+    n->strangers = 0;
     r->news = true; /* the layer above tells others where nodes are */
     dial_up(r, n);
     n->dial_tries = 0;
@@ -141,10 +181,25 @@ static void failed(struct ring *r, struct node *n)
         ring__reach(r, n);
 }
 
+/* One of its addresses, or all that were begun, came to nothing: on with the next, which need not
+ * wait any more. */
+static void go_on(struct ring *r, struct node *n)
+{
+    bool more = n->dial_wanted && n->begun != 0 && has_next(n);
+    if (!more && n->open == 0) {
+        failed(r, n);
+    } else if (more) {
+        n->dial_us = r->now;
+        ring__wake(r, PART_DIAL, r->now);
+    } else {
+        n->dial_us = n->until_us; /* another is being tried still */
+    }
+}
+
 void dial_lost(struct ring *r, struct node *n)
 {
     if (n->link == NO_INDEX)
-        failed(r, n);
+        go_on(r, n);
 }
 
 /* ---- how dials end ---- */
@@ -167,19 +222,63 @@ static void join_ended(struct ring *r, struct join *j, bool good)
 
 /* An address is only where a node was last known to be; who answers there is who its certificate
  * says. The node that was expected has moved or is gone: its own word, or another's, brings its new
- * contact. Said once. */
-static void note_stranger(struct ring *r, struct node *n, const struct peal_id *peer)
+ * contact. Said once of each address. */
+static void note_stranger(struct ring *r, struct node *n, struct peal_bytes at,
+                          const struct peal_id *peer)
 {
-    uint64_t who = 0;
-    memcpy(&who, peer->b, sizeof who);
-    if (n->stranger == who)
+    uint8_t bit = (uint8_t)(1U << wire_address_find(ring__addresses(&n->contact), at));
+    if ((n->strangers & bit) != 0)
         return;
-    n->stranger = who;
+    n->strangers |= bit;
     char theirs[9], id[9];
     step_trace(r->u, STEP_INFO, "stranger", "%s answers at %.*s, where %s was expected",
                ring__is_self(r, peer) ? "this server itself" : ring__short_id(peer, theirs),
-               (int)n->contact.address_n, (const char *)n->contact.address,
-               ring__short_id(&n->contact.id, id));
+               (int)at.n, (const char *)at.p, ring__short_id(&n->contact.id, id));
+}
+
+/* Whether the node's dial of this address is under way; *bit: which that is. */
+static bool is_open(const struct node *n, struct peal_bytes address, uint8_t *bit)
+{
+    if (n->open == 0)
+        return false;
+    size_t i = wire_address_find(ring__addresses(&n->contact), address);
+    if (i == SIZE_MAX)
+        return false;
+    *bit = (uint8_t)(1U << i);
+    return (n->open & *bit) != 0;
+}
+
+/* The peer was reached there. */
+static void note_best(struct ring *r, struct peal_bytes address, const struct peal_id *peer)
+{
+    struct node *n = book_find(r, peer);
+    size_t i = n == NULL ? SIZE_MAX : wire_address_find(ring__addresses(&n->contact), address);
+    if (i != SIZE_MAX)
+        n->best = (uint8_t)i;
+}
+
+/* FNV-1a: it is only compared with those of a node's own few. */
+uint64_t dial_host(struct peal_bytes address)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    size_t n = address.n;
+    while (n > 0 && address.p[n - 1] != ':')
+        n--;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ address.p[i]) * UINT64_C(0x100000001b3);
+    return h;
+}
+
+void dial_came(struct node *n, uint64_t host)
+{
+    struct peal_bytes a;
+    if (dial_host(dial_address(n)) == host)
+        return;
+    for (size_t i = 0; (a = wire_address(ring__addresses(&n->contact), i)).n > 0; i++)
+        if (dial_host(a) == host) {
+            n->best = (uint8_t)i;
+            return;
+        }
 }
 
 /* Several entries may have one address: all of them end with its dial. */
@@ -187,29 +286,32 @@ void dial_ended(struct ring *r, struct peal_bytes address, bool good, const stru
 {
     struct peal_id vain[DIALS_AT_ONCE];
     size_t vain_n = 0;
+    uint8_t bit;
     CHECK(good == (peer != NULL));
     for (uint32_t i = 0; i < r->dials.n; i++) {
         struct node *n = &r->book.nodes[r->dials.at[i]];
-        if (!n->dialling || !peal_bytes_eq(address_of(n), address))
+        if (!is_open(n, address, &bit))
             continue;
-        n->dialling = false;
+        n->open &= (uint8_t)~bit;
         CHECK(r->dials.under_way > 0);
         r->dials.under_way--;
         n->dial_us = r->now + HELLO_WAIT_US; /* what is left is its hello */
         if (good && !id_eq(&n->contact.id, peer))
-            note_stranger(r, n, peer);
+            note_stranger(r, n, address, peer);
         if (!good || !id_eq(&n->contact.id, peer)) {
             CHECK(vain_n < PEAL_COUNT(vain));
             vain[vain_n++] = n->contact.id;
         }
     }
+    if (good)
+        note_best(r, address, peer);
     for (size_t i = 0; i < r->cfg.joins_n; i++)
         if (r->joins[i].dialling && peal_bytes_eq(join_address(&r->joins[i]), address))
             join_ended(r, &r->joins[i], good);
     for (size_t i = 0; i < vain_n; i++) {
         struct node *n = book_find(r, &vain[i]);
         if (n != NULL)
-            failed(r, n);
+            go_on(r, n);
     }
     ring__wake(r, PART_DIAL, r->now); /* another may have its turn */
 }
@@ -232,8 +334,8 @@ void dial_joined(struct ring *r, struct peal_bytes address, const struct peal_id
 static bool under_way(const struct ring *r, struct peal_bytes address)
 {
     for (uint32_t i = 0; i < r->dials.n; i++) {
-        const struct node *n = &r->book.nodes[r->dials.at[i]];
-        if (n->dialling && peal_bytes_eq(address_of(n), address))
+        uint8_t bit;
+        if (is_open(&r->book.nodes[r->dials.at[i]], address, &bit))
             return true;
     }
     for (size_t i = 0; i < r->cfg.joins_n; i++)
@@ -250,6 +352,19 @@ static void dial(struct ring *r, struct peal_bytes address)
     r->dials.under_way++;
 }
 
+/* Begins with the node's next address. */
+static void dial_next(struct ring *r, struct node *n)
+{
+    size_t i = next_of(n);
+    CHECK(has_next(n) && !has_bit(n->open, i));
+    dial(r, wire_address(ring__addresses(&n->contact), i));
+    n->open |= (uint8_t)(1U << i);
+    n->begun |= (uint8_t)(1U << i);
+    n->dialling = true;
+    n->until_us = r->now + DIAL_GIVE_UP_US;
+    n->dial_us = has_next(n) ? r->now + DIAL_NEXT_US : n->until_us;
+}
+
 /* What is due for a node; returns when more is. */
 static uint64_t see_to(struct ring *r, struct node *n)
 {
@@ -259,15 +374,17 @@ static uint64_t see_to(struct ring *r, struct node *n)
         n->dial_us = r->now + HELLO_WAIT_US;
         return n->dial_us;
     }
-    if (n->dialling) { /* the host never said how it ended */
+    if (n->open != 0 && r->now >= n->until_us) { /* the host never said how they ended */
+        r->dials.under_way -= open_count(n);
+        n->open = 0;
+    }
+    if (n->dialling && n->open == 0 && !has_next(n)) {
         failed(r, n);
         return r->now;
     }
-    if (r->dials.under_way == DIALS_AT_ONCE)
-        return UINT64_MAX; /* the end of any dial wakes this part */
-    dial(r, address_of(n));
-    n->dialling = true;
-    n->dial_us = r->now + DIAL_GIVE_UP_US;
+    if (r->dials.under_way == DIALS_AT_ONCE) /* the end of any dial wakes this part */
+        return n->open != 0 ? n->until_us : UINT64_MAX;
+    dial_next(r, n);
     return n->dial_us;
 }
 

@@ -88,7 +88,7 @@ void gossip_charge(struct ring *r, size_t n)
 
 size_t ring__rumour_bytes(const struct wire_rumour *w)
 {
-    return RUMOUR_BYTES + w->contact.address.n + w->contact.key.n + w->contact.signature.n;
+    return RUMOUR_BYTES + w->contact.addresses.n + w->contact.key.n + w->contact.signature.n;
 }
 
 /* A death needs no contact: it is believed of a known node only. */
@@ -472,7 +472,7 @@ static bool well_formed(const struct wire_rumour *w)
     const struct wire_contact *k = &w->contact;
     if (id_is_zero(&k->id) || (w->dead && w->foreign))
         return false;
-    return !w->dead || (k->address.n == 0 && k->key.n == 0 && k->signature.n == 0);
+    return !w->dead || (k->addresses.n == 0 && k->key.n == 0 && k->signature.n == 0);
 }
 
 static bool on_time(struct ring *r, const struct wire_rumour *w)

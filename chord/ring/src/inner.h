@@ -4,6 +4,7 @@
  * |-----------|---------------------------------------------------------------------------------|
  * | ring.c    | memory, dispatch of events and messages, timers, views                          |
  * | contact.c | contacts: form and signature                                                    |
+ * | heap.c    | the bytes of the book's addresses                                               |
  * | book.c    | the book of everyone known: sorted, bounded, eviction by usefulness, on disk    |
  * | links.c   | links, hello, round trips, silence                                              |
  * | dial.c    | dialling: whom, when again, whom to give up                                     |
@@ -62,6 +63,8 @@ enum {
     DIAL_FIRST_US = 50 * MS, /* the first retry; doubles with jitter up to the next */
     DIAL_MOST_US = 2 * SECOND,
     DIAL_GIVE_UP_US = 8 * SECOND, /* without word from the host a dial counts as failed */
+    DIAL_NEXT_US = 250 * MS, /* a node's next address is tried besides (RFC 8305, 5) */
+    DIALS_OF_NODE = 2,       /* at a time */
     LINK_IDLE_US = 60 * SECOND,   /* a link that nobody needs is closed after so long */
 
     QUERY_TRIES = 3, /* of one query, each a retransmission time-out apart */
@@ -101,6 +104,9 @@ enum {
     BEACON_SEEK_US = 150 * MS,
     BEACON_ALONE_US = 1 * SECOND,
     BEACON_RING_US = 2 * SECOND,
+
+    BOOK_ADDRESS_BYTES = 56, /* of addresses, for each place of the book: see heap.c */
+    HEAP_SPARE = 16,         /* of those bytes so great a part stays free */
 
     SAVE_EVERY_US = 1 * SECOND,
     SAVE_BATCH = 64,   /* contacts written in one update */
@@ -154,9 +160,10 @@ enum part {
 
 struct contact {
     struct peal_id id;
+    uint16_t address_n; /* bytes of all addresses; 0: not known, only the id is (wanted) */
     uint64_t incarnation;
-    uint8_t address[WIRE_ADDRESS_MAX];
-    uint8_t address_n; /* 0: the contact is not known, only the id (wanted) */
+    /* As in an ADDRS. A node's are the book's, which moves them when it takes note of anybody. */
+    const uint8_t *addresses;
     uint8_t key[CRY_PUB_BYTES];
     uint8_t signature[CRY_SIG_BYTES];
 };
@@ -165,19 +172,24 @@ struct node {
     struct contact contact;
     uint64_t stamp;   /* hybrid logical clock: when somebody last found what `dead` says */
     uint64_t up_us;   /* when its link became good last */
-    uint64_t dial_us; /* when the next try is due; under way: when it counts as failed */
-    uint32_t link;    /* index of its good link in links, or UINT32_MAX */
-    uint32_t uses;    /* how often a lookup went to it; halved now and then */
+    uint64_t dial_us; /* when the next try is due; under way: when the next address is, or until_us
+                       */
+    uint64_t until_us; /* when the dials under way count as failed */
+    uint32_t link;     /* index of its good link in links, or UINT32_MAX */
+    uint32_t uses;     /* how often a lookup went to it; halved now and then */
     uint16_t dial_tries;
+    uint8_t best;  /* which of its addresses the last link was over; its first until one was */
+    uint8_t begun; /* bits: those of its addresses that were dialled in this try */
+    uint8_t open;  /* bits: those of which the dial is under way */
+    uint8_t strangers; /* bits: those at which somebody else has answered, and it was said */
     bool dial_wanted; /* somebody waits for it: dial.c tries until up, dead, or given up */
-    bool dialling;
+    bool dialling;    /* a try is under way */
     bool dead;         /* its last link or dial failed, or a rumour says so */
     uint64_t doubt_us; /* dead, but in a list that a neighbour has said since: until then a
                           successor that is to be tried */
     bool foreign;      /* it answers, and is not of this ring as far as is known */
     bool mate;         /* SMALL: of the same small ring */
     bool wanted;       /* ring_want */
-    uint64_t stranger; /* who last answered at its address instead: the id's first bytes */
     bool unsaved;      /* to be written to disk */
     bool stored;       /* it is on disk */
     bool up;           /* app.up was said, and app.down not yet */
@@ -193,7 +205,15 @@ struct place {
     uint32_t at;
 };
 
+/* See heap.c. */
+struct heap {
+    uint8_t *bytes;
+    uint32_t cap, used, live;
+};
+
 struct book {
+    struct heap heap;
+    const struct node *kept; /* it is not to go now */
     struct node *nodes;
     struct place *order;
     uint32_t *free;   /* places of nodes that are free, a stack */
@@ -224,6 +244,7 @@ struct link {
     uint64_t sampled_us;                   /* when a round trip was measured last */
     uint64_t asked_us;                     /* of the first ping since anything was heard; 0: none */
     uint64_t told;                         /* digest of the state last said to the peer */
+    uint64_t from;                         /* dial_host of the peer's address; dialled: 0 */
     bool heir;  /* the peer's good link went while this one waits for its hello: not down yet */
     bool quiet; /* nobody here needs it, or the peer ends it: its end is nobody's death */
     uint64_t nonce, nonce_us;    /* of the ping under way; nonce_us 0: none */
@@ -475,6 +496,7 @@ struct dials {
 struct ring {
     struct ring_config cfg; /* its views are empty */
     struct contact self;
+    uint8_t self_addresses[WIRE_ADDRESSES_BYTES];
     enum ring_phase phase;
     uint8_t r;
     struct rng rng;
@@ -569,8 +591,20 @@ void ring__node_state(struct ring *r, struct link *l, const struct wire_ring_sta
 
 /* ---- contact.c ---- */
 struct wire_contact ring__contact_view(const struct contact *k);
-/* Form and signature (cfg.verify); a peer's bytes. */
+struct peal_bytes ring__addresses(const struct contact *k);
+/* Form and signature (cfg.verify); a peer's bytes. *out's addresses are w's. */
 int ring__contact_take(struct ring *r, struct contact *out, const struct wire_contact *w);
+/* The same for this node's own contact, which is kept. */
+int ring__self_take(struct ring *r, const struct wire_contact *w);
+
+/* ---- heap.c ---- */
+void heap_init(struct heap *h, uint8_t *mem, uint32_t cap);
+/* Whether n bytes more may be put in; instead: of those that are in so many go first. */
+bool heap_has(const struct heap *h, size_t n, size_t instead);
+/* Gives the node at the place these addresses, which heap_has room for: it has none yet. Moves
+ * those of others. */
+void heap_put(struct book *b, uint32_t place, struct peal_bytes list);
+void heap_drop(struct book *b, uint32_t place);
 
 /* ---- book.c ---- */
 size_t book_bytes(uint32_t cap);
@@ -633,12 +667,18 @@ bool ring__points_to(struct ring *r, const struct peal_id *id);
 bool ring__needed(struct ring *r, const struct peal_id *id);
 
 /* ---- dial.c ---- */
+/* Where the node was reached last, or came from; until then its first address. */
+struct peal_bytes dial_address(const struct node *n);
 /* Sees to a link to a known node: at once when it is not being tried; again, in growing intervals,
  * as long as it is needed (ring__needed()); for others one try. */
 void ring__reach(struct ring *r, struct node *n);
 void dial_ended(struct ring *r, struct peal_bytes address, bool good, const struct peal_id *peer);
 void dial_timer(struct ring *r);
 void dial_start(struct ring *r);
+/* What an address without its port is known by. */
+uint64_t dial_host(struct peal_bytes address);
+/* A link came from the node: that of its addresses which is on the same host is one that works. */
+void dial_came(struct node *n, uint64_t host);
 void dial_up(struct ring *r, struct node *n); /* its link is good, or it is forgotten */
 /* Its link is gone: at once, unless it was good for a moment only, as with nodes that refuse each
  * other. */
@@ -646,7 +686,7 @@ void dial_again(struct ring *r, struct node *n);
 /* It lives and has no room, or no need of the link: not at once. */
 void dial_busy(struct ring *r, struct node *n);
 void dial_lost(struct ring *r, struct node *n);  /* a link to it went before its hello */
-void dial_moved(struct ring *r, struct node *n); /* its address is another now */
+void dial_moved(struct ring *r, struct node *n); /* its addresses are others now */
 /* The join's address led to this node; id: this node's own when it leads back. */
 void dial_joined(struct ring *r, struct peal_bytes address, const struct peal_id *id);
 

@@ -363,6 +363,7 @@ void ring__on_link_up(struct ring *r, const struct step_event *ev)
     *l = (struct link){.handle = ev->link,
                        .dialled = ev->dialled,
                        .peer = ev->peer,
+                       .from = ev->dialled ? 0 : dial_host(ev->address),
                        .opened_us = r->now,
                        .heard_us = r->now,
                        .used_us = r->now,
@@ -409,6 +410,8 @@ static struct node *hello_taken(struct ring *r, struct link *l, const struct wir
         return l == NULL ? NULL : n;
     if (l != NULL && err == PEAL_E_FULL)
         drop_only(r, l, PEAL_E_BUSY, "no room for another node");
+    else if (l != NULL && err == PEAL_E_MALFORMED)
+        ring__drop(r, l, err, ring_contact_wrong(&m->contact));
     else if (l != NULL)
         ring__drop(r, l, PEAL_E_AUTH, "the contact is not signed");
     return NULL;
@@ -459,6 +462,7 @@ void ring__on_hello(struct ring *r, struct link *l, const struct wire_r_hello *m
         l->ping_us = r->now;
         l->check_us = 0;
         n->link = index_of(r, l);
+        dial_came(n, l->from);
         ring__wake(r, PART_LINKS, r->now);
         if (old != NULL)
             replace(r, l, old);

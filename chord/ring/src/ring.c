@@ -100,7 +100,7 @@ static int take_config(struct ring *r, const struct ring_config *cfg)
         r->cfg.joins[i] = (struct peal_bytes){0};
     }
     int err = take_times(&r->cfg);
-    return err < 0 ? err : ring__contact_take(r, &r->self, &cfg->contact);
+    return err < 0 ? err : ring__self_take(r, &cfg->contact);
 }
 
 int ring_init(void *mem, const struct ring_config *cfg, struct ring **out)
@@ -274,8 +274,9 @@ void ring__node_up(struct ring *r, struct link *l)
     n->lost = n->left = false;
     dial_up(r, n);
     char text[9];
-    step_trace(r->u, STEP_INFO, "node", "%s is up at %.*s", ring__short_id(&id, text),
-               (int)n->contact.address_n, (const char *)n->contact.address);
+    struct peal_bytes at = dial_address(n);
+    step_trace(r->u, STEP_INFO, "node", "%s is up at %.*s", ring__short_id(&id, text), (int)at.n,
+               (const char *)at.p);
     small_up(r, l);
     upkeep_up(r, &id);
     route_up(r, &id);
@@ -527,19 +528,21 @@ static void on_start(struct ring *r)
     finger_start(r);
 }
 
-/* The host's word on this node's own address. */
+/* The host's word on this node's own addresses. */
 static void on_contact(struct ring *r, struct peal_bytes bytes)
 {
     union wire_any m;
     uint16_t type = 0;
     int err = wire_decode(bytes.p, bytes.n, &type, &m, sizeof m, &r->scratch);
     CHECK(err == 0 && type == WIRE_n_contacts && m.n_contacts.contacts.n == 1);
-    struct contact k;
-    err = ring__contact_take(r, &k, &m.n_contacts.contacts.v[0]);
-    CHECK(err == 0 && ring__is_self(r, &k.id) && k.incarnation > r->self.incarnation);
-    r->self = k;
-    step_trace(r->u, STEP_INFO, "address", "this node is at %.*s", (int)k.address_n,
-               (const char *)k.address);
+    const struct wire_contact *w = &m.n_contacts.contacts.v[0];
+    CHECK(ring__is_self(r, &w->id) && w->incarnation > r->self.incarnation);
+    err = ring__self_take(r, w);
+    CHECK(err == 0);
+    struct peal_bytes a;
+    for (size_t i = 0; (a = wire_address(w->addresses, i)).n > 0; i++)
+        step_trace(r->u, STEP_INFO, "address", "this node is %sat %.*s", i == 0 ? "" : "also ",
+                   (int)a.n, (const char *)a.p);
     gossip_self(r);
 }
 

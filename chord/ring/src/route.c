@@ -692,6 +692,9 @@ static bool learn(struct ring *r, struct wire_r_found *m, struct contact keep[st
             keep[i] = n->contact;
         else if (err != PEAL_E_FULL || ring__contact_take(r, &keep[i], w) != 0)
             return false;
+        struct peal_bytes at = arena_copy(&r->scratch, ring__addresses(&keep[i]));
+        CHECK(at.p != NULL);
+        keep[i].addresses = at.p; /* the book moves its own */
         show[i] = ring__contact_view(&keep[i]);
         lists[i]->v = &show[i];
     }

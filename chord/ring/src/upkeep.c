@@ -531,7 +531,7 @@ static bool keep_view(struct ring *r, struct link *l, const struct wire_r_view *
         if (id_is_zero(&m->successors.v[i].id))
             why = "a successor without an id";
     if (m->predecessor.n > 0 &&
-        (m->predecessor.v[0].address.n == 0 || id_eq(&m->predecessor.v[0].id, &l->peer)))
+        (m->predecessor.v[0].addresses.n == 0 || id_eq(&m->predecessor.v[0].id, &l->peer)))
         why = "a predecessor that is none";
     if (why != NULL) {
         ring__drop(r, l, PEAL_E_MALFORMED, why);
@@ -542,7 +542,7 @@ static bool keep_view(struct ring *r, struct link *l, const struct wire_r_view *
     v->self = l->peer;
     for (size_t i = 0; i < m->successors.n; i++) {
         v->succ[i].id = m->successors.v[i].id;
-        v->succ[i].artificial = m->successors.v[i].address.n == 0;
+        v->succ[i].artificial = m->successors.v[i].addresses.n == 0;
     }
     v->n = (uint8_t)m->successors.n;
     r->up.have_prdc = m->predecessor.n > 0;
@@ -563,7 +563,7 @@ static void learn_view(struct ring *r, const struct wire_r_view *m)
         if (!ring__is_self(r, &m->predecessor.v[i].id))
             book_learn(r, &m->predecessor.v[i], false, 0, &news);
     for (size_t i = 0; i < m->successors.n; i++)
-        if (m->successors.v[i].address.n > 0 && !ring__is_self(r, &m->successors.v[i].id))
+        if (m->successors.v[i].addresses.n > 0 && !ring__is_self(r, &m->successors.v[i].id))
             book_learn(r, &m->successors.v[i], false, i == 0 ? stamp : 0, &news);
 }
 

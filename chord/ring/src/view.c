@@ -36,6 +36,14 @@ int ring_contact(const struct ring *r, const struct peal_id *id, struct wire_con
     return 0;
 }
 
+struct peal_bytes ring_address(const struct ring *r, const struct peal_id *id)
+{
+    if (ring__is_self(r, id))
+        return wire_address(ring__addresses(&r->self), 0);
+    const struct node *n = book_get(r, id);
+    return n == NULL ? (struct peal_bytes){0} : dial_address(n);
+}
+
 bool ring_guess(const struct ring *r, const struct peal_id *key, struct peal_id *out)
 {
     const struct book *b = &r->book;

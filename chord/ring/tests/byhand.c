@@ -101,9 +101,10 @@ void hand_tear_down(void)
 
 struct contact contact_of(const struct peal_id *who)
 {
-    struct contact k = {.id = *who, .incarnation = 1, .address_n = 14};
-    memcpy(k.address, "192.0.2.1:7400", 14);
-    return k;
+    struct peal_bytes list = peal_bytes_str("\x0e"
+                                            "192.0.2.1:7400");
+    return (struct contact){
+        .id = *who, .incarnation = 1, .addresses = list.p, .address_n = (uint16_t)list.n};
 }
 
 struct node *know_id(const struct peal_id *who)

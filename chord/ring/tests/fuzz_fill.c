@@ -71,13 +71,25 @@ struct peal_bytes world_address(size_t who)
     return peal_bytes_of(text[who], (size_t)n);
 }
 
+/* Of some two, of which the second may lead to somebody else, or to nobody. */
+struct peal_bytes world_addresses(size_t who)
+{
+    static uint8_t list[WORLD_NODES + 1][WIRE_ADDRESSES_BYTES];
+    size_t n = wire_address_add(list[who], 0, world_address(who));
+    if (who % 3 == 1)
+        n = wire_address_add(list[who], n, world_address((who + 2) % (WORLD_NODES + 1)));
+    if (who % 3 == 2)
+        n = wire_address_add(list[who], n, peal_bytes_str("[2001:db8::1]:7"));
+    return peal_bytes_of(list[who], n);
+}
+
 static const uint8_t zeros[WIRE_CAST_MAX], badly[64] = {1};
 
 struct wire_contact world_contact(size_t who, uint64_t incarnation)
 {
     return (struct wire_contact){.id = world_id(who),
                                  .incarnation = incarnation,
-                                 .address = world_address(who),
+                                 .addresses = world_addresses(who),
                                  .key = peal_bytes_of(zeros, 32),
                                  .signature = peal_bytes_of(zeros, 64)};
 }
@@ -93,10 +105,10 @@ struct wire_contact script_contact(struct script *s, size_t who)
         w.signature = peal_bytes_of(badly, sizeof badly);
         break;
     case 1:
-        w.address = world_address(script_byte(s) % (WORLD_NODES + 1));
+        w.addresses = world_addresses(script_byte(s) % (WORLD_NODES + 1));
         break;
     case 2:
-        w.address = w.key = w.signature = (struct peal_bytes){0};
+        w.addresses = w.key = w.signature = (struct peal_bytes){0};
         break;
     case 3:
         w.key.n = script_byte(s) % 33;
@@ -203,6 +215,7 @@ static void fill_field(struct script *s, const struct wire_field *x, void *at, s
         break;
     case WIRE_KIND_BYTES:
     case WIRE_KIND_STR:
+    case WIRE_KIND_ADDRS: /* only a contact has any, and that is not filled in by its fields */
         fill_bytes(s, x, at);
         break;
     case WIRE_KIND_STRUCT:

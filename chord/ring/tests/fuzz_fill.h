@@ -23,6 +23,7 @@ struct script {
 struct peal_id world_id(size_t who);
 size_t world_who(const struct peal_id *id); /* WORLD_NODES: none of them */
 struct peal_bytes world_address(size_t who);
+struct peal_bytes world_addresses(size_t who);
 struct wire_contact world_contact(size_t who, uint64_t incarnation);
 
 uint8_t script_byte(struct script *s);

@@ -642,7 +642,7 @@ static void outside(struct fuzz *f, uint8_t b)
     int err;
     wr_init(&o, out, sizeof out);
     if (b < 64) {
-        w.address = world_address(b % (WORLD_NODES + 1));
+        w.addresses = world_addresses(b % (WORLD_NODES + 1));
         err = wire_encode(WIRE_n_contacts, &own, &o);
     } else {
         beacon.contact = script_contact(&f->s, script_byte(&f->s) % WORLD_NODES);

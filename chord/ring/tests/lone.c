@@ -20,9 +20,12 @@ struct lone_peer lone_peer(uint8_t n)
 struct wire_contact lone_contact(struct lone_peer *p)
 {
     uint8_t body[RING_CONTACT_BODY_MAX];
+    size_t list_n = wire_address_add(p->list, 0, peal_bytes_str(p->address));
+    for (size_t i = 0; i < PEAL_COUNT(p->more) && p->more[i][0] != '\0'; i++)
+        list_n = wire_address_add(p->list, list_n, peal_bytes_str(p->more[i]));
     struct wire_contact w = {.id = p->id,
                              .incarnation = p->incarnation,
-                             .address = peal_bytes_str(p->address),
+                             .addresses = peal_bytes_of(p->list, list_n),
                              .key = peal_bytes_of(p->key.pub, CRY_PUB_BYTES),
                              .signature = peal_bytes_of(p->sig, CRY_SIG_BYTES)};
     size_t n = ring_contact_body(&w, body);
@@ -35,7 +38,8 @@ struct wire_contact lone_unsigned(const struct peal_id *id, uint64_t incarnation
     static const uint8_t nothing[CRY_SIG_BYTES];
     return (struct wire_contact){.id = *id,
                                  .incarnation = incarnation,
-                                 .address = peal_bytes_str("10.9.9.9:9"),
+                                 .addresses = peal_bytes_str("\x0a"
+                                                             "10.9.9.9:9"),
                                  .key = peal_bytes_of(nothing, CRY_PUB_BYTES),
                                  .signature = peal_bytes_of(nothing, CRY_SIG_BYTES)};
 }

@@ -16,6 +16,8 @@ struct lone_peer {
     struct cry_sign_key key;
     struct peal_id id;
     char address[WIRE_ADDRESS_MAX];
+    char more[WIRE_CONTACT_ADDRESSES_MAX - 1][WIRE_ADDRESS_MAX]; /* its other addresses, if any */
+    uint8_t list[WIRE_ADDRESSES_BYTES];
     uint64_t incarnation;
     uint8_t sig[CRY_SIG_BYTES];
 };

@@ -101,7 +101,8 @@ struct wire_contact mates_contact(const struct peal_id *id, uint64_t incarnation
 {
     return (struct wire_contact){.id = *id,
                                  .incarnation = incarnation,
-                                 .address = peal_bytes_str("192.0.2.1:7400"),
+                                 .addresses = peal_bytes_str("\x0e"
+                                                             "192.0.2.1:7400"),
                                  .key = peal_bytes_of(KEY, sizeof KEY),
                                  .signature = peal_bytes_of(SIGNATURE, sizeof SIGNATURE)};
 }

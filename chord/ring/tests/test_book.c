@@ -188,7 +188,8 @@ Test(book, refuses_the_forged)
     w.id = other.id;
     cr_assert_null(book_learn(o->ring, &w, false, 1, &news), "another's id is believed");
     w = lone_contact(&p);
-    w.address = peal_bytes_str("10.6.6.6:6");
+    w.addresses = peal_bytes_str("\x0a"
+                                 "10.6.6.6:6");
     cr_assert_null(book_learn(o->ring, &w, false, 1, &news), "another address is believed");
     w = lone_contact(&p);
     w.key.n--;

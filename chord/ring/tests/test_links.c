@@ -88,7 +88,7 @@ Test(links, a_node_is_up_after_hello)
     cr_assert(ring_is_up(o->ring, &p.id), "it is not up");
     struct wire_contact w;
     int err = ring_contact(o->ring, &p.id, &w);
-    cr_assert(err == 0 && peal_bytes_eq(w.address, peal_bytes_str(p.address)),
+    cr_assert(err == 0 && peal_bytes_eq(wire_address(w.addresses, 0), peal_bytes_str(p.address)),
               "its contact is not known");
     lone_hello(o, 7, &p, RING_SEEKING); /* once more, as a duplicated frame */
     cr_assert(o->up_n == 1 && lone_find(o, STEP_CLOSE, 0, NULL) == NULL,
@@ -614,12 +614,13 @@ Test(dial, only_so_many_are_under_way_at_a_time)
     rng_init(&rng, 5);
     lone_in(o);
     char address[RING_WANTS_MAX][24];
+    uint8_t list[WIRE_ADDRESSES_BYTES];
     for (uint32_t i = 0; i < RING_WANTS_MAX; i++) {
         struct peal_id id;
         rng_fill(&rng, id.b, sizeof id.b);
         struct wire_contact w = lone_unsigned(&id, 1);
         snprintf(address[i], sizeof address[i], "10.3.0.%u:1", i);
-        w.address = peal_bytes_str(address[i]);
+        w.addresses = peal_bytes_of(list, wire_address_add(list, 0, peal_bytes_str(address[i])));
         bool news;
         cr_assert_not_null(book_learn(o->ring, &w, true, 1, &news), "node %u is not taken", i);
         int err = ring_want(o->ring, &id, true);
@@ -694,9 +695,11 @@ Test(ring, tells_of_its_new_address)
     lone_event(o, (struct step_event){.kind = STEP_CONTACT, .bytes = peal_bytes_of(buf, b.n)});
     union wire_any m;
     cr_assert_not_null(lone_find(o, STEP_SEND, WIRE_r_rumours, &m), "nobody is told");
-    cr_assert(m.r_rumours.rumours.n == 1 && peal_bytes_eq(m.r_rumours.rumours.v[0].contact.address,
-                                                          peal_bytes_str("10.5.5.5:5")),
-              "told is something else");
+    cr_assert(
+        m.r_rumours.rumours.n == 1 &&
+            peal_bytes_eq(m.r_rumours.rumours.v[0].contact.addresses, peal_bytes_str("\x0a"
+                                                                                     "10.5.5.5:5")),
+        "told is something else");
     lone_free(o);
 }
 

@@ -4,9 +4,11 @@
 
 #include "wire_internal.h"
 
-/* 0, or why a BYTES or STR may not be sent. */
+/* 0, or why a BYTES, STR or ADDRS may not be sent. */
 static int check_bytes(const struct wire_field *f, struct peal_bytes b)
 {
+    if (f->kind == WIRE_KIND_ADDRS)
+        return wire_addresses_check(b, f->max);
     if (b.n > f->max)
         return PEAL_E_TOO_LONG;
     return f->kind == WIRE_KIND_STR && !peal_utf8_valid(b) ? PEAL_E_MALFORMED : 0;
@@ -61,6 +63,7 @@ static int measure_field(const struct wire_field *f, const uint8_t *member, unsi
         return 0;
     case WIRE_KIND_BYTES:
     case WIRE_KIND_STR:
+    case WIRE_KIND_ADDRS:
         *n += 4 + b->n;
         return check_bytes(f, *b);
     case WIRE_KIND_STRUCT:
@@ -70,7 +73,7 @@ static int measure_field(const struct wire_field *f, const uint8_t *member, unsi
     case WIRE_KIND_MSGIDS:
         return measure_list(f, member, depth, n);
     }
-    CHECK(f->kind <= WIRE_KIND_MSGIDS);
+    CHECK(f->kind <= WIRE_KIND_ADDRS);
     return PEAL_E_USAGE;
 }
 
@@ -149,6 +152,7 @@ static void encode_field(const struct wire_field *f, const uint8_t *member, unsi
         break;
     case WIRE_KIND_BYTES:
     case WIRE_KIND_STR:
+    case WIRE_KIND_ADDRS:
         encode_bytes(f, *(const struct peal_bytes *)p, w);
         break;
     case WIRE_KIND_STRUCT:
@@ -196,9 +200,13 @@ static bool decode_bool(struct rd *r)
 
 static struct peal_bytes decode_bytes(struct rd *r, const struct wire_field *f)
 {
-    struct peal_bytes b = rd_var(r, f->max);
+    bool list = f->kind == WIRE_KIND_ADDRS;
+    struct peal_bytes b = rd_var(r, list ? f->max * (1 + WIRE_ADDRESS_MAX) : f->max);
     if (f->kind == WIRE_KIND_STR && !peal_utf8_valid(b))
         rd_fail(r, PEAL_E_MALFORMED);
+    int err = list && r->err == 0 ? wire_addresses_check(b, f->max) : 0;
+    if (err != 0)
+        rd_fail(r, err);
     return b;
 }
 
@@ -260,6 +268,7 @@ static void decode_field(struct rd *r, const struct wire_field *f, uint8_t *memb
         break;
     case WIRE_KIND_BYTES:
     case WIRE_KIND_STR:
+    case WIRE_KIND_ADDRS:
         *(struct peal_bytes *)p = decode_bytes(r, f);
         break;
     case WIRE_KIND_STRUCT:

@@ -18,6 +18,7 @@
 #define MIN_LIST(arg, max)   4
 #define MIN_IDS(arg, max)    4
 #define MIN_MSGIDS(arg, max) 4
+#define MIN_ADDRS(arg, max)  4
 
 #define MAX_U8(arg, max)     1
 #define MAX_U16(arg, max)    2
@@ -32,6 +33,7 @@
 #define MAX_LIST(arg, max)   (4 + (max)*max_##arg)
 #define MAX_IDS(arg, max)    (4 + (max)*ID_BYTES)
 #define MAX_MSGIDS(arg, max) (4 + (max)*MSG_ID_BYTES)
+#define MAX_ADDRS(arg, max)  (4 + (max) * (1 + WIRE_ADDRESS_MAX))
 
 #define SUB_U8(arg)     NULL
 #define SUB_U16(arg)    NULL
@@ -46,6 +48,7 @@
 #define SUB_LIST(arg)   desc_##arg
 #define SUB_IDS(arg)    NULL
 #define SUB_MSGIDS(arg) NULL
+#define SUB_ADDRS(arg)  NULL
 
 #define MIN(kind, name, arg, max) +MIN_##kind(arg, max)
 #define MAX(kind, name, arg, max) +MAX_##kind(arg, max)

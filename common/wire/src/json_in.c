@@ -121,6 +121,35 @@ static int get_str(struct reader *r, const json_t *j, const struct wire_field *f
     return out->p != NULL ? 0 : no_room(r);
 }
 
+/* An array of strings, packed as in the binary encoding. */
+static int get_addresses(struct reader *r, const json_t *j, const struct wire_field *f,
+                         struct peal_bytes *out)
+{
+    static const struct wire_field address = {.max = WIRE_ADDRESS_MAX};
+    uint8_t list[WIRE_ADDRESSES_BYTES];
+    size_t n = 0;
+    int err = 0;
+    CHECK(f->max <= WIRE_CONTACT_ADDRESSES_MAX);
+    if (!json_is_array(j))
+        return refuse(r, PEAL_E_MALFORMED, "is not an array");
+    if (json_array_size(j) > f->max)
+        return too_long(r, f, "items");
+    for (size_t i = 0; err == 0 && i < json_array_size(j); i++) {
+        struct peal_bytes b;
+        r->path[r->depth].index = (long)i;
+        err = get_str(r, json_array_get(j, i), &address, &b);
+        if (err == 0 && b.n == 0)
+            err = refuse(r, PEAL_E_MALFORMED, "is empty");
+        if (err == 0)
+            n = wire_address_add(list, n, b);
+    }
+    r->path[r->depth].index = -1;
+    if (err != 0)
+        return err;
+    *out = arena_copy(r->a, peal_bytes_of(list, n));
+    return out->p != NULL ? 0 : no_room(r);
+}
+
 /* The value of a base64url digit, or -1. */
 static int base64_digit(char c)
 {
@@ -233,6 +262,8 @@ static int get_value(struct reader *r, const json_t *j, const struct wire_field 
         return get_base64(r, j, f, p);
     case WIRE_KIND_STR:
         return get_str(r, j, f, p);
+    case WIRE_KIND_ADDRS:
+        return get_addresses(r, j, f, p);
     case WIRE_KIND_STRUCT:
         return get_struct(r, j, f->sub(), member);
     case WIRE_KIND_LIST:
@@ -240,7 +271,7 @@ static int get_value(struct reader *r, const json_t *j, const struct wire_field 
     case WIRE_KIND_MSGIDS:
         return get_list(r, j, f, member);
     }
-    CHECK(f->kind <= WIRE_KIND_MSGIDS);
+    CHECK(f->kind <= WIRE_KIND_ADDRS);
     return PEAL_E_USAGE;
 }
 
@@ -360,6 +391,7 @@ int wire_from_json(const char *p, size_t n, uint16_t *type, void *msg, size_t ms
 size_t wire_json_arena(size_t n)
 {
     /* A string of k bytes costs at most k + 16 and takes at least k + 6 characters ("a":"", and the
-     * comma); a list's items are bounded by the schema. */
+     * comma), or k + 3 in a list of addresses, which is short and has much text beside it; a list's
+     * items are bounded by the schema. */
     return WIRE_ARENA_MAX + 3 * n;
 }

@@ -88,6 +88,17 @@ static void put_string(struct sink *s, struct peal_bytes b)
     put_text(s, "\"");
 }
 
+static void put_addresses(struct sink *s, struct peal_bytes list)
+{
+    put_text(s, "[");
+    for (size_t i = 0; i < wire_address_count(list); i++) {
+        if (i > 0)
+            put_text(s, ",");
+        put_string(s, wire_address(list, i));
+    }
+    put_text(s, "]");
+}
+
 static void put_struct(struct sink *s, const struct wire_desc *d, const uint8_t *from,
                        unsigned depth);
 
@@ -143,6 +154,9 @@ static void put_value(struct sink *s, const struct wire_field *f, const uint8_t 
         break;
     case WIRE_KIND_STR:
         put_string(s, *(const struct peal_bytes *)p);
+        break;
+    case WIRE_KIND_ADDRS:
+        put_addresses(s, *(const struct peal_bytes *)p);
         break;
     case WIRE_KIND_STRUCT:
         put_struct(s, f->sub(), member, depth + 1);

@@ -23,6 +23,9 @@ WIRE_SAME_LAYOUT(wire_msgids)
 #define WIRE_SAME_LAYOUT_OF(name) WIRE_SAME_LAYOUT(wire_##name##_list)
 WIRE_STRUCTS(WIRE_SAME_LAYOUT_OF)
 
+/* 0, or what is wrong with the form of a list of addresses of which max are allowed. */
+int wire_addresses_check(struct peal_bytes list, uint32_t max);
+
 static inline struct wire_span wire_get_span(const void *member)
 {
     struct wire_span s;

@@ -1,4 +1,4 @@
-/* Eight messages and their encodings, kept so that neither format changes unnoticed. A change here
+/* Nine messages and their encodings, kept so that neither format changes unnoticed. A change here
  * is a change of the protocol. */
 #ifndef PEAL_WIRE_GOLDEN_H
 #define PEAL_WIRE_GOLDEN_H
@@ -21,6 +21,16 @@ static inline bool golden_message(unsigned i, struct golden *g)
     static struct peal_msg_id ids[2];
     static struct peal_id path[] = {{{0x12, [ID_BYTES - 1] = 2}}, {{0xc9, [ID_BYTES - 1] = 1}}};
     static struct peal_id way[2];
+    static const char list[] = "\x09"
+                               "1.2.3.4:5"
+                               "\x07"
+                               "[::1]:6"; /* of addresses */
+    static struct wire_contact contact;
+    contact = (struct wire_contact){.id = id,
+                                    .incarnation = 3,
+                                    .addresses = peal_bytes_of(list, sizeof list - 1),
+                                    .key = peal_bytes_of(body, sizeof body),
+                                    .signature = peal_bytes_of(body, 1)};
     row = (struct wire_row){.box = id,
                             .id = msg_id,
                             .kind = WIRE_ROW_MESSAGE,
@@ -124,6 +134,21 @@ static inline bool golden_message(unsigned i, struct golden *g)
                 "\"8000000000000000000000000000000000000000\",\"path\":["
                 "\"01020300000000000000000000000000000000ff\","
                 "\"ff00000000000000000000000000000000000000\"]}"};
+        return true;
+    case 8:
+        *g = (struct golden){
+            .type = WIRE_n_contacts,
+            .msg.n_contacts = {.to = id, .stamp = 1, .contacts = {&contact, 1}},
+            .hex = "000401020300000000000000000000000000000000ff0000000000000001"
+                   "00000001"
+                   "01020300000000000000000000000000000000ff0000000000000003"
+                   "0000001209312e322e332e343a35075b3a3a315d3a36"
+                   "0000000400fbffbe0000000100",
+            .json = "{\"t\":\"n_contacts\",\"to\":\"01020300000000000000000000000000000000ff\","
+                    "\"stamp\":\"1\",\"contacts\":[{"
+                    "\"id\":\"01020300000000000000000000000000000000ff\",\"incarnation\":\"3\","
+                    "\"addresses\":[\"1.2.3.4:5\",\"[::1]:6\"],\"key\":\"APv_vg\","
+                    "\"signature\":\"AA\"}]}"};
         return true;
     default:
         return false;

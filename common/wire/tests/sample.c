@@ -60,6 +60,20 @@ static struct peal_bytes fill_bytes(const struct sample *s, const struct wire_fi
     return peal_bytes_of(p, n);
 }
 
+static struct peal_bytes fill_addresses(const struct sample *s, const struct wire_field *f)
+{
+    static const struct wire_field address = {.kind = WIRE_KIND_STR, .max = WIRE_ADDRESS_MAX};
+    size_t count = length(s, s->items_max, f->max), n = 0;
+    uint8_t *p = arena_take(s->arena, WIRE_ADDRESSES_BYTES);
+    CHECK(p != NULL);
+    for (size_t i = 0; i < count; i++) {
+        struct peal_bytes b = fill_bytes(s, &address);
+        if (b.n > 0)
+            n = wire_address_add(p, n, b);
+    }
+    return peal_bytes_of(p, n);
+}
+
 static struct wire_span fill_list(const struct sample *s, const struct wire_field *f)
 {
     size_t size = f->kind == WIRE_KIND_IDS ? ID_BYTES : MSG_ID_BYTES;
@@ -110,6 +124,9 @@ void sample_fill(const struct sample *s, const struct wire_desc *d, void *out)
         case WIRE_KIND_BYTES:
         case WIRE_KIND_STR:
             *(struct peal_bytes *)p = fill_bytes(s, f);
+            break;
+        case WIRE_KIND_ADDRS:
+            *(struct peal_bytes *)p = fill_addresses(s, f);
             break;
         case WIRE_KIND_STRUCT:
             sample_fill(s, f->sub(), p);

@@ -215,15 +215,21 @@ static size_t with_items(const uint8_t *raw, size_t len, size_t at, const struct
                          uint32_t n, uint8_t *out)
 {
     size_t item = 1;
+    if (f->kind == WIRE_KIND_ADDRS)
+        item = 1 + WIRE_ADDRESS_MAX;
     if (f->kind == WIRE_KIND_LIST)
         item = f->sub()->min_bytes;
     else if (f->kind == WIRE_KIND_IDS || f->kind == WIRE_KIND_MSGIDS)
         item = f->kind == WIRE_KIND_IDS ? ID_BYTES : MSG_ID_BYTES;
     cr_assert_leq(len + n * item, BUF, "the buffer is large enough");
     memcpy(out, raw, at);
+    bool text = f->kind == WIRE_KIND_STR || f->kind == WIRE_KIND_ADDRS;
+    uint32_t said = f->kind == WIRE_KIND_ADDRS ? n * (uint32_t)item : n;
     for (int i = 0; i < 4; i++)
-        out[at + (size_t)i] = (uint8_t)(n >> (24 - 8 * i));
-    memset(out + at + 4, f->kind == WIRE_KIND_STR ? 'a' : 0, n * item);
+        out[at + (size_t)i] = (uint8_t)(said >> (24 - 8 * i));
+    memset(out + at + 4, text ? 'a' : 0, n * item);
+    for (uint32_t i = 0; f->kind == WIRE_KIND_ADDRS && i < n; i++)
+        out[at + 4 + i * item] = WIRE_ADDRESS_MAX;
     memcpy(out + at + 4 + n * item, raw + at + 4, len - at - 4);
     return len + n * item;
 }
@@ -248,6 +254,10 @@ static void try_maximum(const struct way *way, const uint8_t *raw, size_t len, s
     if (f->kind == WIRE_KIND_BYTES || f->kind == WIRE_KIND_STR) {
         struct peal_bytes b = {mem, f->max + 1};
         memcpy(member, &b, sizeof b);
+    } else if (f->kind == WIRE_KIND_ADDRS) {
+        static const uint8_t five[] = {1, 'a', 1, 'b', 1, 'c', 1, 'd', 1, 'e'};
+        struct peal_bytes b = {five, sizeof five};
+        memcpy(member, &b, sizeof b);
     } else {
         wire_set_span(member, (struct wire_span){heap2, f->max + 1});
     }
@@ -270,6 +280,7 @@ static unsigned try_fields(struct way way, const struct wire_desc *d, const uint
         [WIRE_KIND_BYTES] = 4, [WIRE_KIND_MSGID] = MSG_ID_BYTES,
         [WIRE_KIND_STR] = 4,   [WIRE_KIND_LIST] = 4,
         [WIRE_KIND_IDS] = 4,   [WIRE_KIND_MSGIDS] = 4,
+        [WIRE_KIND_ADDRS] = 4,
     };
     unsigned tried = 0;
     way.n++;
@@ -304,6 +315,67 @@ Test(binary, maxima)
             tried += try_fields((struct way){.n = 0}, d, raw, 2U + d->min_bytes, 2);
         }
     cr_assert_gt(tried, 100, "there are limits to try");
+}
+
+/* ---- addresses ---- */
+
+/* What becomes of an n_contacts of one whose ADDRS has these bytes. */
+static int addresses_verdict(const char *list, size_t n)
+{
+    struct wire_contact c = {.incarnation = 1};
+    struct wire_n_contacts m = {.contacts = {&c, 1}};
+    size_t whole = encode(WIRE_n_contacts, &m, buf);
+    size_t at = 2 + ID_BYTES + 8 + 4 + ID_BYTES + 8; /* header, count, id, incarnation */
+    cr_assert_leq(n, UINT8_MAX, "one byte says how long");
+    memmove(buf + at + 4 + n, buf + at + 4, whole - at - 4);
+    memcpy(buf + at + 4, list, n);
+    buf[at + 3] = (uint8_t)n;
+    int err = verdict(buf, whole + n);
+    c.addresses = peal_bytes_of(list, n);
+    size_t size = 0;
+    cr_assert_eq(wire_encoded_size(WIRE_n_contacts, &m, &size), err,
+                 "what is not read is not said");
+    if (err == 0)
+        assert_round_trip(buf, whole + n, "a list of addresses");
+    return err;
+}
+
+Test(addresses, what_is_a_list)
+{
+    char long_one[1 + WIRE_ADDRESS_MAX + 1];
+    memset(long_one, 'a', sizeof long_one);
+    long_one[0] = WIRE_ADDRESS_MAX;
+    cr_assert_eq(addresses_verdict("", 0), 0, "none: a node of which no contact is known");
+    cr_assert_eq(addresses_verdict("\1a", 2), 0, "one");
+    cr_assert_eq(addresses_verdict("\1a\2bc\1d\1e", 9), 0, "four");
+    cr_assert_eq(addresses_verdict("\1a\1b\1c\1d\1e", 10), PEAL_E_TOO_LONG, "five");
+    cr_assert_eq(addresses_verdict(long_one, 1 + WIRE_ADDRESS_MAX), 0, "as long as may be");
+    long_one[0]++;
+    cr_assert_eq(addresses_verdict(long_one, sizeof long_one), PEAL_E_TOO_LONG, "longer");
+    cr_assert_eq(addresses_verdict("\0", 1), PEAL_E_MALFORMED, "an empty one");
+    cr_assert_eq(addresses_verdict("\1a\0", 3), PEAL_E_MALFORMED, "an empty one at the end");
+    cr_assert_eq(addresses_verdict("\2a", 2), PEAL_E_MALFORMED, "longer than the list");
+    cr_assert_eq(addresses_verdict("\1a\1", 3), PEAL_E_MALFORMED, "only a length");
+    cr_assert_eq(addresses_verdict("\1\xc3\1\xa9", 4), PEAL_E_MALFORMED, "each is UTF-8");
+    cr_assert_eq(addresses_verdict("\2a\0", 3), PEAL_E_MALFORMED, "no NUL");
+}
+
+Test(addresses, are_taken_out_and_found)
+{
+    static const char *const text[] = {"10.0.0.1:7000", "[2001:db8::1]:7000", "a:1", "b:2"};
+    uint8_t mem[WIRE_ADDRESSES_BYTES];
+    size_t n = 0;
+    for (size_t i = 0; i < PEAL_COUNT(text); i++)
+        n = wire_address_add(mem, n, peal_bytes_str(text[i]));
+    struct peal_bytes list = peal_bytes_of(mem, n);
+    cr_assert_eq(wire_address_count(list), PEAL_COUNT(text), "all of them");
+    for (size_t i = 0; i < PEAL_COUNT(text); i++) {
+        cr_assert(peal_bytes_eq(wire_address(list, i), peal_bytes_str(text[i])), "%s", text[i]);
+        cr_assert_eq(wire_address_find(list, peal_bytes_str(text[i])), i, "where %s is", text[i]);
+    }
+    cr_assert_eq(wire_address(list, PEAL_COUNT(text)).n, 0, "no fifth");
+    cr_assert_eq(wire_address_find(list, peal_bytes_str("a:12")), SIZE_MAX, "not a part of one");
+    cr_assert_eq(wire_address_count((struct peal_bytes){0}), 0, "none of none");
 }
 
 /* ---- bad input ---- */

@@ -255,6 +255,40 @@ Test(json, strict)
     }
 }
 
+/* A contact whose addresses are this JSON. */
+#define PLACED(addresses)                                                                          \
+    "{\"t\":\"n_contacts\",\"to\":\"0000000000000000000000000000000000000000\",\"stamp\":\"1\","   \
+    "\"contacts\":[{\"id\":\"0000000000000000000000000000000000000000\",\"incarnation\":\"1\","    \
+    "\"addresses\":" addresses ",\"key\":\"\",\"signature\":\"\"}]}"
+#define SIXTY_FOUR "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+Test(json, addresses)
+{
+    static const struct {
+        const char *text;
+        int err;
+        const char *why;
+    } cases[] = {
+        {PLACED("[]"), 0, ""},
+        {PLACED("[\"10.0.0.1:7000\",\"[2001:db8::1]:7000\"]"), 0, ""},
+        {PLACED("[\"a\",\"b\",\"c\",\"d\"]"), 0, ""},
+        {PLACED("[\"" SIXTY_FOUR "\"]"), 0, ""},
+        {PLACED("[\"a\",\"b\",\"c\",\"d\",\"e\"]"), PEAL_E_TOO_LONG,
+         "n_contacts.contacts[0].addresses: is longer than 4 items"},
+        {PLACED("[\"a\",\"" SIXTY_FOUR "a\"]"), PEAL_E_TOO_LONG,
+         "n_contacts.contacts[0].addresses[1]: is longer than 64 bytes"},
+        {PLACED("[\"a\",\"\"]"), PEAL_E_MALFORMED, "n_contacts.contacts[0].addresses[1]: is empty"},
+        {PLACED("[7]"), PEAL_E_MALFORMED, "n_contacts.contacts[0].addresses[0]: is not a string"},
+        {PLACED("\"a\""), PEAL_E_MALFORMED, "n_contacts.contacts[0].addresses: is not an array"},
+    };
+    char why[WIRE_WHY_MAX];
+    for (size_t i = 0; i < PEAL_COUNT(cases); i++) {
+        int err = read_text(cases[i].text, strlen(cases[i].text), why);
+        cr_assert_eq(err, cases[i].err, "%s: %s", cases[i].text, err_name(err));
+        cr_assert_str_eq(why, cases[i].why, "%s: %s", cases[i].text, why);
+    }
+}
+
 Test(json, base64_is_strict)
 {
     static const struct {

@@ -417,11 +417,12 @@ void host_start(struct host *h, uint32_t n)
                              .sessions_max = h->o.sessions_max,
                              .locations_max = h->o.locations_max};
     uint8_t body[RING_CONTACT_BODY_MAX];
-    uint8_t sig[CRY_SIG_BYTES];
+    uint8_t sig[CRY_SIG_BYTES], list[WIRE_ADDRESSES_BYTES];
+    size_t list_n = wire_address_add(list, 0, peal_bytes_str(x->address));
     cr_assert(!x->alive, "a node that runs is not started");
     cfg.chord.contact = (struct wire_contact){.id = x->id,
                                               .incarnation = ++x->incarnation,
-                                              .address = peal_bytes_str(x->address),
+                                              .addresses = peal_bytes_of(list, list_n),
                                               .key = peal_bytes_of(x->key.pub, CRY_PUB_BYTES)};
     size_t body_n = ring_contact_body(&cfg.chord.contact, body);
     cry_sign(&x->key, RING_CONTACT_DOMAIN, peal_bytes_of(body, body_n), sig);

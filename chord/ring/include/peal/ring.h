@@ -36,14 +36,17 @@ enum {
     RING_JOINS_MAX = 16,
     RING_WANTS_MAX = WIRE_ROSTER_MAX + 32, /* nodes to which the layer above wants a link */
     RING_GOSSIP_DEFAULT = 200, /* bytes a second that a node may say of others, on average */
-    RING_CONTACT_BODY_MAX = ID_BYTES + 8 + 4 + WIRE_ADDRESS_MAX,
+    RING_CONTACT_BODY_MAX = ID_BYTES + 8 + 4 + WIRE_ADDRESSES_BYTES,
 };
 #define RING_GOSSIP_NONE UINT32_MAX
 
-/* What a contact's signature covers: id (20), incarnation (u64), address (u32 length and bytes), in
- * the domain RING_CONTACT_DOMAIN (cry_sign). Returns how many bytes. */
+/* What a contact's signature covers: id (20), incarnation (u64), all addresses as they are encoded,
+ * in the domain RING_CONTACT_DOMAIN (cry_sign). Returns how many bytes. */
 #define RING_CONTACT_DOMAIN "peal.contact.1"
 size_t ring_contact_body(const struct wire_contact *w, uint8_t out[static RING_CONTACT_BODY_MAX]);
+/* NULL, or what is wrong with a contact's form, for people: an id, a key, a signature, and 1 to
+ * WIRE_CONTACT_ADDRESSES_MAX addresses HOST:PORT or [HOST]:PORT, none twice. */
+const char *ring_contact_wrong(const struct wire_contact *w);
 /* 0; PEAL_E_MALFORMED (form), PEAL_E_AUTH (the id is not the key's, or the signature is not good).
  * The default of ring_config.verify. */
 PEAL_MUST int ring_contact_verify(void *ctx, const struct wire_contact *w);
@@ -200,9 +203,12 @@ struct ring_view {
 };
 void ring_look(const struct ring *r, struct ring_view *out);
 bool ring_is_up(const struct ring *r, const struct peal_id *id);
-/* The contact known under id; PEAL_E_NOT_FOUND. Views valid until the next step. */
+/* The contact known under id; PEAL_E_NOT_FOUND. Views valid until the next step or ring_learn. */
 PEAL_MUST int ring_contact(const struct ring *r, const struct peal_id *id,
                            struct wire_contact *out);
+/* The one of a contact's addresses over which the last link to it went, as far as that shows, or its
+ * first; empty when it is not known. Valid as ring_contact's views. */
+struct peal_bytes ring_address(const struct ring *r, const struct peal_id *id);
 /* Whether the nearest known, living node at or after key is in (the hint's answer: no message is
  * sent). False when SEEKING. */
 bool ring_guess(const struct ring *r, const struct peal_id *key, struct peal_id *out);

@@ -2,7 +2,7 @@
  * structs are generated from it.
  *
  * F(kind, name, arg, max): arg is the struct's name for STRUCT and LIST, otherwise `_`; max is the
- * largest number of bytes (BYTES, STR) or items (LIST, IDS, MSGIDS), otherwise 0. Names are part of
+ * largest number of bytes (BYTES, STR) or items (LIST, IDS, MSGIDS, ADDRS), otherwise 0. Names are part of
  * the JSON encoding, numbers of the binary one; neither is ever reused. docs/protocol.md says what
  * each message means.
  *
@@ -17,6 +17,7 @@
 enum {
     WIRE_NAME_MAX = 128,       /* bytes of a canonical name: 32 characters */
     WIRE_ADDRESS_MAX = 64,     /* "[v6]:port" or "v4:port" */
+    WIRE_CONTACT_ADDRESSES_MAX = 4,
     WIRE_TEXT_MAX = 512,       /* prose of an error, a hint, a trace */
     WIRE_REGISTER_MAX = 8192,  /* bytes of a register's value */
     WIRE_BODY_MAX = 72 * 1024, /* bytes of a row's body: an envelope of 64 KiB of text */
@@ -42,12 +43,14 @@ enum {
 
 /* ---- embedded structs ---- */
 
-/* Where a node is. The signature is the node's own, over id, incarnation and address; a higher
- * incarnation replaces a lower. */
+/* Where a node is: 1 to WIRE_CONTACT_ADDRESSES_MAX addresses, none twice, in the order in which it
+ * would have them tried; none in what stands for a node of which no contact is known. The signature
+ * is the node's own, over id, incarnation and all addresses; a higher incarnation replaces a lower.
+ */
 #define WIRE_FIELDS_contact(F)                                                                     \
     F(ID, id, _, 0)                                                                                \
     F(U64, incarnation, _, 0)                                                                      \
-    F(STR, address, _, WIRE_ADDRESS_MAX)                                                           \
+    F(ADDRS, addresses, _, WIRE_CONTACT_ADDRESSES_MAX)                                             \
     F(BYTES, key, _, 32)                                                                           \
     F(BYTES, signature, _, 64)
 

@@ -3,13 +3,14 @@
  * Binary (canonical, no allocation): a u16 message number, then the fields in the schema's order,
  * with nothing between them. U8 to U64 big-endian; BOOL one byte, 0 or 1; ID 20 and MSGID 16 bytes;
  * BYTES and STR a u32 length and the bytes; STRUCT its fields; LIST, IDS and MSGIDS a u32 count and
- * the items. Every message has exactly one encoding, so what decodes re-encodes to the same bytes.
+ * the items; ADDRS a u32 length of all that follows, and for each address a byte that says how long
+ * it is, 1 to WIRE_ADDRESS_MAX, and its text, UTF-8 as in a STR. Every message has exactly one encoding, so what decodes re-encodes to the same bytes.
  *
  * JSON (strict): {"t":"c_ping","nonce":"7"}: the message's name in "t", every field by its name,
  * none left out, none besides, in any order. U8, U16 and U32 are integers; U64 a decimal string
  * without leading zeros (JavaScript's numbers end at 2^53); BOOL true or false; ID and MSGID
  * lower-case hexadecimal; BYTES base64url without padding (RFC 4648, section 5); STR a string;
- * STRUCT an object; lists arrays.
+ * STRUCT an object; lists arrays, of ADDRS one of strings.
  *
  * Not for: framing (peal/net.h), or what a message means (docs/protocol.md). */
 #ifndef PEAL_WIRE_H
@@ -21,7 +22,8 @@
 /* ---- structs ----------------------------------------------------------------------------
  * struct wire_NAME for every embedded struct and every message; struct wire_NAME_list for lists of
  * an embedded struct. BYTES and STR are views and lists are pointers: a struct owns none of what it
- * shows. n == 0 allows v == NULL. */
+ * shows. n == 0 allows v == NULL. ADDRS is a view of the addresses as they are encoded, without the
+ * length of all (wire_address): so a struct with a list of addresses is no larger than with one. */
 struct wire_ids {
     struct peal_id *v;
     size_t n;
@@ -45,6 +47,7 @@ struct wire_msgids {
 #define WIRE_MEMBER_LIST(name, arg)       struct wire_##arg##_list name;
 #define WIRE_MEMBER_IDS(name, arg)        struct wire_ids name;
 #define WIRE_MEMBER_MSGIDS(name, arg)     struct wire_msgids name;
+#define WIRE_MEMBER_ADDRS(name, arg)      struct peal_bytes name;
 #define WIRE_MEMBER(kind, name, arg, max) WIRE_MEMBER_##kind(name, arg)
 
 #define WIRE_DECLARE_STRUCT(name)                                                                  \
@@ -84,7 +87,20 @@ enum {
     WIRE_JSON_MAX = 1024 * 1024,                  /* bytes of JSON that wire_from_json reads */
     WIRE_JSON_DEPTH_MAX = 2 * WIRE_DEPTH_MAX + 1, /* nested brackets, likewise */
     WIRE_WHY_MAX = 160,                           /* bytes of an error text, its NUL included */
+    WIRE_ADDRESSES_BYTES = WIRE_CONTACT_ADDRESSES_MAX * (1 + WIRE_ADDRESS_MAX), /* an ADDRS' bytes */
 };
+
+/* ---- addresses (ADDRS) ------------------------------------------------------------------ */
+
+/* The i-th address of a list; empty when it has no more. */
+struct peal_bytes wire_address(struct peal_bytes list, size_t i);
+size_t wire_address_count(struct peal_bytes list);
+/* The place of an address in the list, or SIZE_MAX. */
+size_t wire_address_find(struct peal_bytes list, struct peal_bytes address);
+/* Appends an address of 1 to WIRE_ADDRESS_MAX bytes to the list of n bytes at out, which is not
+ * full; returns the list's bytes then. */
+size_t wire_address_add(uint8_t out[static WIRE_ADDRESSES_BYTES], size_t n,
+                        struct peal_bytes address);
 
 /* What wire_decode takes from the arena for one struct at most: its lists, each 16-byte aligned. */
 #define WIRE_HEAP_U8(arg, max)     0
@@ -101,6 +117,7 @@ enum {
     ((max) * ((int)sizeof(struct wire_##arg) + WIRE_HEAP_OF_##arg) + 15)
 #define WIRE_HEAP_IDS(arg, max)         ((max)*ID_BYTES + 15)
 #define WIRE_HEAP_MSGIDS(arg, max)      ((max)*MSG_ID_BYTES + 15)
+#define WIRE_HEAP_ADDRS(arg, max)       0
 #define WIRE_HEAP(kind, name, arg, max) +WIRE_HEAP_##kind(arg, max)
 
 #define WIRE_HEAP_STRUCT_OF(name) enum { WIRE_HEAP_OF_##name = 0 WIRE_FIELDS_##name(WIRE_HEAP) };
@@ -131,6 +148,7 @@ enum wire_kind {
     WIRE_KIND_LIST,
     WIRE_KIND_IDS,
     WIRE_KIND_MSGIDS,
+    WIRE_KIND_ADDRS,
 };
 
 struct wire_field {
@@ -138,7 +156,7 @@ struct wire_field {
     const struct wire_desc *(*sub)(void); /* STRUCT, LIST: gives the item's; otherwise NULL */
     enum wire_kind kind;
     uint32_t offset; /* in the C struct */
-    uint32_t max;    /* bytes (BYTES, STR) or items (LIST, IDS, MSGIDS); otherwise 0 */
+    uint32_t max;    /* bytes (BYTES, STR) or items (LIST, IDS, MSGIDS, ADDRS); otherwise 0 */
 };
 
 struct wire_desc {
@@ -161,7 +179,7 @@ uint16_t wire_type_of(struct peal_bytes name);
 /* ---- binary -----------------------------------------------------------------------------
  * msg points to the struct of the type. Encoding checks what decoding checks, so that nothing
  * leaves that the other side must refuse: PEAL_E_TOO_LONG for a field above its maximum,
- * PEAL_E_MALFORMED for a STR that is not valid UTF-8, PEAL_E_USAGE for an unknown type, PEAL_E_FULL
+ * PEAL_E_MALFORMED for a STR or an address that is not valid UTF-8, PEAL_E_USAGE for an unknown type, PEAL_E_FULL
  * for too small a buffer. */
 PEAL_MUST int wire_encode(uint16_t type, const void *msg, struct wr *w);
 /* Bytes that wire_encode would write, its number included; errors as there, except PEAL_E_FULL. */
