@@ -27,6 +27,8 @@ static const struct scenario SCENARIOS[] = {
     {"election", "messages of an election; the coordinator dies", 64, 60, scenario_election},
     {"address", "nodes change their addresses, swap them, take those of the dead", 40, 60,
      scenario_address},
+    {"networks", "nodes with two addresses, one of which only some of the others reach", 40, 30,
+     scenario_networks},
     {"pause", "--fraction of the nodes stop and come back as if nothing had been", 40, 60,
      scenario_pause},
     {"drift", "clocks that run and stand differently", 60, 120, scenario_drift},

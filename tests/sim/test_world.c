@@ -452,6 +452,40 @@ Test(world, the_disk_survives_a_crash_and_is_empty_when_not_kept)
     world_free(world);
 }
 
+Test(world, an_address_is_reached_from_its_networks_only)
+{
+    enum { SEGMENT = 1, EVERYWHERE = 2, ALSO = NODES + 7 };
+    open_constant();
+    world_also(world, 2, ALSO);
+    world_reach(world, 2, EVERYWHERE);
+    world_reach(world, ALSO, SEGMENT);
+    world_networks(world, 0, EVERYWHERE | SEGMENT);
+    world_networks(world, 1, EVERYWHERE);
+    cr_assert(world_address_at(world, 2, 0) == 2 && world_address_at(world, 2, 1) == ALSO &&
+                  world_address_at(world, 2, 2) == WORLD_NOBODY,
+              "it has two addresses");
+    uint64_t began = world_now(world);
+    dial(1, ALSO);
+    world_run(world, 2 * WORLD_DIAL_TIMEOUT_US);
+    cr_assert(last(1)->kind == STEP_LINK_DOWN && last(1)->at - began == WORLD_DIAL_TIMEOUT_US,
+              "a dial from elsewhere is not in vain");
+    dial(1, 2);
+    world_run(world, 10000);
+    cr_assert_eq(last(1)->kind, STEP_LINK_UP, "it is not reached at its other address");
+    dial(0, ALSO);
+    world_run(world, 10000);
+    cr_assert_eq(last(0)->kind, STEP_LINK_UP, "nor by who is on the network");
+    cr_assert_eq(world_unplug(world, ALSO), 1, "another link than that which was dialled there");
+    size_t seen = probes[2].n;
+    say(0, 7);
+    world_run(world, 10000);
+    cr_assert_eq(probes[2].n, seen, "what is said over it comes through");
+    dial(0, ALSO);
+    world_run(world, 2 * WORLD_DIAL_TIMEOUT_US);
+    cr_assert_eq(last(0)->kind, STEP_LINK_DOWN, "somebody reaches it there");
+    world_free(world);
+}
+
 Test(world, a_moved_node_is_where_it_moved)
 {
     open_constant();
