@@ -10,16 +10,18 @@
 
 /* ---- choosing ---- */
 
-enum rank { RANK_NONE, RANK_SELF_GIVEN, RANK_IPV6, RANK_IPV4 };
+enum rank { RANK_NONE, RANK_POOR, RANK_IPV6, RANK_IPV4 };
 
 static enum rank rank_of(const struct net_addr *listen, const struct net_addr *a)
 {
     if (net_addr_is_loopback(a) || net_addr_is_any(a) || a->zone != 0)
         return RANK_NONE;
     if (a->ip_len == 4)
-        return a->ip[0] == 169 && a->ip[1] == 254 ? RANK_SELF_GIVEN : RANK_IPV4;
+        return a->ip[0] == 169 && a->ip[1] == 254 ? RANK_POOR : RANK_IPV4;
     bool link_local = a->ip[0] == 0xfe && (a->ip[1] & 0xc0) == 0x80;
-    return listen->ip_len == 16 && !link_local ? RANK_IPV6 : RANK_NONE;
+    if (listen->ip_len != 16 || link_local)
+        return RANK_NONE;
+    return a->passing ? RANK_POOR : RANK_IPV6;
 }
 
 static bool same_ip(const struct net_addr *a, const struct net_addr *b)
@@ -77,7 +79,7 @@ void address_choose(const struct net_addr *listen, const struct net_addr have[],
     add_ranked(&found, RANK_IPV4, ADDRESSES_MAX - ipv6, listen, have, n);
     add_ranked(&found, RANK_IPV6, ADDRESSES_MAX, listen, have, n);
     if (found.n == 0)
-        add_ranked(&found, RANK_SELF_GIVEN, 1, listen, have, n);
+        add_ranked(&found, RANK_POOR, 1, listen, have, n);
     if (found.n == 0)
         found = *l;
     if (found.n == 0)

@@ -22,9 +22,11 @@ void addresses_add(struct addresses *l, const struct net_addr *a);
 
 /* For a server that listens on a wildcard address: the addresses that others should be told, out of
  * the n that this machine has, with the listener's port. IPv4 first, then, where it is listened to,
- * IPv6 of more than link-local scope, for which at least one place is left; each in the system's
+ * IPv6 of more than link-local scope, for which at least one place is left, unless it is passing
+ * (net_addrs); each in the system's
  * order: so a server that was on the move ends with the addresses that it would take if it started
- * now. Without any of them one of IPv4 that the machine gave itself (RFC 3927) will do; without
+ * now. Without any of them one that is passing, or that the machine gave itself (RFC 3927), will
+ * do; without
  * that *l stays as it is, and loopback is what is left when that is empty. */
 void address_choose(const struct net_addr *listen, const struct net_addr have[], size_t n,
                     struct addresses *l);

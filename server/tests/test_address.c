@@ -96,6 +96,21 @@ Test(address, those_that_others_can_reach)
     }
 }
 
+Test(address, one_that_is_passing_is_not_told_to_others)
+{
+    struct net_addr have[] = {addr("[2001:db8::7]:0"), addr("[2001:db8::8]:0")};
+    struct net_addr listen = addr("[::]:7000");
+    struct addresses l = {.n = 0};
+    char text[512];
+    have[0].passing = true;
+    address_choose(&listen, have, PEAL_COUNT(have), &l);
+    text_of(&l, text);
+    cr_assert_str_eq(text, "[2001:db8::8]:7000", "%s", text);
+    address_choose(&listen, have, 1, &l);
+    text_of(&l, text);
+    cr_assert_str_eq(text, "[2001:db8::7]:7000", "but when there is nothing else: %s", text);
+}
+
 Test(address, lists_are_equal_when_their_order_is)
 {
     struct net_addr one = addr("192.0.2.7:7000"), two = addr("192.0.2.8:7000");

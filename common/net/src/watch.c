@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <ifaddrs.h>
+#include <linux/if_addr.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -25,6 +27,28 @@ struct net_watch {
     uint8_t buf[WATCH_NOTICE_MAX];
 };
 
+/* getifaddrs does not say what state an address is in; the kernel's own list does (of each address
+ * its digits, interface, prefix, scope and flags, in hexadecimal). Where that cannot be read, none
+ * is taken for passing. */
+static void note_passing(struct net_addr v[], size_t n)
+{
+    enum { PASSING = IFA_F_TEMPORARY | IFA_F_DEPRECATED | IFA_F_TENTATIVE | IFA_F_DADFAILED };
+    char hex[2 * 16 + 1], line[128];
+    unsigned flags = 0;
+    uint8_t ip[16];
+    FILE *f = fopen("/proc/net/if_inet6", "re");
+    while (f && fgets(line, sizeof line, f)) {
+        if (sscanf(line, "%32s %*x %*x %*x %x", hex, &flags) != 2 || !(flags & PASSING) ||
+            peal_unhex(hex, sizeof ip, ip) != 0)
+            continue;
+        for (size_t i = 0; i < n; i++)
+            if (v[i].ip_len == sizeof ip && memcmp(v[i].ip, ip, sizeof ip) == 0)
+                v[i].passing = true;
+    }
+    if (f)
+        (void)fclose(f);
+}
+
 size_t net_addrs(struct net_addr out[static NET_ADDRS_MAX])
 {
     struct ifaddrs *all = NULL;
@@ -38,6 +62,7 @@ size_t net_addrs(struct net_addr out[static NET_ADDRS_MAX])
         n += out[n].ip_len != 0;
     }
     freeifaddrs(all);
+    note_passing(out, n);
     return n;
 }
 

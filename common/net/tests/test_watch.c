@@ -93,6 +93,43 @@ Test(net_watch, addresses_that_come_and_go)
     net_loop_free(x.loop);
 }
 
+/* Whether the address is there, and may be told to others. */
+static bool lasting(const char *text)
+{
+    struct net_addr want, all[NET_ADDRS_MAX];
+    cr_assert(net_addr_parse(text, &want) == 0, "%s", text);
+    size_t n = net_addrs(all);
+    for (size_t i = 0; i < n; i++)
+        if (net_addr_eq(&all[i], &want))
+            return !all[i].passing;
+    return false;
+}
+
+Test(net_watch, an_address_under_test_or_deprecated_is_passing_and_a_change_of_that_is_told)
+{
+    if (!own_network())
+        cr_skip_test("a network namespace of the test's own needs root and ip(8)");
+    struct watcher x = {0};
+    watcher_open(&x);
+    add_interface();
+    ip("addr add 192.0.2.7/24 dev left");
+    ip("addr add 2001:db8::7/64 dev left nodad");
+    cr_assert(lasting("192.0.2.7:0") && lasting("[2001:db8::7]:0"), "both are as good as any");
+    ip("link set right down"); /* without a carrier no test begins */
+    ip("addr add 2001:db8::8/64 dev left");
+    settle(&x);
+    cr_assert(have("[2001:db8::8]:0") && !lasting("[2001:db8::8]:0"), "it is not tested yet");
+    ip("link set right up");
+    UNTIL(x.loop, lasting("[2001:db8::8]:0"));
+    settle(&x);
+    ip("addr change 2001:db8::8/64 dev left preferred_lft 0 valid_lft forever");
+    UNTIL(x.loop, x.changes);
+    cr_assert(have("[2001:db8::8]:0") && !lasting("[2001:db8::8]:0"), "it is deprecated");
+    cr_assert(lasting("[2001:db8::7]:0"), "the other is as good as before");
+    net_watch_free(x.w);
+    net_loop_free(x.loop);
+}
+
 Test(net_watch, many_changes_are_one_call_a_turn)
 {
     if (!own_network())

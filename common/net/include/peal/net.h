@@ -44,6 +44,7 @@ struct net_addr {
     uint8_t ip_len;
     uint16_t port;
     uint32_t zone; /* interface index of a link-local IPv6 address, otherwise 0 */
+    bool passing;  /* net_addrs: of IPv6, not to be told to others; see there */
 };
 
 enum { NET_ADDR_TEXT = 80 };
@@ -280,7 +281,9 @@ PEAL_MUST int net_dial(struct net_loop *loop, const struct net_dial_opts *opts,
 
 /* The addresses of this machine's interfaces that are up (with or without a carrier), with port 0
  * and the interface's index as the zone of link-local ones, in the system's order; returns how
- * many. When it is NET_ADDRS_MAX there may be more. */
+ * many. When it is NET_ADDRS_MAX there may be more. Passing are those that the system is still
+ * testing, or found to be another's (RFC 4862, 5.4), that it has deprecated, or made for its own
+ * connections only and for a day or so (RFC 8981). */
 size_t net_addrs(struct net_addr out[static NET_ADDRS_MAX]);
 
 /* Tells when the kernel says that an interface or an address came, went or changed (rtnetlink, see
