@@ -294,6 +294,34 @@ Test(rings, a_server_that_moves_is_found_at_its_new_address)
     group_free(r);
 }
 
+/* Clients may be where only one of a server's addresses is seen. */
+Test(rings, clients_are_told_of_all_addresses)
+{
+    struct group *r = five(14);
+    static uint8_t mem[16384];
+    sim_also(r->sim, 3, "10.0.8.8:7000");
+    sim_run(r->sim, SECOND_US);
+    for (size_t i = 0; i < 5; i++) {
+        struct arena a;
+        struct wire_server_list v;
+        arena_init(&a, mem, sizeof mem);
+        chord_servers(group_chord(r, i), &a, &v);
+        cr_assert_eq(v.n, 6, "node %zu tells of %zu", i, v.n);
+        cr_assert(peal_bytes_eq(v.v[0].address, sim_address(r->sim, i)), "its own is the first");
+        for (size_t k = 0; k < 5; k++)
+            cr_assert(!peal_bytes_eq(v.v[k].address, peal_bytes_str("10.0.8.8:7000")),
+                      "one of each comes first");
+        cr_assert(peal_bytes_eq(v.v[5].address, peal_bytes_str("10.0.8.8:7000")),
+                  "node %zu knows the other", i);
+    }
+    sim_move(r->sim, 3, "10.0.9.9:7000"); /* the second stays, and is where it is reached */
+    for (size_t i = 0; i < 5; i++)
+        if (i != 3)
+            sim_break(r->sim, i, 3);
+    cr_assert(group_wait_whole(r, 5, 5, FORM_US), "the ring is whole");
+    group_free(r);
+}
+
 Test(rings, a_full_disk_leaves_the_quorum_and_comes_back)
 {
     struct group *r = five(15);

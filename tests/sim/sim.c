@@ -511,6 +511,8 @@ static void sign_contact(const struct node *n, struct wire_contact *w,
 {
     uint8_t body[RING_CONTACT_BODY_MAX];
     size_t list_n = wire_address_add(list, 0, peal_bytes_str(n->address));
+    if (n->also[0] != '\0')
+        list_n = wire_address_add(list, list_n, peal_bytes_str(n->also));
     *w = (struct wire_contact){.id = n->id,
                                .incarnation = n->incarnation,
                                .addresses = peal_bytes_of(list, list_n),
@@ -552,14 +554,13 @@ void sim_start(struct sim *s, size_t node)
     run_step(s, node, &ev);
 }
 
-void sim_move(struct sim *s, size_t node, const char *address)
+static void tell_contact(struct sim *s, size_t node)
 {
     struct node *n = &s->nodes[node];
     uint8_t list[WIRE_ADDRESSES_BYTES], sig[CRY_SIG_BYTES], mem[512];
     struct wire_contact w;
     struct wr out;
-    int length = snprintf(n->address, sizeof n->address, "%s", address);
-    CHECK(n->running && length > 0 && (size_t)length < sizeof n->address);
+    CHECK(n->running);
     n->incarnation++;
     sign_contact(n, &w, list, sig);
     struct wire_n_contacts m = {.to = n->id, .contacts = {.v = &w, .n = 1}};
@@ -568,6 +569,22 @@ void sim_move(struct sim *s, size_t node, const char *address)
     CHECK(err == 0);
     struct step_event ev = {.kind = STEP_CONTACT, .bytes = peal_bytes_of(mem, out.n)};
     run_step(s, node, &ev);
+}
+
+void sim_move(struct sim *s, size_t node, const char *address)
+{
+    struct node *n = &s->nodes[node];
+    int length = snprintf(n->address, sizeof n->address, "%s", address);
+    CHECK(length > 0 && (size_t)length < sizeof n->address);
+    tell_contact(s, node);
+}
+
+void sim_also(struct sim *s, size_t node, const char *address)
+{
+    struct node *n = &s->nodes[node];
+    int length = snprintf(n->also, sizeof n->also, "%s", address);
+    CHECK(length > 0 && (size_t)length < sizeof n->also);
+    tell_contact(s, node);
 }
 
 void sim_crash(struct sim *s, size_t node)

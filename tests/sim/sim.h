@@ -100,6 +100,8 @@ void sim_partition(struct sim *s, uint64_t group);
 void sim_break(struct sim *s, size_t a, size_t b);
 /* Gives the running node another address; links stay. */
 void sim_move(struct sim *s, size_t node, const char *address);
+/* Likewise a second one besides. */
+void sim_also(struct sim *s, size_t node, const char *address);
 void sim_skew(struct sim *s, size_t node, int64_t ms);
 /* Gives the node a STORE_STATE event, and makes its disk refuse to commit (err < 0) or not. */
 void sim_disk(struct sim *s, size_t node, int err);

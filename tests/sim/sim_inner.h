@@ -59,7 +59,7 @@ struct link {
 struct node {
     struct peal_id id;
     struct cry_sign_key key;
-    char address[WIRE_ADDRESS_MAX];
+    char address[WIRE_ADDRESS_MAX], also[WIRE_ADDRESS_MAX]; /* also: empty, or a second one */
     uint64_t incarnation;
     bool running, paused, left;
     uint32_t life;

@@ -95,7 +95,8 @@ void dial(struct sim *s, size_t from, struct peal_bytes address)
 {
     size_t to = SIZE_MAX;
     for (size_t i = 0; i < s->cfg.nodes; i++)
-        if (peal_bytes_eq(peal_bytes_str(s->nodes[i].address), address))
+        if (peal_bytes_eq(peal_bytes_str(s->nodes[i].address), address) ||
+            peal_bytes_eq(peal_bytes_str(s->nodes[i].also), address))
             to = i;
     struct step_event failed = {
         .kind = STEP_LINK_DOWN, .dialled = true, .address = address, .err = PEAL_E_CLOSED};
