@@ -146,6 +146,8 @@ static void keep(struct one *o, const struct step_effect *e)
         memcpy(s->bytes, e->bytes.p, e->bytes.n);
     if (e->kind == STEP_SEND)
         s->type = (uint16_t)(s->bytes[0] << 8 | s->bytes[1]);
+    for (size_t i = 0; i < o->u.n; i++)
+        s->held = s->held || (o->u.effects[i].kind == STEP_WRITE && !e->eager);
 }
 
 /* Carries out what the update says; what it says to itself comes back at once. */
@@ -195,6 +197,7 @@ struct one *one_new(uint8_t n, bool discovery, const char *join)
     CHECK(o != NULL);
     int err = cry_init();
     CHECK(err == 0);
+    o->n = n;
     o->self = one_peer(n);
     o->now_us = 1000000;
     o->reader = (struct step_reader){.ctx = o, .get = get, .scan = scan};
@@ -242,6 +245,17 @@ void one_free(struct one *o)
     free(o->mem);
     free(o->update_mem);
     free(o);
+}
+
+struct one *one_again(struct one *o, bool discovery)
+{
+    struct one *again = one_new(o->n, discovery, NULL);
+    struct store *empty = again->store;
+    again->store = o->store;
+    again->now_us = o->now_us;
+    o->store = empty;
+    one_free(o);
+    return again;
 }
 
 void one_event(struct one *o, struct step_event ev)
@@ -305,13 +319,14 @@ void one_hello(struct one *o, uint32_t link, struct one_peer *p, const struct wi
     }
 }
 
-const struct one_said *one_find(const struct one *o, enum step_effect_kind kind, uint16_t type,
-                                union wire_any *m)
+/* link 0: over any. */
+static const struct one_said *find(const struct one *o, enum step_effect_kind kind, uint32_t link,
+                                   uint16_t type, union wire_any *m)
 {
     static uint8_t mem[2 * WIRE_ARENA_MAX];
     for (size_t i = o->said_n; i > 0; i--) {
         const struct one_said *s = &o->said[i - 1];
-        if (s->kind != kind || s->type != type)
+        if (s->kind != kind || s->type != type || (link != 0 && s->link != link))
             continue;
         if (m != NULL) {
             struct arena a;
@@ -323,6 +338,18 @@ const struct one_said *one_find(const struct one *o, enum step_effect_kind kind,
         return s;
     }
     return NULL;
+}
+
+const struct one_said *one_find(const struct one *o, enum step_effect_kind kind, uint16_t type,
+                                union wire_any *m)
+{
+    return find(o, kind, 0, type, m);
+}
+
+const struct one_said *one_sent(const struct one *o, uint32_t link, uint16_t type,
+                                union wire_any *m)
+{
+    return find(o, STEP_SEND, link, type, m);
 }
 
 void one_forget(struct one *o)

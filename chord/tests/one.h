@@ -30,6 +30,7 @@ struct one_said { /* an effect that was not for this node itself */
     uint32_t link;
     int err;
     uint16_t type;
+    bool held; /* a send: it waits until what its update writes is durable */
     uint8_t *bytes;
     size_t n;
 };
@@ -41,6 +42,7 @@ struct one {
     struct store *store;
     struct step_reader reader;
     uint64_t now_us;
+    uint8_t n; /* of one_peer */
     struct one_peer self;
     struct one_said said[ONE_SAID_MAX];
     size_t said_n;
@@ -70,7 +72,12 @@ void one_hello(struct one *o, uint32_t link, struct one_peer *p, const struct wi
  * call. */
 const struct one_said *one_find(const struct one *o, enum step_effect_kind kind, uint16_t type,
                                 union wire_any *m);
+/* As one_find, of sends over one link. */
+const struct one_said *one_sent(const struct one *o, uint32_t link, uint16_t type,
+                                union wire_any *m);
 void one_forget(struct one *o);
+/* Another process of the same node, on the same disk, not started; o is freed. */
+struct one *one_again(struct one *o, bool discovery);
 /* Changes (or reads: append 0) a register and waits 200 ms at most; 1 when it has not ended by
  * then. */
 int one_change(struct one *o, const struct peal_id *key, uint8_t append);

@@ -236,6 +236,17 @@ static bool united(const struct world *w, size_t node)
     return v.nodes.n == w->nodes;
 }
 
+struct waiting_for {
+    const struct world *w;
+    size_t node;
+};
+
+static bool is_united(void *arg)
+{
+    const struct waiting_for *f = arg;
+    return united(f->w, f->node);
+}
+
 /* Lists are written to at all nodes all the time; what was acknowledged is in them at the end, each
  * once. Crashes: any node, at any moment, back a little later. */
 static void under_load(int seed, const char *part, bool crashes, bool cuts)
@@ -390,4 +401,87 @@ Test(unite, a_server_that_was_away_is_heard_by_those_it_left_and_decides_nothing
     sim_start(w.g->sim, b);
     check(&w, 5);
     group_free(w.g);
+}
+
+/* Those of the larger ring that it meets have never been in its ring, and know how that ended. */
+Test(unite, a_server_that_was_away_is_told_by_those_whom_its_ring_has_gone_to)
+{
+    for (int seed = 1; seed <= 4; seed++) {
+        struct world w = apart((uint64_t)seed, "0000111");
+        size_t away = one_of(&w, 1, (size_t)seed);
+        sim_crash(w.g->sim, away);
+        cut_all(&w, false);
+        cr_assert(group_wait_whole(w.g, 6, 6, UNITE_US), "seed %d: the others are one ring", seed);
+        sim_run(w.g->sim, OP_US); /* all of it is taken in, but for what the one that is away has */
+        for (size_t i = 0; i < w.nodes; i++)
+            if (w.part[i] == 1 && sim_running(w.g->sim, i))
+                sim_crash(w.g->sim, i);
+        sim_start(w.g->sim, away);
+        struct waiting_for f = {.w = &w, .node = away};
+        cr_assert(sim_until(w.g->sim, is_united, &f, UNITE_US), "seed %d: it follows", seed);
+        group_start_all(w.g);
+        check(&w, seed);
+        group_free(w.g);
+    }
+}
+
+enum { LATE_WRITES = 3 };
+
+struct late {
+    struct world w;
+    size_t away, other; /* of part 1 */
+    size_t op[LATE_WRITES];
+    uint64_t met_us;
+};
+
+static bool has_ended(void *arg)
+{
+    const struct late *l = arg;
+    return chord_state(group_chord(l->w.g, l->other)) != CHORD_MEMBER;
+}
+
+/* Two rings meet; the server of the smaller one that would take its list in is away when the list is
+ * written to. */
+static struct late late_begin(int seed)
+{
+    struct late l = {.w = apart((uint64_t)seed, "0000111")};
+    struct peal_id home[CHORD_REPLICAS_MAX + 1];
+    size_t n = chord_home(group_chord(l.w.g, one_of(&l.w, 1, 0)), &l.w.listed[1], home);
+    cr_assert_eq(n, 3, "seed %d: three homes", seed);
+    l.away = group_index(l.w.g, &home[0]);
+    l.other = group_index(l.w.g, &home[1]);
+    cut_all(&l.w, false);
+    l.met_us = sim_now(l.w.g->sim);
+    sim_crash(l.w.g->sim, l.away);
+    for (size_t i = 0; i < LATE_WRITES; i++) {
+        l.op[i] = group_begin(l.w.g, l.other, GROUP_APPEND, &l.w.listed[1], OP_US);
+        cr_assert_eq(group_wait(l.w.g, l.op[i], OP_US), 0, "seed %d: write %zu", seed, i);
+    }
+    return l;
+}
+
+/* It comes back just before its ring ends (when that will be, another run of the same seed says): it
+ * is told of the end before it is told of the writes. */
+Test(unite, a_server_that_comes_back_at_the_end_does_not_bring_what_is_old)
+{
+    enum { BEFORE_US = 600 * 1000 };
+    for (int seed = 1; seed <= 10; seed++) {
+        struct rng rng;
+        struct late l = late_begin(seed);
+        rng_init(&rng, (uint64_t)seed);
+        cr_assert(sim_until(l.w.g->sim, has_ended, &l, UNITE_US), "seed %d: it ends", seed);
+        uint64_t end_us = sim_now(l.w.g->sim) - l.met_us;
+        group_free(l.w.g);
+        l = late_begin(seed);
+        uint64_t gone_us = sim_now(l.w.g->sim) - l.met_us;
+        cr_assert_gt(end_us, gone_us + BEFORE_US, "seed %d: it is not over yet", seed);
+        sim_run(l.w.g->sim, end_us - gone_us - rng_below(&rng, BEFORE_US));
+        sim_start(l.w.g->sim, l.away);
+        check(&l.w, seed);
+        size_t get = group_begin(l.w.g, 0, GROUP_GET, &l.w.listed[1], OP_US);
+        cr_assert_eq(group_wait(l.w.g, get, OP_US), 0, "seed %d: the list is read", seed);
+        for (size_t i = 0; i < LATE_WRITES; i++)
+            cr_assert(listed(&l.w.g->ops[get], l.op[i]), "seed %d: write %zu is there", seed, i);
+        group_free(l.w.g);
+    }
 }
