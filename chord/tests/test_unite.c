@@ -440,8 +440,8 @@ static bool has_ended(void *arg)
     return chord_state(group_chord(l->w.g, l->other)) != CHORD_MEMBER;
 }
 
-/* Two rings meet; the server of the smaller one that would take its list in is away when the list is
- * written to. */
+/* Two rings meet; the server of the smaller one that would take its list in is away when the list
+ * is written to. */
 static struct late late_begin(int seed)
 {
     struct late l = {.w = apart((uint64_t)seed, "0000111")};

@@ -707,7 +707,25 @@ Test(unite_hand, a_server_that_lags_behind_does_not_bring_its_old_value)
     one_free(s.o);
 }
 
-Test(unite_hand, nobody_counts_twice_and_no_stranger_counts)
+Test(unite_hand, what_was_not_brought_is_kept_and_begun_again)
+{
+    struct scene s;
+    struct roster c;
+    union wire_any m;
+    struct roster b = begin_taking(&s, &c);
+    answers_former(&s, 1, 0, c.epoch, NULL);
+    cr_assert(promises(&s, 0, b.epoch, NULL, &m), "it is brought");
+    cr_assert(until_sent(&s, 0, WIRE_n_former, &m, LONG_US),
+              "nobody accepts it: it is asked again");
+    cr_assert(on_disk(&s, "moved/", &c.ring, &s.o->self.id), "it is kept");
+    answers_former(&s, 1, 0, c.epoch, NULL);
+    cr_assert(promises(&s, 0, b.epoch, NULL, &m), "it is brought again");
+    accepts(&s, 0, &m);
+    cr_assert_not(on_disk(&s, "moved/", &c.ring, &s.o->self.id), "then it is done with");
+    one_free(s.o);
+}
+
+Test(unite_hand, what_was_not_asked_does_not_count)
 {
     struct scene s;
     struct roster c;
