@@ -321,14 +321,14 @@ static void change(struct chord *c, struct take *t)
 static void hear(struct chord *c, struct take *t, const struct peal_id *from, int code,
                  const struct wire_ballot *accepted, struct peal_bytes value)
 {
-    for (size_t i = 0; i < t->homes; i++) {
-        uint8_t bit = (uint8_t)(1u << i);
-        if (!id_eq(&t->home[i], from) || (t->answered & bit) != 0 || code != 0)
-            continue;
-        t->answered |= bit;
-        t->oks++;
-    }
-    if (code == 0 && ballot_cmp(accepted, &t->best) > 0) {
+    size_t at = 0;
+    while (at < t->homes && !id_eq(&t->home[at], from))
+        at++;
+    if (code != 0 || at == t->homes || (t->answered >> at & 1) != 0)
+        return;
+    t->answered |= (uint8_t)(1u << at);
+    t->oks++;
+    if (ballot_cmp(accepted, &t->best) > 0) {
         CHECK(value.n <= WIRE_REGISTER_MAX);
         t->best = *accepted;
         t->value_n = value.n;

@@ -745,6 +745,27 @@ Test(unite_hand, what_was_not_asked_does_not_count)
     one_free(s.o);
 }
 
+Test(unite_hand, who_is_no_home_of_it_has_no_say)
+{
+    struct scene s;
+    struct roster c;
+    union wire_any m;
+    struct one_peer stranger = one_peer(99);
+    struct roster b = begin_taking(&s, &c);
+    cr_assert_not_null(one_sent(s.o, LINK, WIRE_n_former, &m), "a home was asked");
+    struct wire_n_former_is a = {.op = m.n_former.op,
+                                 .accepted = ballot_of(&s, 0, c.epoch, 900),
+                                 .value = peal_bytes_str("its own")};
+    one_link(s.o, LINK + PEERS, &stranger, false);
+    one_hello(s.o, LINK + PEERS, &stranger, NULL);
+    one_hear(s.o, LINK + PEERS, WIRE_n_former_is, &a);
+    cr_assert_null(one_sent(s.o, LINK, WIRE_n_reg_prepare, NULL), "it does not count");
+    answers_former(&s, 0, 0, 0, NULL);
+    cr_assert(promises(&s, 0, b.epoch, NULL, &m), "two homes do");
+    cr_assert(is_text(m.n_reg_accept.value, "old"), "and theirs is written");
+    one_free(s.o);
+}
+
 Test(unite_hand, what_the_new_ring_has_stands)
 {
     struct scene s;
