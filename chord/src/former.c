@@ -413,9 +413,11 @@ static struct next next_of(struct chord *c, const struct former *f)
     size_t len = c->taking.begun ? sizeof from : PLACE; /* a zero byte behind: the first after it */
     int err = c->rd->scan(c->rd->ctx, STEP_META, peal_bytes_of(from, len),
                           peal_bytes_of(to, sizeof to), SIZE_MAX, next_one, &n);
-    if (err < 0)
+    if (err < 0) {
+        c->taking.left++; /* at least: the pass is not the last one */
         step_trace(c->u, STEP_WARN, "store", "what was set aside cannot be read: %s",
                    err_prose(err));
+    }
     return n;
 }
 

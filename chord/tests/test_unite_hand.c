@@ -836,6 +836,41 @@ Test(unite_hand, while_something_is_on_its_way_nothing_is_said_to_be_empty)
     one_free(s.o);
 }
 
+static int cannot_scan(void *ctx, enum step_space space, struct peal_bytes from,
+                       struct peal_bytes to, size_t limit, step_scan_fn *fn, void *fn_ctx)
+{
+    (void)ctx;
+    (void)space;
+    (void)from;
+    (void)to;
+    (void)limit;
+    (void)fn;
+    (void)fn_ctx;
+    return PEAL_E_IO;
+}
+
+Test(unite_hand, what_cannot_be_read_is_not_taken_for_done)
+{
+    struct scene s;
+    union wire_any m;
+    struct roster c = begin_in_c(&s), b = of_all(&s, 0xb0, 9), last = sealed(&c, &b.ring);
+    put_sorted(b.takes, &b.takes_n, &c.ring);
+    end(&s, &last);
+    struct step_reader well = s.o->reader;
+    s.o->reader.scan = cannot_scan;
+    enter(&s, &b, true);
+    bool said = false;
+    for (uint64_t t = 0; t < LONG_US && !said; t += STEP_US) {
+        moment(&s, STEP_US);
+        said = warned(s.o, "cannot be read");
+    }
+    cr_assert(said, "it goes on trying, and says so");
+    s.o->reader = well;
+    cr_assert(until_sent(&s, 0, WIRE_n_former, &m, LONG_US), "it tries again");
+    cr_assert(id_eq(&m.n_former.key, &s.o->self.id), "and finds it");
+    one_free(s.o);
+}
+
 /* While this node was away C went into B, and B into A: what B's homes have came from C, and was
  * changed there. */
 static struct roster begin_through_b(struct scene *s, struct roster *c, struct roster *b)
