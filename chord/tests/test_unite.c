@@ -12,7 +12,7 @@ enum {
     FORM_US = 20 * SECOND_US,
     UNITE_US = 60 * SECOND_US,
     OP_US = 5 * SECOND_US,
-    NODES_MOST = 8,
+    NODES_MOST = 12,
     KEYS = 24, /* registers that each ring has */
     ROWS = 24,
     PARTS_MOST = 3,
@@ -238,7 +238,7 @@ static bool united(const struct world *w, size_t node)
 
 struct waiting_for {
     const struct world *w;
-    size_t node;
+    size_t node, members;
 };
 
 static bool is_united(void *arg)
@@ -483,5 +483,53 @@ Test(unite, a_server_that_comes_back_at_the_end_does_not_bring_what_is_old)
         for (size_t i = 0; i < LATE_WRITES; i++)
             cr_assert(listed(&l.w.g->ops[get], l.op[i]), "seed %d: write %zu is there", seed, i);
         group_free(l.w.g);
+    }
+}
+
+static void cut_parts(struct world *w, size_t one, size_t other, bool cut)
+{
+    for (size_t a = 0; a < w->nodes; a++)
+        for (size_t b = 0; b < w->nodes; b++)
+            if (w->part[a] == one && w->part[b] == other)
+                sim_cut(w->g->sim, a, b, cut);
+}
+
+static bool has_members(void *arg)
+{
+    static uint8_t mem[64 * 1024];
+    const struct waiting_for *f = arg;
+    struct arena a;
+    struct wire_c_ring v;
+    arena_init(&a, mem, sizeof mem);
+    chord_ring(group_chord(f->w->g, f->node), &a, &v);
+    return v.whole && v.nodes.n == f->members;
+}
+
+/* The last ring goes into the middle one while one of its servers is away, and that into the first
+ * one. What was written in the middle one is not undone by what the late server has. */
+Test(unite, a_server_that_was_away_follows_through_two_rings)
+{
+    for (int seed = 1; seed <= 5; seed++) {
+        struct world w = apart((uint64_t)seed, "00000111222");
+        size_t away = one_of(&w, 2, (size_t)seed), op[LATE_WRITES];
+        struct waiting_for f = {.w = &w, .node = one_of(&w, 1, 0), .members = 5};
+        sim_crash(w.g->sim, away);
+        cut_parts(&w, 1, 2, false);
+        cr_assert(sim_until(w.g->sim, has_members, &f, UNITE_US), "seed %d: two are one", seed);
+        for (size_t i = 0; i < LATE_WRITES; i++) {
+            op[i] = group_begin(w.g, f.node, GROUP_APPEND, &w.listed[2], OP_US);
+            cr_assert_eq(group_wait(w.g, op[i], OP_US), 0, "seed %d: write %zu", seed, i);
+        }
+        cut_all(&w, false);
+        f.members = 10;
+        cr_assert(sim_until(w.g->sim, has_members, &f, UNITE_US), "seed %d: three are", seed);
+        sim_start(w.g->sim, away);
+        check(&w, seed);
+        size_t get = group_begin(w.g, away, GROUP_GET, &w.listed[2], OP_US);
+        cr_assert_eq(group_wait(w.g, get, OP_US), 0, "seed %d: the list is read", seed);
+        cr_assert(listed(&w.g->ops[get], w.list[2]), "seed %d: its beginning", seed);
+        for (size_t i = 0; i < LATE_WRITES; i++)
+            cr_assert(listed(&w.g->ops[get], op[i]), "seed %d: write %zu is there", seed, i);
+        group_free(w.g);
     }
 }
