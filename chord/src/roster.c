@@ -53,7 +53,8 @@ int roster_take(struct roster *out, const struct wire_roster *w)
                            .takes_n = w->takes.n,
                            .into = w->into};
     memcpy(out->members, w->members.v, w->members.n * sizeof out->members[0]);
-    memcpy(out->takes, w->takes.v, w->takes.n * sizeof out->takes[0]);
+    if (w->takes.n > 0) /* an empty list has no place */
+        memcpy(out->takes, w->takes.v, w->takes.n * sizeof out->takes[0]);
     return 0;
 }
 

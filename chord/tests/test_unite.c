@@ -460,8 +460,8 @@ static struct late late_begin(int seed)
     return l;
 }
 
-/* It comes back just before its ring ends (when that will be, another run of the same seed says): it
- * is told of the end before it is told of the writes. */
+/* It comes back just before its ring ends (when that will be, another run of the same seed says):
+ * it is told of the end before it is told of the writes. */
 Test(unite, a_server_that_comes_back_at_the_end_does_not_bring_what_is_old)
 {
     enum { BEFORE_US = 600 * 1000 };
