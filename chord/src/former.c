@@ -429,10 +429,23 @@ static void begin_pass(struct chord *c, bool all)
     k->left = k->taken = 0;
 }
 
-/* Nothing is under way, and the last key was seen. */
+/* The next former ring that has something left, round and round; formers_n: none has. */
+static size_t former_after(const struct chord *c, size_t former)
+{
+    for (size_t i = 1; i <= c->formers_n; i++) {
+        size_t at = (former + i) % c->formers_n;
+        if (!c->formers[at].done)
+            return at;
+    }
+    return c->formers_n;
+}
+
+/* Nothing is under way, and the last key was seen. What cannot be taken in of one ring does not hold
+ * up what is left of the others. */
 static void end_pass(struct chord *c)
 {
     struct taking *k = &c->taking;
+    size_t was_at = k->former;
     struct former *f = &c->formers[k->former];
     char ring[9];
     if (k->taken > 0)
@@ -443,13 +456,14 @@ static void end_pass(struct chord *c)
     f->done = k->left == 0;
     k->due_us = c->now + (k->fruitless < TAKE_STUCK ? TAKE_REST_US : TAKE_AGAIN_US);
     if (f->done) {
-        k->former++;
         k->fruitless = 0;
         k->due_us = c->now;
     }
+    if (f->done || k->all)
+        k->former = former_after(c, k->former);
     if (was != take_pending(c))
         c->state_news = true;
-    begin_pass(c, !f->done);
+    begin_pass(c, k->former == was_at);
 }
 
 static void take_next(struct chord *c)

@@ -947,6 +947,48 @@ Test(unite_hand, until_it_is_known_where_a_ring_has_gone_nothing_is_taken_past_i
     one_free(s.o);
 }
 
+/* Whether the register's old home is asked, over peer 0's link. */
+static bool is_asked(const struct one *o, const struct peal_id *key)
+{
+    static uint8_t mem[WIRE_ARENA_MAX];
+    for (size_t i = 0; i < o->said_n; i++) {
+        const struct one_said *said = &o->said[i];
+        union wire_any m;
+        uint16_t type = 0;
+        struct arena a;
+        arena_init(&a, mem, sizeof mem);
+        if (said->kind == STEP_SEND && said->link == LINK && said->type == WIRE_n_former &&
+            wire_decode(said->bytes, said->n, &type, &m, sizeof m, &a) == 0 &&
+            id_eq(&m.n_former.key, key))
+            return true;
+    }
+    return false;
+}
+
+/* Of C's register nobody answers. */
+Test(unite_hand, what_cannot_be_taken_in_of_one_ring_does_not_hold_up_another)
+{
+    struct scene s;
+    struct roster c;
+    struct peal_id key = {{0x42}};
+    struct roster b = begin_taking(&s, &c), a = of_all(&s, 0xa0, 20), last_b = sealed(&b, &a.ring);
+    put_sorted(a.takes, &a.takes_n, &b.ring);
+    give(&s, &b, &key, "of B");
+    end(&s, &last_b);
+    enter(&s, &a, true);
+    bool of_b = false, of_c = false, again = false;
+    for (uint64_t t = 0; t < 3 * (uint64_t)LONG_US; t += STEP_US) {
+        again = again || (of_b && is_asked(s.o, &s.o->self.id));
+        of_b = of_b || is_asked(s.o, &key);
+        of_c = of_c || is_asked(s.o, &s.o->self.id);
+        moment(&s, STEP_US);
+    }
+    cr_assert(of_c, "C's is asked for");
+    cr_assert(of_b, "then B's, although C's is left");
+    cr_assert(again, "and C's again");
+    one_free(s.o);
+}
+
 Test(unite_hand, what_was_being_taken_in_does_not_go_on_in_another_ring)
 {
     struct scene s;
