@@ -149,15 +149,17 @@ static bool decide(struct chord *c, const struct other *o)
     bool free = us->takes_n == 0 || id_cmp(&they->ring, &us->ring) < 0;
     if (roster_sealed(they))
         return false; /* its servers come by themselves, to here or to where it goes */
-    if (offered && free) {
-        go(c, they);
-        return true;
-    }
-    if (taken || c->now - o->met_us < UNITE_WAIT_US || (!offered && !is_larger(us, they)))
+    bool goes = offered && free;
+    if (!goes &&
+        (taken || c->now - o->met_us < UNITE_WAIT_US || (!offered && !is_larger(us, they))))
         return false;
     if (us->n + they->n > WIRE_ROSTER_MAX) {
         say_apart(c, they, "together they have more servers than one ring may have (64)");
         return false;
+    }
+    if (goes) {
+        go(c, they);
+        return true;
     }
     if (us->takes_n == WIRE_TAKES_MAX) {
         say_apart(c, they, "this one has taken in as many others as it can (16)");

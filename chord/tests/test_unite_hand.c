@@ -449,6 +449,25 @@ Test(unite_hand, a_ring_that_has_gone_itself_is_neither_gone_into_nor_taken_in)
     one_free(s.o);
 }
 
+Test(unite_hand, who_is_offered_by_a_ring_that_has_no_room_left_stays_apart_and_says_so)
+{
+    struct scene s;
+    bool said = false;
+    begin_alone(&s);
+    s.of[1] = of_peer(&s, 1, 0);
+    for (uint8_t i = 1; s.of[1].n < WIRE_ROSTER_MAX; i++)
+        put_sorted(s.of[1].members, &s.of[1].n, &(struct peal_id){{i, i}});
+    put_sorted(s.of[1].takes, &s.of[1].takes_n, &s.o->self.id);
+    meet(&s, 1);
+    for (uint64_t t = 0; t < LONG_US; t += STEP_US) {
+        moment(&s, STEP_US);
+        said = said || warned(s.o, "stay apart");
+        cr_assert_eq(chord_state(s.o->chord), CHORD_MEMBER, "nobody could admit it there");
+    }
+    cr_assert(said, "it says why");
+    one_free(s.o);
+}
+
 /* ---- a ring that has ended ---- */
 
 Test(unite_hand, a_ring_that_has_ended_gets_no_votes)
