@@ -259,7 +259,10 @@ static bool to_ask(struct chord *c, const struct peer *p)
         return false;
     if (c->formers_n == 0 || c->now - c->moved_us > UNITE_ANY_US)
         return true;
-    return id_eq(&p->ring.id, &c->formers[c->formers_n - 1].roster.into);
+    for (size_t i = 0; i < c->formers_n; i++)
+        if (id_eq(&p->ring.id, &c->formers[i].roster.into))
+            return true;
+    return false;
 }
 
 /* Asks one node that has a ring, another one each time. */
@@ -298,7 +301,7 @@ static void ask(struct chord *c)
 
 void found_start(struct chord *c)
 {
-    c->start_us = c->beacon_us = c->now;
+    c->start_us = c->beacon_us = c->moved_us = c->now;
     c->waiting_us = c->now + WAITING_SAY_US;
 }
 

@@ -645,6 +645,30 @@ Test(unite_hand, who_still_speaks_of_a_ring_that_has_ended_is_told)
     one_free(s.o);
 }
 
+/* Peer 0 is of some ring, peer 1 of that into which this node's has gone. */
+Test(unite_hand, whose_ring_has_gone_asks_where_it_has_gone_after_a_restart_too)
+{
+    struct scene s;
+    begin_alone(&s);
+    meet(&s, 1);
+    s.of[0] = of_peer(&s, 0, 0x77);
+    s.of[1] = of_peer(&s, 1, 0xff);
+    struct roster ring = of_self(&s, 1), last = sealed(&ring, &s.of[1].ring);
+    tells(&s, 1, &last);
+    one_wait(s.o, 5 * LONG_US);
+    s.o = one_again(s.o, true);
+    one_event(s.o, (struct step_event){.kind = STEP_START});
+    for (size_t i = 0; i < PEERS; i++)
+        meet(&s, i);
+    bool asked = false;
+    for (uint64_t t = 0; t < LONG_US; t += STEP_US) {
+        asked = until_sent(&s, 1, WIRE_n_admit, NULL, STEP_US) || asked;
+        cr_assert_null(one_sent(s.o, LINK, WIRE_n_admit, NULL), "not just anyone");
+    }
+    cr_assert(asked, "it asks there");
+    one_free(s.o);
+}
+
 /* ---- taking in ---- */
 
 /* Answers as peer i what it holds of the register that was asked for last. */
@@ -948,6 +972,27 @@ Test(unite_hand, a_register_that_never_came_into_the_ring_between_is_read_where_
     answers_former(&s, 0, 0, c.epoch, "last");
     cr_assert(promises(&s, 0, a.epoch, NULL, &m), "nothing is in A yet");
     cr_assert(is_text(m.n_reg_accept.value, "last"), "what C had is written");
+    one_free(s.o);
+}
+
+Test(unite_hand, whose_ring_went_through_another_asks_at_the_end_of_the_way)
+{
+    struct scene s;
+    struct roster c, b;
+    struct roster a = begin_through_b(&s, &c, &b), last_b = sealed(&b, &a.ring);
+    tells_other(&s, 0, &last_b);
+    a = of_peer(&s, 0, 0xa0); /* which has not admitted it yet */
+    put_sorted(a.members, &a.n, &s.peer[1].id);
+    all_are_in(&s, &a);
+    for (int process = 1; process <= 2; process++) {
+        cr_assert(until_sent(&s, 0, WIRE_n_admit, NULL, LONG_US) ||
+                      until_sent(&s, 1, WIRE_n_admit, NULL, LONG_US / 2),
+                  "process %d asks in A", process);
+        s.o = one_again(s.o, true);
+        one_event(s.o, (struct step_event){.kind = STEP_START});
+        for (size_t i = 0; i < PEERS; i++)
+            meet(&s, i);
+    }
     one_free(s.o);
 }
 
