@@ -325,9 +325,14 @@ void scenario_churn(struct run *r)
     c.over = true;
     run_traffic(r, &after);
     run_lookup_figures(r);
-    run_figure(r, "timeouts_per_lookup",
-               (double)(after.said.timeouts - before.said.timeouts) / (double)r->lookups.begun, 4,
-               "queries and hops not answered in time, for each lookup");
+    double late = (double)(after.said.find_timeouts - before.said.find_timeouts);
+    double all = (double)(after.said.timeouts - before.said.timeouts);
+    double finds = (double)(after.said.finds - before.said.finds);
+    run_figure(r, "timeouts_per_lookup", finds > 0 ? late / finds : 0, 4,
+               "lookups' hops not answered in time, for each lookup, fingers' included");
+    run_figure(r, "all_lookups", finds, 0, "lookups begun, those of fingers and places included");
+    run_figure(r, "query_timeouts_per_node_hour", (all - late) / ((double)seconds * n / 3600), 2,
+               "queries of upkeep not answered in time, a node and hour");
     run_traffic_figures(r, &before, (double)seconds * n);
     run_figure(r, "joined", (double)c.joined, 0, "nodes that came");
     run_figure(r, "died", (double)c.died, 0, "nodes that died");

@@ -202,6 +202,30 @@ void dial_lost(struct ring *r, struct node *n)
         go_on(r, n);
 }
 
+/* ---- how long they take ---- */
+
+uint64_t dial_began(const struct node *n)
+{
+    bool one = n->dialling && (n->begun & (n->begun - 1U)) == 0; /* of two nobody knows whose it was */
+    return one ? n->until_us - DIAL_GIVE_UP_US : 0;
+}
+
+uint64_t dial_limit(const struct ring *r)
+{
+    return r->dials.took.srtt_us == 0 ? 0 : ring__trips_rto(&r->dials.took);
+}
+
+bool dial_ready(const struct ring *r, const struct node *n)
+{
+    if (n->contact.address_n == 0)
+        return false;
+    if (n->dialling || is_linked(r, &n->contact.id))
+        return true;
+    if (r->dials.under_way == DIALS_AT_ONCE || (!n->dial_wanted && r->dials.n == DIALS_MAX))
+        return false;
+    return n->dial_us <= r->now;
+}
+
 /* ---- how dials end ---- */
 
 static void join_ended(struct ring *r, struct join *j, bool good)

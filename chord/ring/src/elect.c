@@ -43,7 +43,7 @@ static uint64_t round_us(struct ring *r)
 {
     const struct peal_id *best = upkeep_best(r);
     const struct link *l = best == NULL ? NULL : ring__link_to(r, best);
-    uint64_t hop = l == NULL || l->srtt_us == 0 ? RTO_MIN_US : l->srtt_us;
+    uint64_t hop = l == NULL || l->trips.srtt_us == 0 ? RTO_MIN_US : l->trips.srtt_us;
     return ELECT_ROUNDS * r->cfg.stabilise_us + r->size * hop;
 }
 

@@ -15,6 +15,8 @@
  * Not for: sending, waiting, time (route.c). */
 #include "inner.h"
 
+enum { OPINIONS_LEAST = 3 }; /* on the ring's size, besides this node's own */
+
 enum usable { USABLE_NOT, USABLE_KNOWN, USABLE_LINKED };
 
 static const struct hop no_way = {.way = WAY_NONE};
@@ -56,11 +58,19 @@ static enum usable alive(const struct ring *r, const struct node *n)
     return phase == RING_SMALL || phase == RING_LARGE ? USABLE_LINKED : USABLE_NOT;
 }
 
+/* By this lookup in vain; or by another, and it has been silent since. In a small ring there is no
+ * other way, and who is not in its list owns nothing. */
+static bool was_tried(const struct ring *r, const struct flight *f, const struct node *n)
+{
+    if (among(f->tried, f->tried_n, &n->contact.id))
+        return true;
+    return r->phase == RING_LARGE && n->link != UINT32_MAX && ring__doubted(&r->links[n->link]);
+}
+
 static enum usable usable_node(const struct ring *r, const struct flight *f, const struct node *n)
 {
     enum usable u = alive(r, n);
-    if (u == USABLE_NOT || among(f->tried, f->tried_n, &n->contact.id) ||
-        in_path(f, &n->contact.id))
+    if (u == USABLE_NOT || was_tried(r, f, n) || in_path(f, &n->contact.id))
         return USABLE_NOT;
     return u;
 }
@@ -76,10 +86,30 @@ bool hop_passed(const struct flight *f, size_t i)
     return i > 0 && id_in_arc(&f->path[i - 1], &f->key, &f->path[i]);
 }
 
+/* So few successors lie so densely now and then that the ring seems twice as large as it is: with
+ * eight of them to one node in twenty. Its fingers, which lie elsewhere, give a second opinion. */
+static bool fingers_agree(const struct ring *r, uint64_t size)
+{
+    const struct peal_id *last = &r->self.id;
+    uint32_t asked = 0, agree = 0;
+    for (int i = FINGERS_MAX - 1; i >= r->fingers.low; i--) {
+        const struct peal_id *id = &r->fingers.at[i];
+        const struct node *n = id_is_zero(id) || id_eq(id, last) ? NULL : book_get(r, id);
+        last = id;
+        if (n == NULL || n->link == UINT32_MAX)
+            continue;
+        const struct wire_ring_state *said = &r->links[n->link].state;
+        asked += said->phase == RING_LARGE;
+        agree += said->phase == RING_LARGE && said->size <= size;
+    }
+    return asked >= OPINIONS_LEAST && 2 * agree > asked;
+}
+
 bool hop_covers(const struct ring *r)
 {
+    uint64_t twice = 2 * ((uint64_t)r->book.living + 1);
     return !r->cfg.no_hints && r->phase == RING_LARGE &&
-           2 * ((uint64_t)r->book.living + 1) >= r->size;
+           (twice >= r->size || fingers_agree(r, twice));
 }
 
 struct node *hop_first_living(struct ring *r, const struct peal_id *from)
@@ -107,7 +137,7 @@ static bool book_from(struct ring *r, const struct flight *f, bool linked, struc
         if (!within(&f->key, &k->contact.id, &r->self.id))
             return false;
         enum usable u = alive(r, k);
-        if (u == USABLE_NOT || among(f->tried, f->tried_n, &k->contact.id))
+        if (u == USABLE_NOT || was_tried(r, f, k))
             continue;
         bool passed = in_path(f, &k->contact.id);
         *out = hop_to(passed ? WAY_FOR : WAY_ON, &k->contact.id, u == USABLE_LINKED);
@@ -272,8 +302,9 @@ static bool is_next(struct ring *r, const struct flight *f)
 static bool prdc_from(struct ring *r, const struct flight *f, struct hop *out)
 {
     const struct peal_id *p = &r->z.prdc;
-    enum usable u = ring__is_self(r, p) ? USABLE_NOT : alive(r, book_find(r, p));
-    if (u == USABLE_NOT || !within(&f->key, p, &r->self.id) || among(f->tried, f->tried_n, p))
+    const struct node *n = ring__is_self(r, p) ? NULL : book_find(r, p);
+    enum usable u = alive(r, n);
+    if (u == USABLE_NOT || !within(&f->key, p, &r->self.id) || was_tried(r, f, n))
         return false;
     *out = hop_to(in_path(f, p) ? WAY_FOR : WAY_ON, p, u == USABLE_LINKED);
     return true;

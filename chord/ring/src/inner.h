@@ -62,10 +62,13 @@ enum {
 
     DIAL_FIRST_US = 50 * MS, /* the first retry; doubles with jitter up to the next */
     DIAL_MOST_US = 2 * SECOND,
+    DIAL_TRIPS = 4, /* before a dial was measured: TCP's round trip, TLS's, hello's, and one more */
     DIAL_GIVE_UP_US = 8 * SECOND, /* without word from the host a dial counts as failed */
     DIAL_NEXT_US = 250 * MS, /* a node's next address is tried besides (RFC 8305, 5) */
     DIALS_OF_NODE = 2,       /* at a time */
     LINK_IDLE_US = 60 * SECOND,   /* a link that nobody needs is closed after so long */
+    LINK_SPARE_US = 4 * SECOND,   /* one that was used less long ago gives way to no lookup's: where
+                                     all places are taken, they change hands no faster than that */
 
     QUERY_TRIES = 3, /* of one query, each a retransmission time-out apart */
     ASKERS_MAX = 64, /* nodes that wait for an answer while this one is busy */
@@ -230,6 +233,10 @@ struct book {
 
 /* ---- links ---- */
 
+struct trips { /* RFC 6298's estimator; srtt 0: no sample yet */
+    uint64_t srtt_us, rttvar_us;
+};
+
 struct link {
     uint64_t check_us; /* nothing is due before; 0: to be looked at with the next timer */
     uint32_t handle;
@@ -243,12 +250,14 @@ struct link {
     uint64_t pinged_us;                    /* when the last one was due */
     uint64_t sampled_us;                   /* when a round trip was measured last */
     uint64_t asked_us;                     /* of the first ping since anything was heard; 0: none */
+    uint64_t dialled_us;                   /* when its dial began; 0: it was the peer's */
+    uint64_t doubt_us; /* when a lookup was late beyond its time-out last: see ring__doubted */
     uint64_t told;                         /* digest of the state last said to the peer */
     uint64_t from;                         /* dial_host of the peer's address; dialled: 0 */
     bool heir;  /* the peer's good link went while this one waits for its hello: not down yet */
     bool quiet; /* nobody here needs it, or the peer ends it: its end is nobody's death */
-    uint64_t nonce, nonce_us;    /* of the ping under way; nonce_us 0: none */
-    uint64_t srtt_us, rttvar_us; /* RFC 6298; srtt 0: no sample yet */
+    uint64_t nonce, nonce_us; /* of the ping under way; nonce_us 0: none */
+    struct trips trips;
     uint32_t samples[SAMPLES];   /* the last round trips, a ring */
     uint32_t samples_n, samples_at;
     struct wire_ring_state state; /* what the peer last said of itself */
@@ -491,6 +500,7 @@ struct merge {
 struct dials {
     uint32_t at[DIALS_MAX];
     uint32_t n, under_way;
+    struct trips took; /* from a dial to the node's hello */
 };
 
 struct ring {
@@ -654,8 +664,22 @@ bool ring__say(struct ring *r, const struct peal_id *to, uint16_t type, void *ms
 /* A message of the layer above; NULL: to this node itself. */
 void ring__send_app(struct ring *r, struct link *l, uint16_t type, void *msg, bool eager);
 void ring__ping_now(struct ring *r, struct link *l);
+/* Smoothed time and deviation after another sample; the time-out that follows from them, within
+ * RTO_MIN_US and RTO_MAX_US, RTO_FIRST_US before the first sample. */
+void ring__trips_add(struct trips *t, uint64_t us);
+uint64_t ring__trips_rto(const struct trips *t);
 /* A round trip to the peer was measured: only of messages sent once (Karn). */
 void ring__link_sample(struct link *l, uint64_t us);
+/* A lookup sent to the peer at that time has got no answer in time. The peer is pinged; until it is
+ * heard lookups pass it by, as they do with the dead. */
+void ring__doubt(struct ring *r, struct link *l, uint64_t sent_us);
+bool ring__doubted(const struct link *l);
+/* The link that gives way when there is no place for another: of those that nobody here needs the
+ * least useful. NULL: all are needed. */
+struct link *ring__spare(struct ring *r);
+/* There is a place for a link that a lookup would like: a free one, or one that may give way and
+ * has not been used for LINK_SPARE_US. */
+bool ring__has_room(struct ring *r);
 /* Retransmission time-out and 95th percentile of the peer's round trip; the firsts without a link.
  */
 uint64_t ring__rto_to(struct ring *r, const struct peal_id *id);
@@ -686,6 +710,12 @@ void dial_again(struct ring *r, struct node *n);
 /* It lives and has no room, or no need of the link: not at once. */
 void dial_busy(struct ring *r, struct node *n);
 void dial_lost(struct ring *r, struct node *n);  /* a link to it went before its hello */
+/* When the dial under way to the node began; 0: none is, or several of its addresses are tried. */
+uint64_t dial_began(const struct node *n);
+/* How long dials take that are not late, hello included; 0: none was measured. */
+uint64_t dial_limit(const struct ring *r);
+/* Its link would come without delay: it is under way, or may be dialled at once. */
+bool dial_ready(const struct ring *r, const struct node *n);
 void dial_moved(struct ring *r, struct node *n); /* its addresses are others now */
 /* The join's address led to this node; id: this node's own when it leads back. */
 void dial_joined(struct ring *r, struct peal_bytes address, const struct peal_id *id);

@@ -55,6 +55,28 @@ bool ring__needed(struct ring *r, const struct peal_id *id)
 
 /* ---- round trips ---- */
 
+void ring__trips_add(struct trips *t, uint64_t us)
+{
+    if (t->srtt_us == 0) {
+        t->srtt_us = us + 1; /* 0 means that there is none */
+        t->rttvar_us = us / 2;
+        return;
+    }
+    uint64_t gap = us > t->srtt_us ? us - t->srtt_us : t->srtt_us - us;
+    t->rttvar_us = (3 * t->rttvar_us + gap) / 4;
+    t->srtt_us = (7 * t->srtt_us + us) / 8 + 1;
+}
+
+uint64_t ring__trips_rto(const struct trips *t)
+{
+    if (t->srtt_us == 0)
+        return RTO_FIRST_US;
+    uint64_t rto = t->srtt_us + 4 * t->rttvar_us;
+    if (rto < RTO_MIN_US)
+        return RTO_MIN_US;
+    return rto > RTO_MAX_US ? RTO_MAX_US : rto;
+}
+
 void ring__link_sample(struct link *l, uint64_t us)
 {
     if (us > RTO_MAX_US)
@@ -63,24 +85,12 @@ void ring__link_sample(struct link *l, uint64_t us)
     l->samples_at = (l->samples_at + 1) % SAMPLES;
     if (l->samples_n < SAMPLES)
         l->samples_n++;
-    if (l->srtt_us == 0) {
-        l->srtt_us = us + 1; /* 0 means that there is none */
-        l->rttvar_us = us / 2;
-        return;
-    }
-    uint64_t gap = us > l->srtt_us ? us - l->srtt_us : l->srtt_us - us;
-    l->rttvar_us = (3 * l->rttvar_us + gap) / 4;
-    l->srtt_us = (7 * l->srtt_us + us) / 8 + 1;
+    ring__trips_add(&l->trips, us);
 }
 
 static uint64_t rto_of(const struct link *l)
 {
-    if (l == NULL || l->srtt_us == 0)
-        return RTO_FIRST_US;
-    uint64_t rto = l->srtt_us + 4 * l->rttvar_us;
-    if (rto < RTO_MIN_US)
-        return RTO_MIN_US;
-    return rto > RTO_MAX_US ? RTO_MAX_US : rto;
+    return l == NULL ? RTO_FIRST_US : ring__trips_rto(&l->trips);
 }
 
 uint64_t ring__rto_to(struct ring *r, const struct peal_id *id)
@@ -105,6 +115,20 @@ uint64_t ring__p95_to(struct ring *r, const struct peal_id *id)
         }
     }
     return l->samples_n == SAMPLES ? second : first;
+}
+
+bool ring__doubted(const struct link *l)
+{
+    return l->doubt_us > l->heard_us;
+}
+
+void ring__doubt(struct ring *r, struct link *l, uint64_t sent_us)
+{
+    CHECK(l->hello && sent_us <= r->now);
+    if (l->heard_us >= sent_us || ring__doubted(l))
+        return; /* it lives, and has lost one lookup; or it is asked already */
+    l->doubt_us = r->now;
+    ring__ping_now(r, l);
 }
 
 /* ---- sending ---- */
@@ -281,19 +305,46 @@ void ring__on_link_down(struct ring *r, const struct step_event *ev)
 
 /* ---- new links ---- */
 
-/* The least recently used link that nobody here needs gives way. */
-static bool make_room(struct ring *r)
+/* Of links that nobody here needs, those are the least useful that this node opened, for a lookup
+ * once; the most useful those that were last used so long ago that only the peer's need can keep
+ * them open: they are its fingers. */
+static int worth(const struct ring *r, const struct link *l)
 {
-    struct link *oldest = NULL;
+    bool unused = r->now - l->used_us > LINK_IDLE_US;
+    bool kept = unused && r->now - l->heard_us <= 2 * r->cfg.stabilise_us;
+    return kept ? 2 : l->dialled ? 0 : 1;
+}
+
+/* The one that gives way to another: the least useful, of those the least recently used. */
+struct link *ring__spare(struct ring *r)
+{
+    struct link *least = NULL;
     for (uint32_t i = 0; i < r->links_n; i++) {
         struct link *l = &r->links[i];
-        if (l->hello && (oldest == NULL || l->used_us < oldest->used_us) && !holds(r, &l->peer))
-            oldest = l;
+        if (!l->hello)
+            continue;
+        int more = least == NULL ? -1 : worth(r, l) - worth(r, least);
+        if ((more < 0 || (more == 0 && l->used_us < least->used_us)) && !holds(r, &l->peer))
+            least = l;
     }
-    if (oldest == NULL)
+    return least;
+}
+
+static bool make_room(struct ring *r)
+{
+    struct link *l = ring__spare(r);
+    if (l == NULL)
         return false;
-    drop_only(r, oldest, PEAL_E_BUSY, "its place is needed for another link");
+    drop_only(r, l, PEAL_E_BUSY, "its place is needed for another link");
     return r->links_n < r->links_cap;
+}
+
+bool ring__has_room(struct ring *r)
+{
+    if (r->links_n < r->links_cap)
+        return true;
+    const struct link *l = ring__spare(r);
+    return l != NULL && r->now - l->used_us >= LINK_SPARE_US;
 }
 
 /* Whoever opens links and says nothing must not crowd out the others: of those the oldest goes. */
@@ -341,7 +392,10 @@ void ring__on_link_up(struct ring *r, const struct step_event *ev)
         return;
     CHECK(ev->link != STEP_NO_LINK && ev->link != STEP_SELF);
     CHECK(ring__link_of(r, ev->link) == NULL);
+    uint64_t began = 0;
     if (ev->dialled) {
+        const struct node *n = book_find(r, &ev->peer);
+        began = n != NULL ? dial_began(n) : 0;
         dial_ended(r, ev->address, true, &ev->peer);
         dial_joined(r, ev->address, &ev->peer);
     }
@@ -368,6 +422,7 @@ void ring__on_link_up(struct ring *r, const struct step_event *ev)
                        .heard_us = r->now,
                        .used_us = r->now,
                        .sampled_us = r->now,
+                       .dialled_us = began,
                        .every_us = r->cfg.stabilise_us};
     err = map_put(&r->handles, &l->handle, r->links_n++);
     CHECK(err == 0);
@@ -458,6 +513,8 @@ void ring__on_hello(struct ring *r, struct link *l, const struct wire_r_hello *m
         }
         l->hello = true;
         l->heir = false;
+        if (l->dialled_us != 0)
+            ring__trips_add(&r->dials.took, r->now - l->dialled_us);
         l->state = m->state;
         l->ping_us = r->now;
         l->check_us = 0;
@@ -587,7 +644,7 @@ static uint64_t ends_at(const struct ring *r, const struct link *l)
 {
     if (!l->hello)
         return l->opened_us + HELLO_WAIT_US;
-    uint64_t slack = l->srtt_us == 0 ? RTO_FIRST_US : SILENCE_RTOS * rto_of(l);
+    uint64_t slack = l->trips.srtt_us == 0 ? RTO_FIRST_US : SILENCE_RTOS * rto_of(l);
     uint64_t at = l->heard_us + r->cfg.silence_us + slack;
     if (l->quiet)
         return at + 2 * r->cfg.stabilise_us;

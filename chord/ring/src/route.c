@@ -9,6 +9,18 @@
  *           <--ack----      <--found---                acknowledgement, so that the hop before
  *           <--found--                                 goes another way
  *
+ * Whoever asks for an owner is about to talk to it: so one that is known and not linked is dialled,
+ * and the lookup waits for the link. It waits no longer than dials are known to take (dial_limit),
+ * counted from when that dial began; then the link is late, and the lookup goes over an open one.
+ * It does so at once when the dial is not to be had: while there is a pause after one that failed,
+ * DIALS_AT_ONCE are under way, or no link may give way to it (ring__has_room). On its way a lookup
+ * waits for a link only where there is no other way: nobody there needs the link afterwards.
+ *
+ * A hop that does not answer within its time-out, and from which nothing else was heard since, is
+ * passed by from then on, as the dead are, until it is heard (ring__doubt): so a node that has died
+ * in silence costs each of its peers one time-out, not one for each lookup until its link is
+ * closed.
+ *
  * A late hop is hedged: the same lookup, once, to the second best next hop; a lookup has
  * SPARE_HEDGES of them in all. The asker itself begins again, by another first hop, when it hears
  * nothing.
@@ -366,13 +378,27 @@ static uint64_t common_p95(struct ring *r)
     return n > 0 ? sum / n : P95_FIRST_US;
 }
 
-/* The first hop of a lookup that begins here: another one is better for its next try. */
-static void note_first(struct ring *r, const struct flight *q, const struct peal_id *to)
+/* When a link to the node is late, its dial beginning now at the latest. */
+static uint64_t link_late(struct ring *r, const struct node *n)
+{
+    uint64_t began = dial_began(n), limit = dial_limit(r);
+    if (limit == 0)
+        limit = DIAL_TRIPS * common_p95(r);
+    return (began != 0 ? began : r->now) + limit;
+}
+
+/* The first hop of a lookup that begins here: another one is better for its next try, which comes
+ * later by what a link to it may take. */
+static void note_first(struct ring *r, const struct flight *q, const struct peal_id *to,
+                       uint64_t link_us)
 {
     uint32_t handle;
     struct find *f = q->path_n == 1 ? find_of(r, q->op, &handle) : NULL;
-    if (f != NULL)
-        f->first = *to;
+    if (f == NULL)
+        return;
+    f->first = *to;
+    if (f->try_us != UINT64_MAX)
+        f->try_us += link_us;
 }
 
 static void launch(struct ring *r, struct flight *q, const struct hop *h)
@@ -384,22 +410,32 @@ static void launch(struct ring *r, struct flight *q, const struct hop *h)
         reply_error(r, q, PEAL_E_BUSY);
         return;
     }
-    note_first(r, q, &h->to);
     *f = *q;
     f->to = h->to;
     note_tried(f, &h->to);
     if (h->linked && send_on(r, f, &h->to)) {
+        note_first(r, q, &h->to, 0);
         sent(r, f);
         return;
     }
+    struct node *n = book_find(r, &h->to);
+    uint64_t late = q->path_n == 1 && n != NULL ? link_late(r, n) : r->now + common_p95(r);
+    note_first(r, q, &h->to, late > r->now ? late - r->now : 0);
     f->waits = true;
     f->sent_us = r->now;
-    f->hedge_us = r->now + common_p95(r);
+    f->hedge_us = late;
     f->until_us = r->now + 3 * (uint64_t)RTO_FIRST_US;
     wake(r, f);
-    struct node *n = book_find(r, &h->to);
     if (n != NULL)
         ring__reach(r, n);
+}
+
+/* Whether it is worth waiting for a link to the node: there is room for it, nothing delays it, and
+ * it is not late already. */
+static bool may_link(struct ring *r, const struct peal_id *id)
+{
+    const struct node *n = book_find(r, id);
+    return n != NULL && dial_ready(r, n) && link_late(r, n) > r->now && ring__has_room(r);
 }
 
 static struct hop choose(struct ring *r, const struct flight *q)
@@ -407,11 +443,11 @@ static struct hop choose(struct ring *r, const struct flight *q)
     struct hop none = {.way = WAY_NONE};
     if (q->fixed || q->tried_n >= HOPS_TRIED_MAX)
         return none;
-    if (r->links_n < r->links_cap)
-        return hop_choose(r, q, false);
-    /* Another link would cost one that may be needed sooner. */
-    struct hop h = hop_choose(r, q, true);
-    return h.way == WAY_NONE ? hop_choose(r, q, false) : h;
+    struct hop h = hop_choose(r, q, false);
+    if (h.way != WAY_ON || h.linked || (q->path_n == 1 && may_link(r, &h.to)))
+        return h;
+    struct hop open = hop_choose(r, q, true);
+    return open.way == WAY_ON ? open : h;
 }
 
 static void hand_on(struct ring *r, struct flight *q, const struct hop *h)
@@ -430,6 +466,16 @@ static void hand_on(struct ring *r, struct flight *q, const struct hop *h)
         launch(r, q, h);
         return;
     }
+}
+
+/* It did not answer in time, or died first. Its round trip may be all that was still waited for. */
+static void note_timeout(struct ring *r, const struct flight *f)
+{
+    struct link *l = f->waits ? NULL : ring__link_to(r, &f->to);
+    r->count.timeouts++;
+    r->count.find_timeouts++;
+    if (l != NULL)
+        ring__doubt(r, l, f->sent_us);
 }
 
 /* The hop it went to is no good, dead or (refused) unwilling: by another way, from here. */
@@ -457,7 +503,9 @@ static void hedge(struct ring *r, struct flight *f)
     if (h.way != WAY_ON)
         return;
     CHECK(h.linked);
-    if (!f->waits)
+    if (f->waits)
+        note_timeout(r, f);
+    else
         f->spare--;
     if (!send_on(r, f, &h.to))
         return;
@@ -550,6 +598,7 @@ int route_begin(struct ring *r, enum find_for what, enum ring_find_kind kind,
     struct find *f = slab_take(&r->finds, &handle);
     if (f == NULL)
         return PEAL_E_BUSY;
+    r->count.finds++;
     f->token = token;
     f->began_us = r->now;
     f->until_us = timeout_us < UINT64_MAX - r->now ? r->now + timeout_us : UINT64_MAX;
@@ -772,7 +821,7 @@ static void flights_due(struct ring *r)
         return;
     for (uint32_t at = 0; (f = slab_each(&r->flights, &at, &handle)) != NULL;) {
         if (f->until_us <= r->now) {
-            r->count.timeouts += !f->waits;
+            note_timeout(r, f);
             again(r, handle, false);
             continue;
         }
@@ -814,8 +863,11 @@ void route_dead(struct ring *r, const struct peal_id *id)
     const struct find *mine;
     uint32_t handle;
     for (uint32_t at = 0; (f = slab_each(&r->flights, &at, &handle)) != NULL;)
-        if (id_eq(&f->to, id))
+        if (id_eq(&f->to, id)) {
+            if (!f->waits) /* else the host has said how the dial ended */
+                note_timeout(r, f);
             again(r, handle, false);
+        }
     /* What it had taken over is as lost as it is. */
     for (uint32_t at = 0; (mine = slab_each(&r->finds, &at, &handle)) != NULL;)
         if (mine->tries > 0 && mine->tries < FIND_TRIES_MAX && id_eq(&mine->first, id) &&

@@ -44,6 +44,12 @@ static void app_changed(void *ctx, struct step_update *u)
     (void)ctx, (void)u;
 }
 
+static size_t app_load(void *ctx, uint8_t out[static WIRE_LOAD_MAX])
+{
+    (void)ctx, (void)out;
+    return 0;
+}
+
 static void *room(size_t n)
 {
     cr_assert_lt(memory_n, PEAL_COUNT(memory), "room for another block");
@@ -82,6 +88,7 @@ void hand_set_up(void)
     ring.cfg.app.up = app_up;
     ring.cfg.app.down = app_down;
     ring.cfg.app.changed = app_changed;
+    ring.cfg.app.load = app_load;
     ring.u = &update;
     ring.now = T0;
     ring.wall = 1700000000000;

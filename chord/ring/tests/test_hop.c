@@ -202,6 +202,33 @@ Test(hop, hints)
     assert_way(hop_choose(&ring, &f, true), WAY_ON, 0x68, "not one that is still joining");
 }
 
+/* Few successors lie densely by chance: the ring seems larger than it is, but not to the fingers.
+ */
+Test(hop, fingers_know_the_size_as_well)
+{
+    be(RING_LARGE, four, 4);
+    know(0x8d);
+    static const unsigned at[] = {0x90, 0xc0, 0x08};
+    for (unsigned i = 0; i < PEAL_COUNT(at); i++) {
+        linked(at[i])->state.size = i == 0 ? 60 : 20;
+        finger(157 + i, at[i]);
+    }
+    ring.size = 60;
+    cr_assert_eq(ring.book.living + 1, 10, "of 20 this is half");
+    cr_assert(hop_covers(&ring), "two of three say that there are no more than 20");
+    assert_way(owner_way(0x8c), WAY_ON, 0x8d, "the owner");
+    linked(0xc0)->state.size = 21;
+    cr_assert_not(hop_covers(&ring), "one of three does not count");
+    linked(0xc0)->state.size = 20;
+    linked(0x08)->state.phase = RING_SEEKING;
+    cr_assert_not(hop_covers(&ring), "one that is no member has no say, and two are too few");
+    linked(0x08)->state.phase = RING_LARGE;
+    finger(156, 0xc0);
+    finger(155, 0xc0);
+    linked(0x08)->state.size = 60;
+    cr_assert_not(hop_covers(&ring), "a node that is several fingers has one voice");
+}
+
 /* The predecessor is dead and nobody is known before this node: others decide whether the key is
  * its own. */
 Test(hop, hints_and_a_dead_predecessor)

@@ -397,8 +397,9 @@ Test(links, round_trips_are_estimated)
     cr_assert_eq(ring__p95_to(o->ring, &p.id), P95_FIRST_US, "a percentile before any sample");
     o->now_us += 40 * MS;
     answer_ping(o, 7);
-    cr_assert_eq(l->srtt_us, 40 * MS + 1, "srtt %llu", (unsigned long long)l->srtt_us);
-    cr_assert_eq(l->rttvar_us, 20 * MS, "rttvar %llu", (unsigned long long)l->rttvar_us);
+    cr_assert_eq(l->trips.srtt_us, 40 * MS + 1, "srtt %llu", (unsigned long long)l->trips.srtt_us);
+    cr_assert_eq(l->trips.rttvar_us, 20 * MS, "rttvar %llu",
+                 (unsigned long long)l->trips.rttvar_us);
     answer_ping(o, 7); /* a duplicate */
     cr_assert_eq(l->samples_n, 1, "a duplicated pong is a sample");
     for (uint64_t i = 0; i < 30; i++)
@@ -576,6 +577,41 @@ Test(dial, a_node_that_is_not_needed_is_tried_once)
         cr_assert_eq(lone_count(o, STEP_DIAL, 0), 1, "wanted, but not tried for the %dth time", i);
         lone_unlink(o, STEP_NO_LINK, p.address, true);
     }
+    lone_free(o);
+}
+
+Test(dial, how_long_it_takes_until_hello_is_measured)
+{
+    struct lone *o = started();
+    struct lone_peer p = lone_peer(2);
+    int err = ring_want(o->ring, &p.id, true);
+    cr_assert_eq(err, 0, "%s", err_name(err));
+    lone_in(o);
+    bool news;
+    struct wire_contact w = lone_contact(&p);
+    struct node *n = book_learn(o->ring, &w, false, 1, &news);
+    lone_out(o);
+    cr_assert(!n->dialling && dial_began(n) == 0, "no dial yet");
+    cr_assert(dial_ready(o->ring, n), "and nothing against one");
+    cr_assert_eq(dial_limit(o->ring), 0, "nothing is known of dials");
+    lone_wait(o, 10);
+    cr_assert(n->dialling && dial_began(n) > 0 && dial_began(n) <= o->now_us, "under way");
+    o->now_us = dial_began(n) + 20 * MS;
+    lone_link(o, 7, &p, true);
+    cr_assert(dial_ready(o->ring, n), "its hello is on its way");
+    o->now_us += 10 * MS;
+    lone_hello(o, 7, &p, RING_SEEKING);
+    cr_assert_eq(o->ring->dials.took.srtt_us, 30 * MS + 1, "%llu us, hello included",
+                 (unsigned long long)o->ring->dials.took.srtt_us);
+    cr_assert_eq(dial_limit(o->ring), ring__trips_rto(&o->ring->dials.took), "late after that");
+    uint64_t before = o->ring->dials.took.srtt_us;
+    struct lone_peer q = lone_peer(3);
+    lone_meet(o, 8, &q, false);
+    cr_assert_eq(o->ring->dials.took.srtt_us, before, "the peer's own dials are not measured");
+    lone_unlink(o, 7, p.address, true);
+    lone_wait(o, 10);
+    lone_unlink(o, STEP_NO_LINK, p.address, true);
+    cr_assert(!n->dialling && !dial_ready(o->ring, n), "after a failure there is a pause");
     lone_free(o);
 }
 

@@ -538,7 +538,7 @@ static uint64_t hand_on_to_58(uint8_t spare)
     struct wire_r_find m = find_of(RING_FIND_OWNER, 0x55, path, 1);
     for (int i = 0; i < SAMPLES_FEW; i++)
         ring__link_sample(linked(0x58), 10 * MS);
-    linked(0x58)->srtt_us = 10 * MS, linked(0x58)->rttvar_us = 0;
+    linked(0x58)->trips = (struct trips){.srtt_us = 10 * MS};
     m.spare = spare;
     hear_find(0x18, &m);
     assert_said(1, 0x58, WIRE_r_find, "handed on");
@@ -639,48 +639,208 @@ Test(route, a_dead_hop_that_had_taken_over)
     assert_said(0, 0x60, WIRE_r_find, "begun again at once");
 }
 
-Test(route, waits_for_a_link)
+/* ---- links that are waited for ---- */
+
+/* The owner of 0x8c is 0x90, which everyone knows and nobody is linked with. */
+static struct node *owner_without_link(void)
 {
     be(RING_LARGE, four, 4);
-    struct node *owner = know(0x90);
     ring.size = 7;
+    return know(0x90);
+}
+
+/* Its dial begins now, as dial.c does it. */
+static void dials(struct node *n)
+{
+    cr_assert(n->dial_wanted, "a link to it is seen to");
+    n->dialling = true;
+    n->open = n->begun = 1;
+    n->dial_us = n->until_us = ring.now + DIAL_GIVE_UP_US;
+    ring.dials.under_way++;
+}
+
+static void no_dial(struct node *n)
+{
+    n->dialling = false;
+    n->open = n->begun = 0;
+    n->dial_us = 0;
+    ring.dials.under_way--;
+}
+
+Test(route, waits_for_a_link)
+{
+    struct node *owner = owner_without_link();
     begin(0x8c, 6, 10 * SECOND);
     cr_assert_eq(said_n, 0, "the owner is known, and not linked");
     cr_assert(owner->dial_wanted, "a link to it is under way");
     cr_assert(route_needs(&ring, &owner->contact.id), "and needed");
-    cr_assert_eq(ring.due[PART_ROUTE], T0 + P95_FIRST_US, "for as long as is common");
-    ring.now += 50 * MS;
+    cr_assert_eq(ring.due[PART_ROUTE], T0 + DIAL_TRIPS * P95_FIRST_US,
+                 "before any dial was measured: for some round trips");
+    let_time_come(T0 + DIAL_TRIPS * P95_FIRST_US - MS);
+    cr_assert_eq(said_n, 0, "it is not late yet");
     link_node(owner);
     route_up(&ring, &owner->contact.id);
     collect();
     assert_said(0, 0x90, WIRE_r_find, "one hop");
     cr_assert_eq(ring.count.hedges, 0, "no hedge");
+    cr_assert_eq(ring.count.find_timeouts, 0, "and nothing was late");
+}
+
+Test(route, a_dial_is_late_after_what_dials_take)
+{
+    struct node *owner = owner_without_link();
+    for (int i = 0; i < SAMPLES; i++)
+        ring__trips_add(&ring.dials.took, 30 * MS);
+    uint64_t limit = dial_limit(&ring);
+    cr_assert(limit >= 30 * MS && limit < 40 * MS, "%llu us", (unsigned long long)limit);
+    begin(0x8c, 6, 10 * SECOND);
+    dials(owner);
+    cr_assert_eq(ring.due[PART_ROUTE], T0 + limit, "as long as dials take");
+    let_time_come(T0 + limit - 10 * MS);
+    begin(0x8d, 7, 10 * SECOND);
+    cr_assert_eq(said_n, 0, "the second lookup waits for the same dial");
+    let_time_come(T0 + limit);
+    cr_assert_eq(said_n, 2, "and no longer than the first");
+    assert_said(0, 0x68, WIRE_r_find, "over an open link");
+    assert_said(1, 0x68, WIRE_r_find, "over an open link");
+    cr_assert_eq(ring.count.find_timeouts, 2, "both count");
+    begin(0x8e, 8, 10 * SECOND);
+    assert_said(0, 0x68, WIRE_r_find, "what is late is not waited for at all");
 }
 
 Test(route, goes_on_without_the_link)
 {
-    be(RING_LARGE, four, 4);
-    know(0x90);
-    ring.size = 7;
+    struct node *owner = owner_without_link();
     begin(0x8c, 6, 10 * SECOND);
-    let_time_come(T0 + P95_FIRST_US);
+    let_time_come(T0 + DIAL_TRIPS * P95_FIRST_US);
     assert_said(0, 0x68, WIRE_r_find, "over an open link");
     cr_assert_eq(ring.count.hedges, 0, "nothing was sent twice");
-    struct peal_id owner = id(0x90);
-    link_node(know(0x90));
-    route_up(&ring, &owner);
+    cr_assert_eq(ring.count.find_timeouts, 1, "the link was waited for in vain");
+    link_node(owner);
+    route_up(&ring, &owner->contact.id);
     collect();
     cr_assert_eq(said_n, 0, "it is on its way already");
 }
 
+Test(route, its_next_try_comes_later_by_the_dial)
+{
+    owner_without_link();
+    for (int i = 0; i < SAMPLES; i++)
+        ring.took.us[i] = 2 * MS;
+    ring.took.n = SAMPLES; /* lookups over links: 20 ms are enough for one */
+    begin(0x8c, 6, 10 * SECOND);
+    let_time_come(T0 + 100 * MS);
+    cr_assert_eq(said_n, 0, "the first try is waiting still");
+    const struct find *f;
+    uint32_t at = 0, handle;
+    f = slab_each(&ring.finds, &at, &handle);
+    cr_assert_not_null(f, "under way");
+    cr_assert_eq(f->tries, 1, "and no second one was begun");
+}
+
+Test(route, where_it_cannot_be_dialled_none_is_waited_for)
+{
+    struct node *owner = owner_without_link();
+    owner->dial_us = T0 + SECOND; /* its last dial failed */
+    begin(0x8c, 6, 10 * SECOND);
+    assert_said(0, 0x68, WIRE_r_find, "a pause between dials");
+    owner->dial_us = 0;
+    ring.dials.under_way = DIALS_AT_ONCE;
+    begin(0x8d, 7, 10 * SECOND);
+    assert_said(0, 0x68, WIRE_r_find, "too many dials are under way");
+    ring.dials.under_way = 0;
+    begin(0x8e, 8, 10 * SECOND);
+    cr_assert_eq(said_n, 0, "now it may be dialled");
+    dials(owner);
+    no_dial(owner);
+}
+
+/* Nobody here is about to talk to the owner. */
+Test(route, on_its_way_a_lookup_waits_for_no_link)
+{
+    struct node *owner = owner_without_link();
+    struct peal_id path[] = {id(0x18)};
+    struct wire_r_find m = find_of(RING_FIND_OWNER, 0x8c, path, 1);
+    hear_find(0x18, &m);
+    cr_assert_eq(said_n, 2, "acknowledged, and handed on");
+    assert_said(1, 0x68, WIRE_r_find, "over an open link");
+    cr_assert_not(owner->dial_wanted, "nobody is dialled");
+}
+
 Test(route, without_room_for_links_none_is_waited_for)
 {
-    be(RING_LARGE, four, 4);
-    know(0x90);
-    ring.size = 7;
+    owner_without_link();
     ring.links_cap = ring.links_n;
     begin(0x8c, 6, 10 * SECOND);
-    assert_said(0, 0x68, WIRE_r_find, "over an open link at once");
+    assert_said(0, 0x68, WIRE_r_find, "all of them are needed: over an open one at once");
+    linked(0xd0)->used_us = ring.now; /* nobody needs it */
+    ring.links_cap = ring.links_n;
+    begin(0x8d, 7, 10 * SECOND);
+    assert_said(0, 0x68, WIRE_r_find, "its place is not to be had so soon after it was used");
+    let_time_come(T0 + LINK_SPARE_US);
+    begin(0x8e, 8, 10 * SECOND);
+    cr_assert_eq(said_n, 0, "but it is after a while");
+    cr_assert(know(0x90)->dial_wanted, "the owner is dialled");
+}
+
+/* Those that this node opened for lookups go first; the peers' fingers last: to be unused for long
+ * and heard over all the same is what tells them. */
+Test(route, fingers_of_others_give_way_last)
+{
+    owner_without_link();
+    ring.now += 2 * LINK_IDLE_US;
+    static const unsigned order[] = {0xd0, 0xd1, 0xd2, 0xd3, 0xd4, 0xd5};
+    struct link *l[PEAL_COUNT(order)];
+    for (unsigned i = 0; i < PEAL_COUNT(order); i++) {
+        l[i] = linked(order[i]);
+        l[i]->heard_us = ring.now;
+        l[i]->used_us = ring.now - 20 * SECOND + i * SECOND;
+        l[i]->dialled = i < 2;
+    }
+    l[4]->used_us = l[5]->used_us = T0; /* only the peers can be in need of these */
+    l[4]->dialled = true;
+    l[5]->used_us++;
+    for (unsigned i = 0; i < PEAL_COUNT(order); i++) {
+        const struct link *least = ring__spare(&ring);
+        cr_assert_not_null(least, "number %u gives way", i);
+        cr_assert_eq(least->peer.b[0], order[i], "number %u: %02x", i, least->peer.b[0]);
+        know(order[i])->wanted = true;
+    }
+    cr_assert_null(ring__spare(&ring), "the rest is needed");
+}
+
+/* ---- nodes that were silent ---- */
+
+Test(route, who_was_silent_is_passed_by_until_it_is_heard)
+{
+    be_classic();
+    cr_assert_eq(hand_on_to_58(0), T0 + 30 * MS, "until it counts as not answering");
+    let_time_come(T0 + 30 * MS);
+    assert_said(0, 0x60, WIRE_r_find, "then the next");
+    struct link *silent = linked(0x58);
+    cr_assert(ring__doubted(silent), "it is in doubt");
+    cr_assert_eq(silent->asked_us, ring.now, "and pinged");
+    cr_assert_eq(ring.count.find_timeouts, 1, "counted");
+    struct peal_id path[] = {id(0x18)};
+    struct wire_r_find m = find_of(RING_FIND_OWNER, 0x54, path, 1);
+    m.op = 78;
+    hear_find(0x18, &m);
+    assert_said(1, 0x60, WIRE_r_find, "the next lookup does not wait for it again");
+    silent->heard_us = ++ring.now; /* its pong */
+    cr_assert_not(ring__doubted(silent), "it is there again");
+    m.op = 79;
+    hear_find(0x18, &m);
+    assert_said(1, 0x58, WIRE_r_find, "and asked as before");
+}
+
+Test(route, one_lost_lookup_raises_no_doubt)
+{
+    be_classic();
+    hand_on_to_58(0);
+    linked(0x58)->heard_us = T0 + MS; /* a ping of its own */
+    let_time_come(T0 + 30 * MS);
+    assert_said(0, 0x60, WIRE_r_find, "the lookup goes on");
+    cr_assert_not(ring__doubted(linked(0x58)), "but it lives, as was heard meanwhile");
 }
 
 /* ---- fingers ---- */

@@ -223,7 +223,9 @@ bool ring_guess(const struct ring *r, const struct peal_id *key, struct peal_id 
     X(candidates, "candidates adopted as successor")                                               \
     X(rectified, "predecessors replaced")                                                          \
     X(timeouts, "queries and lookups' hops that were not answered in time")                        \
+    X(find_timeouts, "of those, lookups' hops: late, dead before they answered, or not linked")    \
     X(hedges, "lookups sent along a second path")                                                  \
+    X(finds, "lookups begun: the layer above's, fingers', and of this node's own place")           \
     X(forwards, "lookups handed on")                                                               \
     X(loops, "lookups refused: a loop, no progress, or too many hops")                             \
     X(elect_messages, "candidatures sent")                                                         \
