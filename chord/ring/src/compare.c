@@ -3,6 +3,9 @@
  * knows of the part, if that is little, or else digests of the part's parts. So what rumours lost
  * is found again for about a message per ring that is equal, and a few for each difference.
  *
+ * As long as there are differences a node compares a narrow range somewhere, whose parts hold about
+ * one node each; without any, ever wider ones, and in the end the ring.
+ *
  * A new member learns the ring this way: it asks each of its ways for another part, so that their
  * budgets add up; and then, as everyone does, compares again as soon as the budget allows for as
  * long as there is a difference.
@@ -21,6 +24,10 @@ enum {
     COMPARE_BYTES = HEAD + 2 * ID_BYTES + 4,   /* of r_compare, without digests */
     KNOWN_BYTES = HEAD + 2 * ID_BYTES + 1 + 4, /* of r_known, without rumours */
     PARTS_LEAST = 4,                           /* of a range, when it is compared */
+    TELLS_MAX = 4,        /* nodes of a part, to tell from its digest which the peer knows */
+    SPAN_LEAST = 16,      /* nodes known here, in the least range that is compared */
+    SPAN_TIMES = 4,       /* the next is so many times wider after one without a difference, and */
+    SPAN_MANY = 4,        /* so many times narrower after one with so many */
     DRILLS_MAX = 2,       /* parts compared further in answer to one message: digests are dear */
     FRESH_MS = 60 * 1000, /* an older death that this node did not find itself is looked into before
                              it is said */
@@ -241,8 +248,8 @@ void compare_tell(struct ring *r, struct link *l)
     struct wire_rumour v[WIRE_RUMOURS_MAX];
     struct wire_r_known m = {.from = r->self.id, .upto = r->self.id, .rumours = {.v = v}};
     v[m.rumours.n++] = ring__rumour_of_self(r);
-    /* When many start at once all are mates for a moment: to tell all of all would take N^3 contacts,
-     * and a small ring has no more than r. */
+    /* When many start at once all are mates for a moment: to tell all of all would take N^3
+     * contacts, and a small ring has no more than r. */
     uint32_t told = 0, first = (uint32_t)rng_below(&r->rng, r->links_n);
     for (uint32_t k = 0; k < r->links_n && told < TELL_MAX; k++) {
         uint32_t i = (first + k) % r->links_n;
@@ -304,6 +311,39 @@ static void learn(struct ring *r, const struct peal_id *ways, size_t n)
     c->learning = false;
 }
 
+/* How many of those known here are in the range to be compared next. While much differs a narrow
+ * range shows as many differences as all of the ring, and shows at once which nodes they are. */
+static uint32_t next_span(struct ring *r)
+{
+    struct compare *c = &r->compare;
+    if (c->found == SPAN_MANY)
+        c->span /= SPAN_TIMES;
+    else if (c->found == 0 && c->span < r->book.living)
+        c->span *= SPAN_TIMES;
+    c->span = c->span < SPAN_LEAST ? SPAN_LEAST : c->span;
+    return c->span < r->book.living ? c->span : r->book.living;
+}
+
+/* A range of about so many known nodes, anywhere; when they are all, the ring. */
+static void range_of(struct ring *r, uint32_t nodes, struct peal_id *from, struct peal_id *upto)
+{
+    *from = *upto = r->self.id;
+    if (nodes >= r->book.living)
+        return;
+    uint32_t first = (uint32_t)rng_below(&r->rng, r->book.n);
+    *from = book_at(r, first)->contact.id;
+    *upto = book_at(r, (first + nodes) % r->book.n)->contact.id;
+}
+
+/* With the next round, but not before half of what may be saved up is there, so that it is not all
+ * digests and no news. */
+static uint64_t soon(struct ring *r)
+{
+    uint64_t next = r->now + ring__jitter(r, r->cfg.stabilise_us);
+    uint64_t when = gossip_when(r, gossip_burst(r) / 2);
+    return when > next ? when : next;
+}
+
 void compare_timer(struct ring *r)
 {
     struct compare *c = &r->compare;
@@ -312,7 +352,7 @@ void compare_timer(struct ring *r)
         return;
     if (!ring__is_member(r)) { /* with the first round as one it begins */
         *c = (struct compare){
-            .due_us = r->now + round, .learning = true, .found = true, .rested = REST_MAX};
+            .due_us = r->now + round, .learning = true, .found = SPAN_MANY, .rested = REST_MAX};
         ring__wake(r, PART_COMPARE, c->due_us);
         return;
     }
@@ -321,29 +361,30 @@ void compare_timer(struct ring *r)
     if (n > 0 && c->learning) {
         learn(r, ways, n);
     } else if (n > 0) {
-        c->found = false;
-        (void)say_digests(r, &ways[rng_below(&r->rng, n)], &r->self.id, &r->self.id,
-                          r->book.living);
+        struct peal_id from, upto;
+        uint32_t nodes = next_span(r);
+        range_of(r, nodes, &from, &upto);
+        c->found = 0;
+        (void)say_digests(r, &ways[rng_below(&r->rng, n)], &from, &upto, nodes);
     }
     /* Two full books that hold different parts of a large ring differ always. */
-    bool often = c->learning && r->book.n < r->book.cap;
-    c->due_us = r->now + ring__jitter(r, often ? round : COMPARE_ROUNDS * round);
+    bool full = r->book.n == r->book.cap;
+    if (!c->learning && !full && c->span < r->book.living)
+        c->due_us = soon(r); /* only of all the ring does no difference say that there is none */
+    else
+        c->due_us = r->now + ring__jitter(r, c->learning && !full ? round : COMPARE_ROUNDS * round);
     ring__wake(r, PART_COMPARE, c->due_us);
 }
 
-/* A difference was seen: the next comparison comes with the next round, but not before half of what
- * may be saved up is there, so that it is not all digests and no news. */
+/* A difference was seen. */
 static void found(struct ring *r)
 {
     struct compare *c = &r->compare;
-    if (c->found)
+    if (c->found < SPAN_MANY)
+        c->found++;
+    if (c->found > 1 || c->learning || r->book.n == r->book.cap)
         return;
-    c->found = true;
-    if (c->learning || r->book.n == r->book.cap)
-        return;
-    uint64_t soon = r->now + ring__jitter(r, r->cfg.stabilise_us);
-    uint64_t when = gossip_when(r, gossip_burst(r) / 2);
-    when = when > soon ? when : soon;
+    uint64_t when = soon(r);
     if (c->due_us == 0 || when < c->due_us) {
         c->due_us = when;
         ring__wake(r, PART_COMPARE, when);
@@ -365,34 +406,137 @@ static bool is_narrow(const struct peal_id *from, const struct peal_id *upto)
     return !id_is_zero(&width) && id_cmp(&width, &parts) <= 0;
 }
 
-/* A part as compared: how many nodes of it are known here; the peer knows none. */
+/* A part as compared. */
 struct piece {
-    uint32_t mine;
-    bool differs, empty;
+    struct peal_id from, upto;
+    uint64_t theirs; /* the peer's digest */
+    uint32_t mine;   /* nodes of it known here */
+    uint32_t had;    /* of them, known to the peer as well, as far as is certain */
+    bool differs;
+    bool within; /* the peer knows nobody in it who is not known here */
 };
 
-/* What to do about a part. GIVE: say what is known here; ASK: that too, and be told what is not;
- * DRILL: compare its parts. */
+/* A digest is a sum, and most parts hold few nodes: so it tells which of them the peer knows, if it
+ * knows no others. Those are added to had. False: it knows others, or they are too many to tell. */
+static bool tell_had(struct ring *r, const struct piece *p, struct wire_rumour_list *had)
+{
+    struct step at[TELLS_MAX];
+    struct walk w = walk_of(r, &p->from, &p->upto);
+    size_t n = 0;
+    if (p->theirs == 0)
+        return true;
+    if (p->mine > TELLS_MAX)
+        return false;
+    while (walk_next(r, &w, &at[n]))
+        if (++n == p->mine)
+            break;
+    CHECK(n == p->mine);
+    for (unsigned set = 1; set < 1u << n; set++) {
+        uint64_t sum = 0;
+        for (size_t i = 0; i < n; i++)
+            sum += (set >> i & 1) != 0 ? digest_of(at[i].contact) : 0;
+        if (sum != p->theirs)
+            continue;
+        for (size_t i = 0; i < n; i++)
+            if ((set >> i & 1) != 0 && had->n < WIRE_RUMOURS_MAX)
+                had->v[had->n++] = rumour_of(r, &at[i]);
+        return true;
+    }
+    return false;
+}
+
+static struct piece piece_of(struct ring *r, const struct wire_r_compare *m, unsigned k, unsigned n,
+                             uint64_t theirs, uint64_t own, uint32_t mine)
+{
+    struct wire_rumour v[WIRE_RUMOURS_MAX];
+    struct wire_rumour_list had = {.v = v};
+    struct piece p = {.from = compare_bound(&m->from, &m->upto, k, n),
+                      .upto = compare_bound(&m->from, &m->upto, k + 1, n),
+                      .theirs = theirs,
+                      .mine = mine,
+                      .differs = theirs != own};
+    p.within = !p.differs || tell_had(r, &p, &had);
+    p.had = p.differs ? (uint32_t)had.n : mine;
+    return p;
+}
+
+/* What to do about a part. GIVE: say what is known here and not there; ASK: say all that is known
+ * here, and be told what is not; DRILL: compare its parts. */
 enum remedy { REMEDY_NONE, REMEDY_GIVE, REMEDY_ASK, REMEDY_DRILL };
 
-/* sum: of the parts before it that are to be in one message with it. */
-static enum remedy remedy_of(const struct piece *p, uint32_t sum)
+static enum remedy remedy_of(const struct piece *p)
 {
     if (!p->differs)
         return REMEDY_NONE;
-    if (p->empty)
+    if (p->within)
         return REMEDY_GIVE;
-    return sum + p->mine <= FEW ? REMEDY_ASK : REMEDY_DRILL;
+    return p->mine <= FEW ? REMEDY_ASK : REMEDY_DRILL;
 }
 
-/* False: no budget. */
-static bool apply(struct ring *r, const struct peal_id *to, enum remedy remedy,
-                  const struct peal_id *from, const struct peal_id *upto, uint32_t mine)
+/* How many parts from the first on go into one message, which costs less than one for each. Into
+ * one that asks: those in which both know nobody in common, or the other would tell of them. Into
+ * one that gives: those too of which few are known, and the same to both. */
+static unsigned run_of(const struct piece *p, unsigned most, enum remedy *remedy)
 {
-    CHECK(remedy != REMEDY_NONE);
+    unsigned ask = 0, give = 1;
+    for (unsigned k = 0; k < most; k++) {
+        enum remedy its = remedy_of(&p[k]);
+        if (its == REMEDY_DRILL || (its != REMEDY_ASK && p[k].had > 0))
+            break;
+        ask = its == REMEDY_ASK ? k + 1 : ask;
+    }
+    if (*remedy == REMEDY_DRILL || ask > 0) {
+        *remedy = ask > 0 ? REMEDY_ASK : REMEDY_DRILL;
+        return ask > 0 ? ask : 1;
+    }
+    uint32_t had = p[0].had;
+    for (unsigned k = 1; k < most; k++) {
+        enum remedy its = remedy_of(&p[k]);
+        had += p[k].had;
+        if (its == REMEDY_ASK || its == REMEDY_DRILL || had > WIRE_RUMOURS_MAX ||
+            (its == REMEDY_NONE && p[k].mine > TELLS_MAX))
+            break;
+        give = its == REMEDY_GIVE ? k + 1 : give;
+    }
+    return give;
+}
+
+/* Answers for n parts. False: no budget. */
+static bool apply(struct ring *r, const struct peal_id *to, enum remedy remedy,
+                  const struct piece *p, unsigned n)
+{
+    CHECK(remedy != REMEDY_NONE && n > 0);
+    const struct peal_id *from = &p[0].from, *upto = &p[n - 1].upto;
     if (remedy == REMEDY_DRILL)
-        return say_digests(r, to, from, upto, mine);
-    return say_known(r, to, from, upto, remedy == REMEDY_ASK, NULL);
+        return say_digests(r, to, from, upto, p[0].mine);
+    struct wire_rumour v[WIRE_RUMOURS_MAX];
+    struct wire_rumour_list had = {.v = v};
+    for (unsigned k = 0; remedy == REMEDY_GIVE && k < n; k++)
+        (void)tell_had(r, &p[k], &had);
+    return say_known(r, to, from, upto, remedy == REMEDY_ASK, &had);
+}
+
+/* Not always the same part first, or the last would never have its turn. */
+static void answer(struct ring *r, const struct peal_id *to, const struct piece *p, unsigned n)
+{
+    unsigned drills = 0, first = (unsigned)rng_below(&r->rng, n);
+    for (unsigned i = 0, run; i < n; i += run) {
+        unsigned k = (first + i) % n;
+        enum remedy remedy = remedy_of(&p[k]);
+        run = 1;
+        if (remedy == REMEDY_NONE)
+            continue;
+        found(r);
+        run = run_of(&p[k], n - (i > k ? i : k), &remedy);
+        if (id_eq(&p[k].from, &p[k + run - 1].upto) && run < n)
+            continue; /* parts without ids: a range narrower than its parts are many */
+        if (remedy == REMEDY_DRILL && is_narrow(&p[k].from, &p[k].upto))
+            remedy = REMEDY_ASK;
+        if (remedy == REMEDY_DRILL && drills++ >= DRILLS_MAX)
+            continue;
+        if (!apply(r, to, remedy, &p[k], run))
+            return;
+    }
 }
 
 void ring__on_compare(struct ring *r, struct link *l, const struct wire_r_compare *m)
@@ -413,36 +557,10 @@ void ring__on_compare(struct ring *r, struct link *l, const struct wire_r_compar
     struct rd rd;
     rd_init(&rd, m->digests.p, m->digests.n);
     struct piece p[WIRE_DIGESTS_MAX];
-    for (size_t k = 0; k < n; k++) {
-        uint64_t theirs = rd_u64(&rd);
-        p[k] =
-            (struct piece){.mine = count[k], .differs = theirs != digest[k], .empty = theirs == 0};
-    }
+    for (unsigned k = 0; k < n; k++)
+        p[k] = piece_of(r, m, k, (unsigned)n, rd_u64(&rd), digest[k], count[k]);
     CHECK(rd_end(&rd) == 0);
-    /* Not always the same part first, or the last would never have its turn. */
-    unsigned drills = 0, first = (unsigned)rng_below(&r->rng, n);
-    for (unsigned i = 0, run; i < n; i += run) {
-        unsigned k = (first + i) % (unsigned)n;
-        unsigned most = (unsigned)n - (i > k ? i : k);
-        enum remedy remedy = remedy_of(&p[k], 0);
-        uint32_t sum = p[k].mine;
-        run = 1;
-        if (remedy == REMEDY_NONE)
-            continue;
-        found(r);
-        while (remedy != REMEDY_DRILL && run < most && remedy_of(&p[k + run], sum) == remedy)
-            sum += p[k + run++].mine;
-        struct peal_id from = compare_bound(&m->from, &m->upto, k, (unsigned)n);
-        struct peal_id upto = compare_bound(&m->from, &m->upto, k + run, (unsigned)n);
-        if (id_eq(&from, &upto) && run < n)
-            continue; /* parts without ids: a range narrower than its parts are many */
-        if (remedy == REMEDY_DRILL && is_narrow(&from, &upto))
-            remedy = REMEDY_ASK;
-        if (remedy == REMEDY_DRILL && drills++ >= DRILLS_MAX)
-            continue;
-        if (!apply(r, &peer, remedy, &from, &upto, sum))
-            return;
-    }
+    answer(r, &peer, p, (unsigned)n);
 }
 
 static int check_known(const struct wire_r_known *m)

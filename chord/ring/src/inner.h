@@ -456,7 +456,8 @@ struct compare {
     uint8_t part;   /* learning the ring: the part to be asked for next */
     uint8_t rested; /* likewise: rounds since it asked last */
     bool learning;  /* a member since not long ago */
-    bool found;     /* the last comparison showed a difference */
+    uint8_t found;  /* differences that the last comparison showed; no more than matter */
+    uint32_t span;  /* nodes that the last one was about */
 };
 
 struct seen_cast {

@@ -441,6 +441,163 @@ Test(gossip, a_comparison_is_answered_where_it_differs)
     mates_free(o);
 }
 
+/* The ring from `from` on, whose parts 4 to 8 nobody lives in; two ids in each of them. */
+struct parts {
+    struct peal_id from, in[WIRE_DIGESTS_MAX][2];
+    uint64_t digest[WIRE_DIGESTS_MAX];
+    uint32_t count[WIRE_DIGESTS_MAX];
+};
+
+static struct one *with_empty_parts(struct parts *p)
+{
+    struct one *o = mates_ring(PLENTY);
+    struct rng g;
+    bool empty = false;
+    rng_init(&g, 16);
+    for (int tries = 0; !empty && tries < 10000; tries++) {
+        p->from = mates_random_id(&g);
+        compare_digests(o->r, &p->from, &p->from, WIRE_DIGESTS_MAX, p->digest, p->count);
+        empty = true;
+        for (size_t k = 4; k <= 8; k++)
+            empty = empty && p->count[k] == 0;
+    }
+    cr_assert(empty, "there are five parts without nodes");
+    for (unsigned k = 0; k < WIRE_DIGESTS_MAX; k++) {
+        p->in[k][0] = compare_bound(&p->from, &p->from, k, WIRE_DIGESTS_MAX);
+        p->in[k][0] = id_add_pow2(&p->in[k][0], 20 + k);
+        p->in[k][1] = id_add_pow2(&p->in[k][0], 40);
+    }
+    return o;
+}
+
+static void note(struct one *o, struct parts *p)
+{
+    compare_digests(o->r, &p->from, &p->from, WIRE_DIGESTS_MAX, p->digest, p->count);
+}
+
+/* The only answer to the comparison; how many digests went with it besides. */
+static struct wire_r_known only_answer(struct one *o, const struct parts *p, const char *what)
+{
+    struct said s, more;
+    size_t at = 0;
+    say_compare(o, 1, &p->from, &p->from, WIRE_DIGESTS_MAX, p->digest);
+    cr_assert(mates_said(o, &at, WIRE_r_known, &s), "%s: it answers", what);
+    struct wire_r_known m = s.m.r_known;
+    cr_assert_not(mates_said(o, &at, WIRE_r_known, &more), "%s: once", what);
+    at = 0;
+    cr_assert_not(mates_said(o, &at, WIRE_r_compare, &more), "%s: without digests", what);
+    return m;
+}
+
+static bool lists(const struct wire_r_known *m, const struct peal_id *id)
+{
+    for (size_t i = 0; i < m->rumours.n; i++)
+        if (id_eq(&m->rumours.v[i].contact.id, id))
+            return true;
+    return false;
+}
+
+Test(gossip, a_digest_tells_which_of_few_the_peer_knows)
+{
+    struct parts p;
+    struct one *o = with_empty_parts(&p);
+    mates_learn(o, &p.in[5][0], 1, false);
+    note(o, &p); /* so much the mate knows */
+    mates_learn(o, &p.in[5][1], 1, false);
+    struct wire_r_known m = only_answer(o, &p, "one of two");
+    cr_assert_not(m.ask, "nothing is to be asked");
+    cr_assert(m.rumours.n == 1 && lists(&m, &p.in[5][1]), "only what it does not know is said");
+    mates_learn(o, &p.in[5][0], 2, false); /* it has moved since */
+    m = only_answer(o, &p, "an old contact");
+    cr_assert(m.ask && m.rumours.n == 2, "who is known by another contact is not known");
+    mates_free(o);
+}
+
+Test(gossip, what_lacks_in_several_parts_is_said_at_once)
+{
+    struct parts p;
+    struct one *o = with_empty_parts(&p);
+    mates_learn(o, &p.in[6][0], 1, false);
+    note(o, &p);
+    mates_learn(o, &p.in[4][0], 1, false);
+    mates_learn(o, &p.in[7][0], 1, false);
+    struct wire_r_known m = only_answer(o, &p, "two parts");
+    cr_assert_not(m.ask, "nothing is to be asked");
+    cr_assert(m.rumours.n == 2 && lists(&m, &p.in[4][0]) && lists(&m, &p.in[7][0]),
+              "both, and nobody whom the mate knows between them");
+    mates_free(o);
+}
+
+Test(gossip, what_the_peer_knows_more_is_asked_at_once)
+{
+    struct parts p;
+    struct one *o = with_empty_parts(&p);
+    mates_learn(o, &p.in[4][0], 1, false);
+    note(o, &p);
+    p.digest[4] += 77, p.digest[7] += 78; /* others, too */
+    struct wire_r_known m = only_answer(o, &p, "two parts");
+    cr_assert(m.ask, "it asks");
+    cr_assert(m.rumours.n == 1 && lists(&m, &p.in[4][0]), "and lists what it knows");
+    cr_assert(id_in_arc(&m.from, &p.in[4][0], &m.upto) && id_in_arc(&m.from, &p.in[7][1], &m.upto),
+              "of both parts");
+    note(o, &p);
+    p.digest[4] += 77, p.digest[8] += 78;
+    mates_learn(o, &p.in[6][0], 1, false);
+    p.digest[6] = 0;
+    m = only_answer(o, &p, "one in between of whom the mate knows nobody");
+    cr_assert(m.ask && m.rumours.n == 2, "which costs nothing more");
+    note(o, &p);
+    p.digest[4] += 77, p.digest[8] += 78;
+    struct said s;
+    size_t at = 0, answers = 0;
+    say_compare(o, 1, &p.from, &p.from, WIRE_DIGESTS_MAX, p.digest);
+    while (mates_said(o, &at, WIRE_r_known, &s)) {
+        cr_assert(s.m.r_known.ask && !lists(&s.m.r_known, &p.in[6][0]), "not of what both know");
+        cr_assert_not(id_in_arc(&s.m.r_known.from, &p.in[6][0], &s.m.r_known.upto),
+                      "or the mate would tell of it");
+        answers++;
+    }
+    cr_assert_eq(answers, 2, "%zu answers", answers);
+    mates_free(o);
+}
+
+/* How many nodes the next comparison is about. */
+static size_t compares(struct one *o, uint8_t found)
+{
+    struct said s;
+    size_t at = 0;
+    o->now += MS;
+    o->r->compare.learning = false;
+    o->r->compare.found = found;
+    o->r->due[PART_COMPARE] = o->now;
+    step_update_reset(&o->u);
+    mates_step(o, (struct step_event){.kind = STEP_TIMER});
+    cr_assert(mates_said(o, &at, WIRE_r_compare, &s), "it compares");
+    return book_living_in(o->r, &s.m.r_compare.from, &s.m.r_compare.upto);
+}
+
+Test(gossip, a_comparison_is_the_narrower_the_more_differs)
+{
+    struct one *o = mates_ring(PLENTY);
+    struct rng g;
+    rng_init(&g, 17);
+    while (o->r->book.living < 200) {
+        struct peal_id id = mates_random_id(&g);
+        mates_learn(o, &id, 1, false);
+    }
+    static const struct {
+        uint8_t found;
+        size_t nodes;
+    } want[] = {{4, 16},  {0, 64},  {1, 64}, {3, 64}, {0, 200},
+                {0, 200}, {1, 200}, {4, 64}, {4, 16}, {4, 16}};
+    for (size_t i = 0; i < PEAL_COUNT(want); i++) {
+        size_t got = compares(o, want[i].found);
+        cr_assert_eq(got, want[i].nodes, "number %zu, after %d differences: %zu nodes", i,
+                     want[i].found, got);
+    }
+    mates_free(o);
+}
+
 Test(gossip, asked_it_says_what_the_list_lacks)
 {
     struct one *o = mates_ring(PLENTY);
