@@ -460,9 +460,11 @@ void world__dial(struct world *w, uint32_t node, struct peal_bytes address)
     world__post(w, w->now + trip, &p, (struct peal_bytes){0});
 }
 
+enum answering { ANSWERS, STOPPED, SILENT };
+
 /* Whether the dial goes unanswered, for now: the host is silent or cut off, or (STOPPED) has a
  * process that does not go on. */
-static enum { ANSWERS, STOPPED, SILENT } dialled_host(const struct world *w, const struct parcel *p)
+static enum answering dialled_host(const struct world *w, const struct parcel *p)
 {
     uint32_t to = w->owners[p->address];
     bool away = (w->nodes[p->node].networks & w->networks[p->address]) == 0;
@@ -494,7 +496,7 @@ static bool dial_goes_on(struct world *w, uint32_t parcel)
 {
     struct parcel p = w->parcels[parcel];
     uint32_t to = w->owners[p.address];
-    int how = dialled_host(w, &p);
+    enum answering how = dialled_host(w, &p);
     if (how != ANSWERS && dial_again(w, parcel, how == STOPPED))
         return true;
     if (how != ANSWERS || w->nodes[to].core == NULL || w->nodes[to].leaving) {
