@@ -34,6 +34,7 @@ while [ "$SECONDS" -lt "$end" ]; do
   round $bin/peal-sim --scenario merge --nodes 48 --parts 3 --seed "$seed" --seeds 3
   round $bin/peal-sim --scenario mass-death --nodes 120 --fraction 0.5 --successors 16 --seed "$seed"
   round $bin/peal-sim --scenario churn --nodes 120 --rate 0.1 --stabilise 5 --seed "$seed"
+  round $bin/peal-sim --scenario networks --nodes 40 --seed "$seed" --seeds 3
   round env PEAL_SIM_FROM="$seed" PEAL_SIM_SEEDS=40 $bin/test_ring --filter 'ring/chaos*'
   round env PEAL_SIM_FROM="$((seed % 1000000000))" PEAL_SIM_SEEDS=40 $bin/test_unite --filter 'unite/whoever*'
   rounds=$((rounds + 1))

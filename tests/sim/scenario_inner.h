@@ -62,7 +62,7 @@ struct run {
     uint32_t nodes;                   /* in the world, started or not */
     bool beacons, remember, no_hints; /* of every node's configuration */
     bool near_first; /* every second node would have its second address tried first */
-    uint32_t rogue; /* lookups may pass it over, and it begins none; WORLD_NOBODY: there is none */
+    uint32_t rogue;  /* lookups may pass it over, and it begins none; WORLD_NOBODY: there is none */
     struct signed_contact *contact; /* run_contact's */
     struct world *w;
     struct oracle *o;

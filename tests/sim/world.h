@@ -131,7 +131,8 @@ void world_also(struct world *w, uint32_t node, uint32_t address);
  * stay. */
 void world_networks(struct world *w, uint32_t node, uint8_t networks);
 void world_reach(struct world *w, uint32_t address, uint8_t networks);
-/* Nobody comes to the address any more, and the links that were dialled there fall silent: how many.
+/* Nobody comes to the address any more, and the links that were dialled there fall silent: how
+ * many.
  */
 uint32_t world_unplug(struct world *w, uint32_t address);
 /* Nodes are in group 0 and segment 0 unless told otherwise. */

@@ -64,8 +64,8 @@ enum {
     DIAL_MOST_US = 2 * SECOND,
     DIAL_TRIPS = 4, /* before a dial was measured: TCP's round trip, TLS's, hello's, and one more */
     DIAL_GIVE_UP_US = 8 * SECOND, /* without word from the host a dial counts as failed */
-    DIAL_NEXT_US = 250 * MS, /* a node's next address is tried besides (RFC 8305, 5) */
-    DIALS_OF_NODE = 2,       /* at a time */
+    DIAL_NEXT_US = 250 * MS,      /* a node's next address is tried besides (RFC 8305, 5) */
+    DIALS_OF_NODE = 2,            /* at a time */
     LINK_IDLE_US = 60 * SECOND,   /* a link that nobody needs is closed after so long */
     LINK_SPARE_US = 4 * SECOND,   /* one that was used less long ago gives way to no lookup's: where
                                      all places are taken, they change hands no faster than that */
@@ -173,20 +173,19 @@ struct contact {
 
 struct node {
     struct contact contact;
-    uint64_t stamp;   /* hybrid logical clock: when somebody last found what `dead` says */
-    uint64_t up_us;   /* when its link became good last */
-    uint64_t dial_us; /* when the next try is due; under way: when the next address is, or until_us
-                       */
+    uint64_t stamp;    /* hybrid logical clock: when somebody last found what `dead` says */
+    uint64_t up_us;    /* when its link became good last */
+    uint64_t dial_us;  /* when the next try is due; of one under way the next address, or its end */
     uint64_t until_us; /* when the dials under way count as failed */
     uint32_t link;     /* index of its good link in links, or UINT32_MAX */
     uint32_t uses;     /* how often a lookup went to it; halved now and then */
     uint16_t dial_tries;
-    uint8_t best;  /* which of its addresses the last link was over; its first until one was */
-    uint8_t begun; /* bits: those of its addresses that were dialled in this try */
-    uint8_t open;  /* bits: those of which the dial is under way */
+    uint8_t best;      /* which of its addresses the last link was over; its first until one was */
+    uint8_t begun;     /* bits: those of its addresses that were dialled in this try */
+    uint8_t open;      /* bits: those of which the dial is under way */
     uint8_t strangers; /* bits: those at which somebody else has answered, and it was said */
-    bool dial_wanted; /* somebody waits for it: dial.c tries until up, dead, or given up */
-    bool dialling;    /* a try is under way */
+    bool dial_wanted;  /* somebody waits for it: dial.c tries until up, dead, or given up */
+    bool dialling;     /* a try is under way */
     bool dead;         /* its last link or dial failed, or a rumour says so */
     uint64_t doubt_us; /* dead, but in a list that a neighbour has said since: until then a
                           successor that is to be tried */

@@ -206,8 +206,8 @@ bool ring_is_up(const struct ring *r, const struct peal_id *id);
 /* The contact known under id; PEAL_E_NOT_FOUND. Views valid until the next step or ring_learn. */
 PEAL_MUST int ring_contact(const struct ring *r, const struct peal_id *id,
                            struct wire_contact *out);
-/* The one of a contact's addresses over which the last link to it went, as far as that shows, or its
- * first; empty when it is not known. Valid as ring_contact's views. */
+/* The one of a contact's addresses over which the last link to it went, as far as that shows, or
+ * its first; empty when it is not known. Valid as ring_contact's views. */
 struct peal_bytes ring_address(const struct ring *r, const struct peal_id *id);
 /* Whether the nearest known, living node at or after key is in (the hint's answer: no message is
  * sent). False when SEEKING. */

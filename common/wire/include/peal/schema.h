@@ -2,9 +2,9 @@
  * structs are generated from it.
  *
  * F(kind, name, arg, max): arg is the struct's name for STRUCT and LIST, otherwise `_`; max is the
- * largest number of bytes (BYTES, STR) or items (LIST, IDS, MSGIDS, ADDRS), otherwise 0. Names are part of
- * the JSON encoding, numbers of the binary one; neither is ever reused. docs/protocol.md says what
- * each message means.
+ * largest number of bytes (BYTES, STR) or items (LIST, IDS, MSGIDS, ADDRS), otherwise 0. Names are
+ * part of the JSON encoding, numbers of the binary one; neither is ever reused. docs/protocol.md
+ * says what each message means.
  *
  * Numbers: 1 to 63 between servers (ALPN peal-node/1; 32 to 39 the service's, 40 to 63 the
  * overlay's), 64 to 111 between client and server (peal-bin/1, peal-json/1), 112 to 127 on
@@ -15,8 +15,8 @@
 #define PEAL_SCHEMA_H
 
 enum {
-    WIRE_NAME_MAX = 128,       /* bytes of a canonical name: 32 characters */
-    WIRE_ADDRESS_MAX = 64,     /* "[v6]:port" or "v4:port" */
+    WIRE_NAME_MAX = 128,   /* bytes of a canonical name: 32 characters */
+    WIRE_ADDRESS_MAX = 64, /* "[v6]:port" or "v4:port" */
     WIRE_CONTACT_ADDRESSES_MAX = 4,
     WIRE_TEXT_MAX = 512,       /* prose of an error, a hint, a trace */
     WIRE_REGISTER_MAX = 8192,  /* bytes of a register's value */

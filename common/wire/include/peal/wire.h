@@ -4,7 +4,8 @@
  * with nothing between them. U8 to U64 big-endian; BOOL one byte, 0 or 1; ID 20 and MSGID 16 bytes;
  * BYTES and STR a u32 length and the bytes; STRUCT its fields; LIST, IDS and MSGIDS a u32 count and
  * the items; ADDRS a u32 length of all that follows, and for each address a byte that says how long
- * it is, 1 to WIRE_ADDRESS_MAX, and its text, UTF-8 as in a STR. Every message has exactly one encoding, so what decodes re-encodes to the same bytes.
+ * it is, 1 to WIRE_ADDRESS_MAX, and its text, UTF-8 as in a STR. Every message has exactly one
+ * encoding, so what decodes re-encodes to the same bytes.
  *
  * JSON (strict): {"t":"c_ping","nonce":"7"}: the message's name in "t", every field by its name,
  * none left out, none besides, in any order. U8, U16 and U32 are integers; U64 a decimal string
@@ -87,7 +88,8 @@ enum {
     WIRE_JSON_MAX = 1024 * 1024,                  /* bytes of JSON that wire_from_json reads */
     WIRE_JSON_DEPTH_MAX = 2 * WIRE_DEPTH_MAX + 1, /* nested brackets, likewise */
     WIRE_WHY_MAX = 160,                           /* bytes of an error text, its NUL included */
-    WIRE_ADDRESSES_BYTES = WIRE_CONTACT_ADDRESSES_MAX * (1 + WIRE_ADDRESS_MAX), /* an ADDRS' bytes */
+    WIRE_ADDRESSES_BYTES =
+        WIRE_CONTACT_ADDRESSES_MAX * (1 + WIRE_ADDRESS_MAX), /* an ADDRS' bytes */
 };
 
 /* ---- addresses (ADDRS) ------------------------------------------------------------------ */
@@ -179,8 +181,8 @@ uint16_t wire_type_of(struct peal_bytes name);
 /* ---- binary -----------------------------------------------------------------------------
  * msg points to the struct of the type. Encoding checks what decoding checks, so that nothing
  * leaves that the other side must refuse: PEAL_E_TOO_LONG for a field above its maximum,
- * PEAL_E_MALFORMED for a STR or an address that is not valid UTF-8, PEAL_E_USAGE for an unknown type, PEAL_E_FULL
- * for too small a buffer. */
+ * PEAL_E_MALFORMED for a STR or an address that is not valid UTF-8, PEAL_E_USAGE for an unknown
+ * type, PEAL_E_FULL for too small a buffer. */
 PEAL_MUST int wire_encode(uint16_t type, const void *msg, struct wr *w);
 /* Bytes that wire_encode would write, its number included; errors as there, except PEAL_E_FULL. */
 PEAL_MUST int wire_encoded_size(uint16_t type, const void *msg, size_t *n);
