@@ -282,18 +282,18 @@ static void note_best(struct ring *r, struct peal_bytes address, const struct pe
 }
 
 /* FNV-1a: it is only compared with those of a node's own few. */
-uint64_t dial_host(struct peal_bytes address)
+uint32_t dial_host(struct peal_bytes address)
 {
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    uint32_t h = 0x811c9dc5;
     size_t n = address.n;
     while (n > 0 && address.p[n - 1] != ':')
         n--;
     for (size_t i = 0; i < n; i++)
-        h = (h ^ address.p[i]) * UINT64_C(0x100000001b3);
+        h = (h ^ address.p[i]) * 0x01000193;
     return h;
 }
 
-void dial_came(struct node *n, uint64_t host)
+void dial_came(struct node *n, uint32_t host)
 {
     struct peal_bytes a;
     if (dial_host(dial_address(n)) == host)

@@ -239,6 +239,7 @@ struct trips { /* RFC 6298's estimator; srtt 0: no sample yet */
 struct link {
     uint64_t check_us; /* nothing is due before; 0: to be looked at with the next timer */
     uint32_t handle;
+    uint32_t from; /* dial_host of the peer's address; dialled: 0 */
     bool dialled, hello;
     struct peal_id peer;
     uint64_t incarnation;
@@ -252,7 +253,6 @@ struct link {
     uint64_t dialled_us;                   /* when its dial began; 0: it was the peer's */
     uint64_t doubt_us; /* when a lookup was late beyond its time-out last: see ring__doubted */
     uint64_t told;                         /* digest of the state last said to the peer */
-    uint64_t from;                         /* dial_host of the peer's address; dialled: 0 */
     bool heir;  /* the peer's good link went while this one waits for its hello: not down yet */
     bool quiet; /* nobody here needs it, or the peer ends it: its end is nobody's death */
     uint64_t nonce, nonce_us; /* of the ping under way; nonce_us 0: none */
@@ -700,9 +700,9 @@ void dial_ended(struct ring *r, struct peal_bytes address, bool good, const stru
 void dial_timer(struct ring *r);
 void dial_start(struct ring *r);
 /* What an address without its port is known by. */
-uint64_t dial_host(struct peal_bytes address);
+uint32_t dial_host(struct peal_bytes address);
 /* A link came from the node: that of its addresses which is on the same host is one that works. */
-void dial_came(struct node *n, uint64_t host);
+void dial_came(struct node *n, uint32_t host);
 void dial_up(struct ring *r, struct node *n); /* its link is good, or it is forgotten */
 /* Its link is gone: at once, unless it was good for a moment only, as with nodes that refuse each
  * other. */
