@@ -165,6 +165,29 @@ void roster_fresh(struct chord *c, bool fresh)
                (struct peal_bytes){0});
 }
 
+static struct wire_roster from_0(const struct wire_roster_0 *r)
+{
+    return (struct wire_roster){
+        .ring = r->ring, .epoch = r->epoch, .replicas = r->replicas, .members = r->members};
+}
+
+/* What is stored, whichever build wrote it; PEAL_E_CORRUPT: something else is. */
+static int stored_form(uint16_t type, const union wire_any *m, struct wire_s_roster *out)
+{
+    const struct wire_s_roster_0 *old = &m->s_roster_0;
+    if (type == WIRE_s_roster)
+        *out = m->s_roster;
+    else if (type == WIRE_s_roster_0)
+        *out = (struct wire_s_roster){.decided = from_0(&old->decided),
+                                      .ready_epoch = old->ready_epoch,
+                                      .promised = old->promised,
+                                      .accepted = old->accepted,
+                                      .proposal = from_0(&old->proposal)};
+    else
+        return PEAL_E_CORRUPT;
+    return 0;
+}
+
 void roster_load(struct chord *c)
 {
     size_t mark = c->scratch.used;
@@ -175,17 +198,18 @@ void roster_load(struct chord *c)
     uint16_t type = 0;
     if (err == 0)
         err = wire_decode(v.p, v.n, &type, &m, sizeof m, &c->scratch);
-    if (err == 0 && type != WIRE_s_roster)
-        err = PEAL_E_CORRUPT;
-    if (err == 0 && m.s_roster.decided.epoch != 0)
-        err = roster_take(&c->roster, &m.s_roster.decided);
-    if (err == 0 && m.s_roster.proposal.epoch != 0)
-        err = roster_take(&c->proposal, &m.s_roster.proposal);
+    struct wire_s_roster s;
+    if (err == 0)
+        err = stored_form(type, &m, &s);
+    if (err == 0 && s.decided.epoch != 0)
+        err = roster_take(&c->roster, &s.decided);
+    if (err == 0 && s.proposal.epoch != 0)
+        err = roster_take(&c->proposal, &s.proposal);
     if (err == 0) {
         c->copy_first = c->roster.epoch != 0 && c->proposal.epoch == c->roster.epoch;
-        c->ready_epoch = m.s_roster.ready_epoch;
-        c->promised = m.s_roster.promised;
-        c->accepted = m.s_roster.accepted;
+        c->ready_epoch = s.ready_epoch;
+        c->promised = s.promised;
+        c->accepted = s.accepted;
         c->proposal_us = c->now;
     } else if (err != PEAL_E_NOT_FOUND) {
         /* what this node promised is lost: it asks for admission again, and copies before it votes

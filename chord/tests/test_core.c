@@ -434,6 +434,35 @@ static void give(struct one *o, uint64_t count_a, const char *a, uint64_t count_
     one_hear(o, LINK, WIRE_n_records, &m);
 }
 
+/* Rosters were stored without what uniting rings needs. */
+Test(core, a_roster_that_an_earlier_build_stored_is_read)
+{
+    struct one *o = one_new(3, false, NULL);
+    struct peal_id key = {{1}};
+    one_event(o, (struct step_event){.kind = STEP_START});
+    one_wait(o, 3000000);
+    cr_assert_eq(one_change(o, &key, 'a'), 0, "it has founded a ring, and written");
+    struct wire_roster_0 r = {
+        .ring = o->self.id, .epoch = 1, .replicas = 2, .members = {&o->self.id, 1}};
+    struct wire_s_roster_0 s = {.decided = r, .ready_epoch = 1};
+    uint8_t mem[512];
+    struct wr w;
+    wr_init(&w, mem, sizeof mem);
+    cr_assert_eq(wire_encode(WIRE_s_roster_0, &s, &w), 0, "encoded");
+    struct store_write put = {.space = STORE_META,
+                              .op = STORE_PUT,
+                              .key = peal_bytes_str("roster"),
+                              .value = peal_bytes_of(mem, w.n)};
+    uint64_t ticket;
+    cr_assert_eq(store_submit(o->store, &put, 1, &ticket), 0, "as it was stored then");
+    o = one_again(o, false);
+    one_event(o, (struct step_event){.kind = STEP_START});
+    cr_assert_eq(chord_state(o->chord), CHORD_MEMBER, "a member, as before");
+    cr_assert_eq(one_change(o, &key, 0), 0, "read");
+    cr_assert(o->value_n == 1 && o->value[0] == 'a', "what was written");
+    one_free(o);
+}
+
 Test(core, what_comes_from_another_ring_late_is_no_vote_and_no_copy)
 {
     struct one_peer p;

@@ -14,23 +14,6 @@ static uint32_t parts_of(const struct run *r)
 
 /* ---- introductions ---- */
 
-/* The node hears a beacon of another. */
-static void hear(struct run *r, uint32_t hearer, uint32_t of)
-{
-    struct ring_view v;
-    ring_look(run_ring(r, of), &v);
-    struct wire_m_beacon b = {.contact = run_contact(r, of, r->fellows[of].incarnation),
-                              .ring = v.coordinator,
-                              .size = v.size};
-    uint8_t bytes[LINE_MAX];
-    struct wr w;
-    wr_init(&w, bytes, sizeof bytes);
-    int err = wire_encode(WIRE_m_beacon, &b, &w);
-    CHECK(err == 0);
-    struct step_event ev = {.kind = STEP_BEACON, .bytes = peal_bytes_of(bytes, w.n)};
-    world_event(r->w, hearer, &ev);
-}
-
 /* Whether the node can find the other without anybody's help: it has its contact, living or dead,
  * or was told its address. */
 static bool knows(const struct run *r, uint32_t node, uint32_t other)
@@ -131,7 +114,7 @@ static uint32_t introduce_strangers(struct run *r, const struct part *p)
             first++;
         if (circle[i] != i || first == i)
             continue;
-        hear(r, i, first);
+        run_hear(r, i, first);
         told++;
     }
     return told;

@@ -88,6 +88,13 @@ enum {
     F(IDS, takes, _, WIRE_TAKES_MAX)                                                               \
     F(ID, into, _, 0)
 
+/* A roster as it was stored before rings could unite. */
+#define WIRE_FIELDS_roster_0(F)                                                                    \
+    F(ID, ring, _, 0)                                                                              \
+    F(U64, epoch, _, 0)                                                                            \
+    F(U8, replicas, _, 0)                                                                          \
+    F(IDS, members, _, WIRE_ROSTER_MAX)
+
 /* What a node says of itself in every ping and pong. `taking`: it holds registers of a ring that has
  * gone into another, which are not taken in yet. */
 #define WIRE_FIELDS_node_state(F)                                                                  \
@@ -148,6 +155,7 @@ enum {
     S(rumour)                                                                                      \
     S(ballot)                                                                                      \
     S(roster)                                                                                      \
+    S(roster_0)                                                                                    \
     S(node_state)                                                                                  \
     S(row)                                                                                         \
     S(record)                                                                                      \
@@ -687,6 +695,14 @@ enum {
     F(STRUCT, accepted, ballot, 0)                                                                 \
     F(STRUCT, proposal, roster, 0)
 
+/* The same as earlier builds wrote it: read, and written anew in the other form. */
+#define WIRE_FIELDS_s_roster_0(F)                                                                  \
+    F(STRUCT, decided, roster_0, 0)                                                                \
+    F(U64, ready_epoch, _, 0)                                                                      \
+    F(STRUCT, promised, ballot, 0)                                                                 \
+    F(STRUCT, accepted, ballot, 0)                                                                 \
+    F(STRUCT, proposal, roster_0, 0)
+
 /* A ring that this node was a member of and that has gone into another: its last roster, and whether
  * this node's copies of its registers were complete. In STEP_META under "former" ‖ the ring's id;
  * its registers that are not taken in yet (s_register) are under "moved" ‖ the ring's id ‖ key, those
@@ -786,9 +802,10 @@ enum {
     M(128, s_account)                                                                              \
     M(129, s_row)                                                                                  \
     M(130, s_register)                                                                             \
-    M(131, s_roster)                                                                               \
+    M(131, s_roster_0)                                                                             \
     M(133, s_known)                                                                                \
-    M(134, s_former)
+    M(134, s_former)                                                                               \
+    M(135, s_roster)
 
 enum {
     WIRE_FIRST_SERVICE = 32,
