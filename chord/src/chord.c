@@ -57,9 +57,9 @@ static int take_config(struct chord *c, const struct chord_config *cfg)
 {
     if (cfg->replicas > CHORD_REPLICAS_MAX || cfg->joins_n > CHORD_JOINS_MAX ||
         cfg->expect > WIRE_ROSTER_MAX ||
-        cfg->app.reg_change == NULL || cfg->app.reg_done == NULL || cfg->app.reg_same == NULL || cfg->app.set_done == NULL ||
-        cfg->app.set_rows == NULL || cfg->app.row_stored == NULL || cfg->app.message == NULL || cfg->app.found == NULL ||
-        cfg->app.changed == NULL)
+        cfg->app.reg_change == NULL || cfg->app.reg_done == NULL || cfg->app.reg_same == NULL ||
+        cfg->app.set_done == NULL || cfg->app.set_rows == NULL || cfg->app.row_stored == NULL ||
+        cfg->app.message == NULL || cfg->app.found == NULL || cfg->app.changed == NULL)
         return PEAL_E_USAGE;
     if (!id_eq(&cfg->contact.id, &cfg->self))
         return PEAL_E_USAGE;

@@ -1,7 +1,7 @@
 /* former: what a node keeps of rings that have gone into others (unite.c), and how the registers of
  * one that it was in come into the one it is in now.
  *
- * In the META space: "former" ‖ ring: its last roster. "moved" ‖ ring ‖ key: what this node as an
+ * In the META space: "former" ‖ ring: its last roster. "moved/" ‖ ring ‖ key: what this node as an
  * acceptor held of a register. Every server of the old ring goes through those that it has:
  *
  *   ASK     the old home of the key says what it has accepted; a majority of it, all of which have
@@ -13,7 +13,7 @@
  *
  *   Then it is dropped here. If there was something already, it was brought by another server of
  *   the old home (and has perhaps been changed since): dropped as well; or the new ring has given
- *   the name to somebody else: then it is put under "aside" ‖ ring ‖ key, and said.
+ *   the name to somebody else: then it is put under "aside/" ‖ ring ‖ key, and said.
  *
  * That a server has dropped its copy makes the others' reads of the old home poorer; but it has
  * done so only when the new ring had the register, and then their operation there changes nothing.
@@ -54,7 +54,7 @@ struct former *former_of(struct chord *c, const struct peal_id *ring)
     return NULL;
 }
 
-/* Makes room for another one: the oldest goes, rather one of which nothing is left. */
+/* Makes room for another one: the first of which nothing is left goes, or else the first. */
 static void make_room(struct chord *c)
 {
     size_t at = 0;

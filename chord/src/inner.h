@@ -390,7 +390,7 @@ struct chord {
                         before it */
 
     struct other others[OTHERS_MAX];
-    struct former formers[FORMERS_MAX]; /* oldest first */
+    struct former formers[FORMERS_MAX]; /* as they ended; after a restart by id */
     size_t formers_n;
     uint64_t unite_us, move_us;
     uint64_t moved_us; /* since when this node waits to be admitted elsewhere */

@@ -311,6 +311,8 @@ void roster_leave(struct chord *c)
     arcs_rebuild(c);
     memset(&c->sweep.over, 0, sizeof c->sweep.over);
     take_stop(c);
+    /* So that no operation goes on with answers from the ring that was left: an epoch of the next may
+     * have the same number. */
     peers_all_down(c, "this node is in no ring now");
     c->ask_us = c->now;
     c->asks = 0;

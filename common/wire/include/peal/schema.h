@@ -705,8 +705,8 @@ enum {
 
 /* A ring that this node was a member of and that has gone into another: its last roster, and whether
  * this node's copies of its registers were complete. In STEP_META under "former" ‖ the ring's id;
- * its registers that are not taken in yet (s_register) are under "moved" ‖ the ring's id ‖ key, those
- * that cannot be, since the name belongs to somebody else, under "aside" ‖ the same. */
+ * its registers that are not taken in yet (s_register) are under "moved/" ‖ the ring's id ‖ key, those
+ * that cannot be, since the name belongs to somebody else, under "aside/" ‖ the same. */
 #define WIRE_FIELDS_s_former(F)                                                                    \
     F(STRUCT, roster, roster, 0)                                                                   \
     F(BOOL, ready, _, 0)
