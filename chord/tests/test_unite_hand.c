@@ -624,6 +624,37 @@ Test(unite_hand, a_ring_that_was_left_gets_no_votes_on_its_roster)
     one_free(s.o);
 }
 
+/* The next ring's epoch may have the same number as the last one of the ring that was left. */
+Test(unite_hand, no_operation_goes_on_with_answers_from_the_ring_that_was_left)
+{
+    struct scene s;
+    union wire_any m;
+    struct roster c = begin_in_c(&s), last = sealed(&c, &(struct peal_id){{0xa0}});
+    struct roster a = of_all(&s, 0xa0, last.epoch);
+    s.o->want = 'a';
+    tells(&s, 0, &last);
+    cr_assert_eq(chord_state(s.o->chord), CHORD_MOVING, "its ring has ended");
+    cr_assert_eq(one_begin_change(s.o), 0, "begun in the last epoch");
+    one_wait(s.o, 20 * MS_US);
+    cr_assert_eq(chord_state(s.o->chord), CHORD_ASKING, "it is free to go");
+    cr_assert_not_null(one_sent(s.o, LINK, WIRE_n_reg_prepare, &m), "its old home was asked");
+    struct wire_n_reg_promise late = {.epoch = m.n_reg_prepare.epoch,
+                                      .op = m.n_reg_prepare.op,
+                                      .ballot = m.n_reg_prepare.ballot,
+                                      .promised = m.n_reg_prepare.ballot,
+                                      .accepted = ballot_of(&s, 0, c.epoch, 1),
+                                      .value = peal_bytes_str("old")};
+    cr_assert_eq(late.epoch, a.epoch, "in an epoch of that number");
+    enter(&s, &a, false);
+    one_forget(s.o);
+    for (size_t i = 0; i < PEERS; i++)
+        one_hear(s.o, (uint32_t)(LINK + i), WIRE_n_reg_promise, &late);
+    for (size_t i = 0; i < PEERS; i++)
+        cr_assert_null(one_sent(s.o, (uint32_t)(LINK + i), WIRE_n_reg_accept, &m),
+                       "nothing was promised in the ring that it is in now");
+    one_free(s.o);
+}
+
 Test(unite_hand, who_still_speaks_of_a_ring_that_has_ended_is_told)
 {
     struct scene s;
