@@ -972,20 +972,24 @@ Test(scenario, a_mass_death_is_repaired_within_three_rounds)
 }
 
 /* Once the parts were one ring again, lookups passed over owners that had been dead for who
- * answered while they were parts (33, 37); in a part of 61 one node is known to nobody, and knows
- * nobody. */
+ * answered while they were parts (128 nodes, 33 and 37); in a part of 61 one node is known to
+ * nobody, and knows nobody; in one of 26 only one that is far from its place had heard of it. */
 Test(scenario, many_parts_become_rings_and_then_one)
 {
     static struct outcome o;
-    static const uint64_t kept[] = {33, 37, 61};
+    static const struct {
+        uint32_t nodes;
+        uint64_t seed;
+    } kept[] = {{128, 33}, {128, 37}, {128, 61}, {512, 26}};
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
         struct sim_options opt = options("partition");
-        opt.nodes = 128;
+        opt.nodes = kept[i].nodes;
         opt.parts = 5;
         opt.duration_s = 0;
-        opt.seed = kept[i];
+        opt.seed = kept[i].seed;
         scenario_run(scenario_of("partition"), &opt, stderr, &o);
-        cr_assert(o.violations == 0, "seed %llu", (unsigned long long)opt.seed);
+        cr_assert(o.violations == 0, "%u nodes, seed %llu", opt.nodes,
+                  (unsigned long long)opt.seed);
     }
 }
 

@@ -252,12 +252,12 @@ struct link {
     uint64_t asked_us;                     /* of the first ping since anything was heard; 0: none */
     uint64_t dialled_us;                   /* when its dial began; 0: it was the peer's */
     uint64_t doubt_us; /* when a lookup was late beyond its time-out last: see ring__doubted */
-    uint64_t told;                         /* digest of the state last said to the peer */
+    uint64_t told;     /* digest of the state last said to the peer */
     bool heir;  /* the peer's good link went while this one waits for its hello: not down yet */
     bool quiet; /* nobody here needs it, or the peer ends it: its end is nobody's death */
     uint64_t nonce, nonce_us; /* of the ping under way; nonce_us 0: none */
     struct trips trips;
-    uint32_t samples[SAMPLES];   /* the last round trips, a ring */
+    uint32_t samples[SAMPLES]; /* the last round trips, a ring */
     uint32_t samples_n, samples_at;
     struct wire_ring_state state; /* what the peer last said of itself */
     uint64_t large_us; /* since when it says that its ring is large, and this node's is not; 0: it
@@ -494,6 +494,12 @@ struct merge {
     bool wave_on;                                  /* HEARD: there is somebody to pass it on to */
     uint64_t wave_us;                              /* at the latest then */
     struct peal_id wave_via, wave_limit;
+    /* After a cut: everybody believed to live is reached once, clockwise from here. */
+    uint32_t lost_n; /* neighbours that died since */
+    uint64_t lost_us;
+    uint32_t roll_left;     /* that may still be reached in this one; 0: there is none */
+    struct peal_id roll_at; /* who is behind this node */
+    uint64_t roll_us;
 };
 
 /* Nodes to be dialled: places in the book. */
@@ -709,7 +715,7 @@ void dial_up(struct ring *r, struct node *n); /* its link is good, or it is forg
 void dial_again(struct ring *r, struct node *n);
 /* It lives and has no room, or no need of the link: not at once. */
 void dial_busy(struct ring *r, struct node *n);
-void dial_lost(struct ring *r, struct node *n);  /* a link to it went before its hello */
+void dial_lost(struct ring *r, struct node *n); /* a link to it went before its hello */
 /* When the dial under way to the node began; 0: none is, or several of its addresses are tried. */
 uint64_t dial_began(const struct node *n);
 /* How long dials take that are not late, hello included; 0: none was measured. */
@@ -927,6 +933,7 @@ bool cast_farther(const struct peal_id *self, const struct peal_id *a, const str
 void merge_start(struct ring *r);
 void merge_timer(struct ring *r);
 void merge_member(struct ring *r); /* on becoming LARGE */
+void merge_lost(struct ring *r);   /* a neighbour has died */
 void merge_up(struct ring *r, struct link *l);
 /* A rumour, to be passed on to everyone before limit (NULL: to nobody), said that this node lives
  * in another ring. */

@@ -12,7 +12,8 @@
  * nothing.
  *
  * Even when everything looks healthy each node looks itself up now and then through a contact taken
- * at random. Small rings do the trying only; meeting is small.c's. */
+ * at random; and who loses half its neighbours at once reaches everyone it believes to live. Small
+ * rings do the trying only; meeting is small.c's. */
 #include "inner.h"
 
 #include <string.h>
@@ -23,6 +24,9 @@ enum {
     PLACE_ROUNDS = 4,    /* a lookup of the own place has failed after so many */
     NEW_ROUNDS = 4,      /* who is a member for less cannot tell another ring from newcomers */
     WAVE_ROUNDS = 2,     /* word of another ring waits for it no longer than so many */
+    ROLL_LEAST = 2, /* neighbours lost lately, beside which half of the list, that make a roll */
+    ROLL_MAX = 512, /* nodes reached in one */
+    ROLL_A_ROUND = 2,
 };
 #define DEAD_KEEP_MS ((uint64_t)DEAD_KEEP_DAYS * 24 * 3600 * 1000)
 
@@ -96,6 +100,8 @@ static void wake(struct ring *r)
     uint64_t next = m->probe_us < m->self_us ? m->probe_us : m->self_us;
     if (m->wave != WAVE_NONE && m->wave_us < next)
         next = m->wave_us;
+    if (m->roll_left > 0 && m->roll_us < next)
+        next = m->roll_us;
     ring__wake(r, PART_MERGE, next);
 }
 
@@ -327,6 +333,55 @@ static void probe(struct ring *r)
     try_join(r);
 }
 
+/* ---- the roll ---- */
+
+/* A cut leaves a ring in each part, and perhaps beside it some that had just joined, of whom only
+ * one node of the part had heard, far from their place: nobody who looks after that place knows
+ * them, for that one they are neither lost nor between its neighbours, and they themselves know
+ * only who is beyond the cut. So who loses half of its neighbours at a time reaches everybody it
+ * believes to live, once; merge_up sees to whoever is not where it should be. */
+void merge_lost(struct ring *r)
+{
+    struct merge *m = &r->merge;
+    if (m->lost_n == 0 || r->now - m->lost_us > RECENT_US) {
+        m->lost_n = 0;
+        m->lost_us = r->now;
+    }
+    m->lost_n++;
+    uint32_t least = r->r / 2u > ROLL_LEAST ? r->r / 2u : ROLL_LEAST;
+    if (m->lost_n < least || r->phase != RING_LARGE)
+        return;
+    m->lost_n = 0;
+    m->roll_left = ROLL_MAX;
+    m->roll_at = r->self.id;
+    m->roll_us = r->now + ring__jitter(r, r->cfg.stabilise_us);
+    wake(r);
+}
+
+static void call_roll(struct ring *r)
+{
+    struct merge *m = &r->merge;
+    uint32_t n = r->book.n, at = book_rank(r, &m->roll_at), called = 0;
+    if (n < 2)
+        m->roll_left = 0; /* nobody else is known */
+    for (uint32_t i = 0; i < n && i < PROBE_WALK_MAX && called < ROLL_A_ROUND; i++) {
+        struct node *x = book_at(r, (at + i) % n);
+        if (id_eq(&x->contact.id, &m->roll_at))
+            continue;
+        if (m->roll_left == 0 || id_between(&m->roll_at, &r->self.id, &x->contact.id)) {
+            m->roll_left = 0; /* once round */
+            return;
+        }
+        m->roll_at = x->contact.id;
+        if (x->dead || x->link != UINT32_MAX || x->contact.address_n == 0)
+            continue;
+        ring__reach(r, x);
+        m->roll_left--;
+        called++;
+    }
+    m->roll_us = r->now + ring__jitter(r, r->cfg.stabilise_us);
+}
+
 static void look_self_up(struct ring *r)
 {
     struct peal_id ways[WAYS_MAX];
@@ -358,6 +413,7 @@ void merge_timer(struct ring *r)
     uint64_t round = r->cfg.stabilise_us;
     if (!ring__is_member(r)) {
         m->wave = WAVE_NONE;
+        m->roll_left = 0;
         start(r);
         return;
     }
@@ -367,6 +423,8 @@ void merge_timer(struct ring *r)
         m->probe_us = r->now + ring__jitter(r, PROBE_ROUNDS * round);
         probe(r);
     }
+    if (m->roll_left > 0 && r->now >= m->roll_us)
+        call_roll(r);
     if (r->now >= m->self_us) {
         m->self_us = r->now + ring__jitter(r, SELF_ROUNDS * round);
         if (r->phase == RING_LARGE && m->wave == WAVE_NONE)

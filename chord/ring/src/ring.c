@@ -321,6 +321,8 @@ void ring__node_down(struct ring *r, const struct peal_id *id, const char *why)
     bool near = n->mate || upkeep_needs(r, &dead), left = n->left;
     book_dead(r, n);
     n->lost = near && !left;
+    if (n->lost)
+        merge_lost(r);
     tell_parts_dead(r, &dead);
     n = book_find(r, &dead);
     if (n != NULL && near && left)

@@ -1,7 +1,7 @@
 /* Tests of upkeep: what a member does when all its successors have died, when a list that reaches
  * round leaves somebody out, when whoever it asks is late, and when it has heard other than its
- * list says; of small: a mate's word that its ring is large; and of merge: whom it tries, and whether
- * a place that was found is one in another ring. */
+ * list says; of small: a mate's word that its ring is large; and of merge: whom it tries, and
+ * whether a place that was found is one in another ring. */
 #include "byhand.h"
 
 #include <criterion/criterion.h>
@@ -404,4 +404,62 @@ Test(merge, a_newcomer_speaks_of_no_other_ring)
     ring.now += 10 * SECOND;
     placed_before(0x44);
     cr_assert_eq(ring.count.merges, 1, "later it would have");
+}
+
+/* ---- the roll after a cut ---- */
+
+static void loses(unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        merge_lost(&ring);
+}
+
+/* How many of these are to be dialled after a moment in which nothing but the roll is due. */
+static unsigned called(unsigned first, unsigned n)
+{
+    unsigned wanted = 0;
+    ring.now += 2 * ring.cfg.stabilise_us;
+    ring.merge.self_us = ring.merge.probe_us = ring.now + SECOND;
+    merge_timer(&ring);
+    for (unsigned i = 0; i < n; i++)
+        wanted += know(first + i)->dial_wanted;
+    return wanted;
+}
+
+/* Somebody who had just joined is known here and nowhere else in what the cut has left. */
+Test(merge, who_loses_half_its_neighbours_reaches_everyone_it_believes_to_live)
+{
+    enum { FAR = 11 };
+    be(RING_LARGE, four, 4);
+    for (unsigned i = 0; i < FAR; i++)
+        know(0x80 + i);
+    dies(0x80);
+    linked(0x81);
+    loses(ring.r / 2);
+    unsigned was = 0, rounds = 0;
+    for (unsigned n = called(0x80, FAR); n > was; n = called(0x80, FAR)) {
+        cr_assert_leq(n - was, 2, "two in a round");
+        was = n;
+        rounds++;
+    }
+    cr_assert_eq(was, FAR - 2, "%u of them", was);
+    cr_assert(!know(0x80)->dial_wanted, "the dead are tried elsewhere");
+    cr_assert(!know(0x81)->dial_wanted, "who is linked is reached already");
+    cr_assert_geq(rounds, (FAR - 2) / 2, "%u rounds", rounds);
+    dial_up(&ring, know(0x85));
+    cr_assert_eq(called(0x80, FAR), FAR - 3, "nobody twice");
+    cr_assert_eq(ring.merge.roll_left, 0, "it has ended");
+}
+
+Test(merge, a_few_neighbours_lost_make_no_roll)
+{
+    be(RING_LARGE, four, 4);
+    know(0x80);
+    loses(ring.r / 2 - 1);
+    cr_assert_eq(called(0x80, 1), 0, "the list holds");
+    ring.now += 2 * RECENT_US;
+    loses(ring.r / 2 - 1);
+    cr_assert_eq(called(0x80, 1), 0, "those before were lost long ago");
+    loses(1);
+    cr_assert_eq(called(0x80, 1), 1, "half of them at a time");
 }
