@@ -87,6 +87,11 @@ uint64_t chord_stamp(struct chord *c, const struct step_event *ev)
     return ring_stamp(c->ring, ev);
 }
 
+const struct ring *chord_overlay(const struct chord *c)
+{
+    return c->ring;
+}
+
 void chord_set_load(struct chord *c, uint32_t clients)
 {
     c->clients = clients;

@@ -542,3 +542,34 @@ int host_free(struct host *h)
     free(h);
     return err;
 }
+
+/* ---- figures ---- */
+
+enum { VIEW_BYTES = 64 * 1024 }; /* more than the view of a ring takes */
+
+void host_figures(const struct host *h, struct host_figures *out)
+{
+    const struct chord *c = svc_chord(h->svc);
+    struct wire_c_ring ring = {0};
+    struct arena a;
+    void *mem = malloc(VIEW_BYTES);
+    CHECK(mem != NULL);
+    arena_init(&a, mem, VIEW_BYTES);
+    *out = (struct host_figures){.state = chord_state(c), .store_err = store_health(h->store)};
+    chord_ring(c, &a, &ring);
+    out->serves = out->state == CHORD_MEMBER && out->store_err == 0 && !h->leaving;
+    out->whole = ring.whole;
+    out->epoch = ring.epoch;
+    out->members = ring.nodes.n;
+    for (size_t i = 0; i < ring.nodes.n; i++) {
+        const struct wire_node *n = &ring.nodes.v[i];
+        out->members_up += n->state == WIRE_NODE_UP;
+        if (id_eq(&n->id, &h->cfg.identity.id))
+            out->rows = n->rows;
+    }
+    free(mem);
+    ring_known(chord_overlay(c), &out->known_living, &out->known_dead);
+    out->overlay = *ring_count(chord_overlay(c));
+    svc_stats(h->svc, &out->service);
+    store_stats(h->store, &out->store);
+}

@@ -44,6 +44,21 @@ struct host_config {
  * The loop outlives the host. */
 PEAL_MUST int host_new(const struct host_config *cfg, struct host **out,
                        char why[static HOST_WHY_MAX]);
+/* What this server is and has done, at this moment. */
+struct host_figures {
+    enum chord_state state;
+    int store_err; /* 0, or why its disk takes nothing: it is in no quorum then */
+    bool serves;   /* it is a member, has its copies, and its disk takes writes */
+    bool whole;    /* the ring, as it sees it */
+    uint64_t epoch, rows;
+    size_t members, members_up;
+    size_t known_living, known_dead; /* nodes, on the overlay */
+    struct svc_stats service;
+    struct store_stats store;
+    struct ring_counters overlay;
+};
+void host_figures(const struct host *h, struct host_figures *out);
+
 /* Leaves the ring in good order and shuts the loop down; net_loop_run returns when it is done. */
 void host_leave(struct host *h);
 /* Makes everything that was submitted durable; an error says that this failed. After net_loop_run

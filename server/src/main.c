@@ -2,6 +2,7 @@
 #include "host.h"
 #include "keys.h"
 #include "log.h"
+#include "metrics.h"
 #include "options.h"
 
 #include <errno.h>
@@ -16,6 +17,7 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, PATH_SIZE = OPT_TEXT_MAX + 
 struct program {
     struct net_loop *loop;
     struct host *host;
+    struct metrics *metrics;
     uv_signal_t term, intr;
     bool asked;
 };
@@ -43,6 +45,8 @@ static void on_signal(uv_signal_t *s, int signum)
         _exit(EXIT_FAILED); /* asked twice: at once, as after a crash */
     p->asked = true;
     log_line(STEP_INFO, "peald", "leaving the ring");
+    metrics_free(p->metrics); /* what it listens with would keep the loop */
+    p->metrics = NULL;
     host_leave(p->host);
 }
 
@@ -202,15 +206,25 @@ static int run(const struct options *o)
     cfg.db_path = db;
     (void)snprintf(incarnation, sizeof incarnation, "%s/incarnation", o->data);
     cfg.incarnation_path = incarnation;
-    int err = host_new(&cfg, &p.host, why);
+    int err = 0;
+    if (o->metrics[0] != '\0')
+        err = metrics_new(p.loop, o->metrics, &p.metrics, why);
+    if (err == 0)
+        err = host_new(&cfg, &p.host, why);
     cry_wipe(&cfg.beacon_key, sizeof cfg.beacon_key);
     cry_wipe(&cfg.identity, sizeof cfg.identity);
     if (err != 0) {
+        metrics_free(p.metrics);
+        (void)uv_run(net_loop_uv(p.loop), UV_RUN_NOWAIT);
         net_loop_free(p.loop);
         return say(EXIT_FAILED, why);
     }
     watch_signal(&p, &p.term, SIGTERM);
     watch_signal(&p, &p.intr, SIGINT);
+    metrics_show(p.metrics, p.host);
+    if (p.metrics != NULL)
+        log_line(STEP_INFO, "peald", "figures at %smetrics, and whether it serves at %shealth",
+                 metrics_url(p.metrics), metrics_url(p.metrics));
     net_loop_run(p.loop);
     uv_close((uv_handle_t *)&p.term, NULL);
     uv_close((uv_handle_t *)&p.intr, NULL);

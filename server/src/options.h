@@ -50,6 +50,9 @@ enum opt_kind { OPT_TEXT, OPT_UINT, OPT_LIST, OPT_ENUM };
       "Cost of the hash that guards passwords; each step doubles the work of a login.")            \
     X(quota_mib, OPT_UINT, "quota", "MIB", "0", 0, 1 << 24,                                        \
       "Largest size of the database in MiB; 0: as large as the disk allows.")                      \
+    X(metrics, OPT_TEXT, "metrics", "ADDR:PORT", "", 0, 0,                                         \
+      "Serves figures for a program that watches this server at http://ADDR:PORT/metrics, and "    \
+      "whether it serves at /health, to whoever reaches that address. Default: neither.")          \
     X(log_level, OPT_ENUM, "log-level", "debug|info|warn", "info", 0, 0,                           \
       "Least important line to log.")
 

@@ -162,6 +162,29 @@ test('a sixth server joins by --join, gets its share of the data, and leaves in 
   assert.equal(await staying.signal('SIGTERM'), 0);
 });
 
+test('figures and health over HTTP, at an address of their own, for as long as it runs', async () => {
+  const lone = await new Server({ index: 13, key: ringKeyFile(), extra: ['--metrics', '127.0.0.1:0'] }).start();
+  const [, url] = await lone.proc.match(/figures at (http:\S+)metrics/, { from: 'err' });
+  const health = await fetch(`${url}health`);
+  assert.equal(health.status, 200);
+  assert.equal(await health.text(), 'serves\n');
+  const person = new Person('watched', [lone]);
+  assert.equal((await person.register()).code, 0);
+  const figures = Object.fromEntries((await (await fetch(`${url}metrics`)).text()).split('\n').filter((l) => l && !l.startsWith('#')).map((l) => l.split(' ')));
+  assert.equal(figures.peal_serves, '1');
+  assert.equal(figures.peal_members, '1');
+  assert.ok(Number(figures.peal_store_commits_total) > 0, 'an account was written');
+  assert.ok(!Object.keys(figures).some((k) => k.includes('watched')), 'no names');
+  assert.equal((await fetch(`${url}other`)).status, 404);
+  const again = new Server({ index: 14, key: ringKeyFile(), extra: ['--metrics', new URL(url).host] }).spawn();
+  assert.equal(await again.proc.ended, 1);
+  assert.match(again.proc.err, /--metrics .*another program listens there/);
+  assert.doesNotMatch(again.proc.err, /founded/, 'nothing was begun');
+  const open = await fetch(`${url}health`, { headers: { connection: 'keep-alive' } });
+  await open.text();
+  assert.equal(await lone.stop(), 0, 'an open connection does not keep it');
+});
+
 test('a second process on the same data folder is refused, and so is a taken port', async () => {
   const s = ring.servers[0];
   const again = new Server({ index: 1, key: ring.key, group: ring.group });

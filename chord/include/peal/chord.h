@@ -192,6 +192,8 @@ uint64_t chord_stamp(struct chord *c, const struct step_event *ev);
  * agree: each one's successor and predecessor are its neighbours in the sorted list of live
  * members, and all are ready in one epoch. */
 void chord_ring(const struct chord *c, struct arena *a, struct wire_c_ring *out);
+/* The overlay's node, to look at. */
+const struct ring *chord_overlay(const struct chord *c);
 /* Addresses of the live members, this node's first: one of each, then their others, as far as the
  * list goes. */
 void chord_servers(const struct chord *c, struct arena *a, struct wire_server_list *out);

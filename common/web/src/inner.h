@@ -45,7 +45,7 @@ struct refusal {
     const char *code, *message, *hint;
 };
 
-enum kind { KIND_ASSET, KIND_COMMAND, KIND_EVENTS };
+enum kind { KIND_ASSET, KIND_PAGE, KIND_COMMAND, KIND_EVENTS };
 
 struct web_request {
     struct web *web;
@@ -56,6 +56,7 @@ struct web_request {
     const char *allow; /* with 405 */
     size_t asset;
     char name[WEB_NAME_MAX + 1];
+    struct MHD_Response *page; /* of a KIND_PAGE, until it is queued */
     char *body; /* cap + 1 bytes; NULL when nothing is kept */
     size_t n, cap;
     bool in_handler; /* on_command is running */

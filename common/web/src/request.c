@@ -185,6 +185,27 @@ static void route_command(struct web_request *req, const char *method, const cha
     check_token(req, header(req, "X-Peal-Token"));
 }
 
+/* What the program makes at this moment; false when it makes no such page. */
+static bool make_page(struct web_request *req, const char *path)
+{
+    const struct web_config *config = &req->web->config;
+    const char *type = "text/plain; charset=utf-8";
+    size_t n = 0;
+    char *out = config->on_page != NULL ? malloc(WEB_PAGE_MAX) : NULL;
+    if (out == NULL)
+        return false;
+    req->status = config->on_page(config->ctx, path, out, &n, &type);
+    CHECK(n <= WEB_PAGE_MAX && (req->status == 0 || (req->status >= 200 && req->status <= 599)));
+    if (req->status != 0)
+        req->page = MHD_create_response_from_buffer(n, out, MHD_RESPMEM_MUST_COPY);
+    free(out);
+    if (req->page != NULL && !response_dress(req->page, type, "no-store")) {
+        MHD_destroy_response(req->page);
+        req->page = NULL;
+    }
+    return req->page != NULL;
+}
+
 static void route_asset(struct web_request *req, const char *method, const char *url)
 {
     const char *path = strcmp(url, "/") == 0 ? "/index.html" : url;
@@ -194,9 +215,13 @@ static void route_asset(struct web_request *req, const char *method, const char 
         if (strcmp(config->assets[req->asset].path, path) == 0)
             break;
     }
-    if (req->asset == config->asset_count)
+    bool reads =
+        strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
+    if (req->asset == config->asset_count && reads && make_page(req, path))
+        req->kind = KIND_PAGE;
+    else if (req->asset == config->asset_count)
         not_found(req);
-    else if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+    else if (!reads)
         wrong_method(req, "GET, HEAD");
 }
 
@@ -283,6 +308,13 @@ static enum MHD_Result dispatch(struct web_request *req)
         req->conn->state = CONN_WRITING;
         req->conn->since = web_ms();
         return MHD_queue_response(req->conn->mhd, MHD_HTTP_OK, web->assets[req->asset]);
+    case KIND_PAGE: {
+        struct MHD_Response *page = req->page;
+        req->conn->state = CONN_WRITING;
+        req->conn->since = web_ms();
+        req->page = NULL;
+        return answer(req, req->status, page);
+    }
     case KIND_EVENTS:
         req->conn->state = CONN_STREAMING;
         return answer(req, MHD_HTTP_OK, events_open(web, req->conn));
@@ -350,6 +382,8 @@ void request_completed(void *cls, struct MHD_Connection *mhd, void **state,
     req->conn->since = web_ms();
     if (req->response != NULL)
         MHD_destroy_response(req->response);
+    if (req->page != NULL)
+        MHD_destroy_response(req->page);
     free(req->body);
     free(req);
 }

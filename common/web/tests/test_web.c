@@ -58,6 +58,21 @@ static void on_subscribe(void *ctx, struct web_subscriber *sub)
     web_send(sub, "hello", "{\"first\":true}", 14);
 }
 
+static unsigned on_page(void *ctx, const char *path, char out[static WEB_PAGE_MAX], size_t *n,
+                        const char **type)
+{
+    struct app *a = ctx;
+    a->commands++;
+    *type = "text/x-figures";
+    if (strcmp(path, "/full") == 0) {
+        memset(out, 'x', WEB_PAGE_MAX);
+        *n = WEB_PAGE_MAX;
+        return 200;
+    }
+    *n = (size_t)snprintf(out, WEB_PAGE_MAX, "made for %s", path);
+    return strcmp(path, "/ill") == 0 ? 503 : strcmp(path, "/well") == 0 ? 200 : 0;
+}
+
 static struct web_config config_of(struct app *a)
 {
     return (struct web_config){
@@ -583,6 +598,47 @@ Test(web, page_without_commands)
     client_clear(c);
     ask(&a, c, "GET /api/events", "", NULL);
     cr_assert(client_wait(c, "event: hello"), "events need no token");
+    client_free(c);
+    app_stop(&a);
+}
+
+Test(web, pages_made_at_the_moment)
+{
+    struct app a;
+    struct web_config config = config_of(&a);
+    config.on_page = on_page;
+    app_start(&a, &config);
+    struct client *c = client_new(&a.loop, a.port, true);
+    ask(&a, c, "GET /well?x=1", "", NULL);
+    cr_assert(client_wait(c, "made for /well"), "without its query: %s", c->buf);
+    cr_assert_not_null(strstr(c->buf, "HTTP/1.1 200"), "200");
+    cr_assert_not_null(strstr(c->buf, "Content-Type: text/x-figures"), "its type");
+    cr_assert_not_null(strstr(c->buf, "Cache-Control: no-store"), "it is of this moment");
+    client_clear(c);
+    ask(&a, c, "GET /ill", "", NULL);
+    cr_assert(client_wait(c, "made for /ill"), "%s", c->buf);
+    cr_assert_not_null(strstr(c->buf, "HTTP/1.1 503"), "its status");
+    client_clear(c);
+    ask(&a, c, "HEAD /well", "", NULL);
+    cr_assert(client_wait(c, "Content-Length: 14\r\n"), "the head says how long it is");
+    client_wait(c, "\r\n\r\n");
+    client_clear(c);
+    ask(&a, c, "GET /full", "", NULL);
+    cr_assert(client_wait(c, "Content-Length: 65536\r\n"), "the largest");
+    cr_assert(client_wait(c, "xxxxxxxx"), "and its body");
+    while (c->n < WEB_PAGE_MAX)
+        (void)uv_run(&a.loop, UV_RUN_ONCE);
+    client_clear(c);
+    unsigned made = a.commands;
+    ask(&a, c, "POST /well", "", "{}");
+    cr_assert(client_wait(c, "not_found"), "pages are read");
+    cr_assert_eq(a.commands, made, "nobody was asked to make one");
+    client_clear(c);
+    ask(&a, c, "GET /none", "", NULL);
+    cr_assert(client_wait(c, "not_found"), "what is not made is not there");
+    client_clear(c);
+    ask(&a, c, "GET /", "", NULL);
+    cr_assert(client_wait(c, TOKEN "!"), "assets come first");
     client_free(c);
     app_stop(&a);
 }

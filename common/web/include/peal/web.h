@@ -11,7 +11,7 @@
  * not keep out a process that may connect to the port and reads index.html: the address that is
  * listened on decides who that can be.
  *
- *   GET  /, /PATH            an asset; "/" is "/index.html"
+ *   GET  /, /PATH            an asset; "/" is "/index.html"; else on_page's
  *   POST /api/NAME           a command; Content-Type: application/json, X-Peal-Token: TOKEN
  *   GET  /api/events?token=  the stream of events (text/event-stream)
  *
@@ -27,6 +27,7 @@
 
 enum {
     WEB_BODY_MAX = 128 * 1024, /* bytes of a command's body; more is 413 */
+    WEB_PAGE_MAX = 64 * 1024,  /* bytes of a page that on_page makes */
     WEB_NAME_MAX = 32,         /* bytes of a command's name: a-z, 0-9, '-', '_' */
     WEB_TOKEN_CHARS = 32,      /* the token: hexadecimal digits */
     WEB_HOSTS_MAX = 16,        /* extra hosts */
@@ -86,6 +87,11 @@ struct web_config {
     /* A page opened the stream; web_send gives it its first events. NULL: nothing to say at first.
      */
     void (*on_subscribe)(void *ctx, struct web_subscriber *sub);
+    /* GET of a path that is no asset (its query is not in it): a page that is made at this moment.
+     * Writes it to out, its length to *n and its type (static) to *type, and returns the HTTP
+     * status, 200 to 599; 0: there is no such page (404). NULL: there are none. */
+    unsigned (*on_page)(void *ctx, const char *path, char out[static WEB_PAGE_MAX], size_t *n,
+                        const char **type);
 
     unsigned max_connections; /* further ones wait in the listen queue */
     unsigned max_subscribers; /* further ones get 503 */
