@@ -7,6 +7,7 @@
  * | found.c    | discovery, founding, dissolving, asking for admission, beacons            |
  * | roster.c   | the sorted list, homes and arcs, Paxos for each epoch                     |
  * | admit.c    | the proposer of epochs, the queue of those who ask                        |
+ * | remove.c   | taking servers out of the roster                                         |
  * | unite.c    | rings founded apart: which goes into which, and how it goes               |
  * | former.c   | what was left behind by that: its last roster, its registers, taking in   |
  * | copy.c     | a new server's copying, and who answers it                                |

@@ -30,6 +30,7 @@ enum {
     CHORD_BODIES_DEFAULT = 16 << 20, /* bytes of bodies that wait to be stored at other nodes */
     CHORD_TOMBSTONE_DAYS = 30,
     CHORD_LABEL_MAX = 160,
+    CHORD_REMOVES_MAX = 8, /* removals under way that this node was asked for */
 };
 
 /* clang-format off */
@@ -107,6 +108,10 @@ struct chord_app {
     /* The end of chord_find, as ring_app's. */
     void (*found)(void *ctx, struct step_update *u, uint64_t token, int err,
                   const struct ring_found *f);
+    /* The end of chord_remove: err 0 once this node's own roster no longer names the server; an error
+     * with text, prose for people that says why. NULL: chord_remove is not used. */
+    void (*removed)(void *ctx, struct step_update *u, uint64_t token, int err,
+                    struct peal_bytes text);
     /* The set of live members, the roster, or this node's own state changed (the new view is
      * chord_ring's). */
     void (*changed)(void *ctx, struct step_update *u);
@@ -167,6 +172,23 @@ void chord_set_del(struct chord *c, const struct step_event *ev, struct step_upd
 PEAL_MUST int chord_set_read(struct chord *c, const struct step_event *ev, struct step_update *u,
                              uint64_t token, const struct peal_id *box,
                              const struct peal_msg_id *after, uint64_t timeout_us);
+/* Takes the server id out of the roster, for good: a new epoch has one server fewer. Its disk is not
+ * touched; should it come back it learns that it was removed, and asks for admission as a new one.
+ * Any member may be asked; ends with app.removed within timeout_us:
+ *
+ * | err         | why                                                                              |
+ * |-------------|----------------------------------------------------------------------------------|
+ * | 0           | it is removed, and this node has adopted the epoch                                |
+ * | NOT_FOUND   | it is not a member                                                                |
+ * | REFUSED     | it is up (stop it first); it is the last one; without it something could be lost: |
+ * |             | too few of the other copies of some range are at servers that are up              |
+ * | BUSY        | some server is still copying what the last change gave it (tried until timeout_us)|
+ * | UNAVAILABLE | no coordinator, or no majority, can be reached; or this node is in no ring        |
+ * | UNKNOWN     | it may be removed, or may be yet                                                  |
+ *
+ * PEAL_E_BUSY (returned) when CHORD_REMOVES_MAX of these are under way. */
+PEAL_MUST int chord_remove(struct chord *c, const struct step_event *ev, struct step_update *u,
+                           uint64_t token, const struct peal_id *id, uint64_t timeout_us);
 /* Sends a service message to a member, or to this node itself (then through STEP_SELF). The `to`
  * and `stamp` fields are filled in here. PEAL_E_UNAVAILABLE when no link to it is up. msg: the
  * struct wire_NAME of type, not const for that reason. */

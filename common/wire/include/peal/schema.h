@@ -199,6 +199,18 @@ enum {
     WIRE_NODE_HEADER(F)                                                                            \
     F(STRUCT, roster, roster, 0)
 
+/* Takes a server out of the roster; passed on to the coordinator, said again until the sender's own
+ * roster no longer names it. The answer comes only when it is refused: why, for people. */
+#define WIRE_FIELDS_n_remove(F)                                                                    \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, op, _, 0)                                                                               \
+    F(ID, id, _, 0)
+#define WIRE_FIELDS_n_removed(F)                                                                   \
+    WIRE_NODE_HEADER(F)                                                                            \
+    F(U64, op, _, 0)                                                                               \
+    F(U16, code, _, 0)                                                                             \
+    F(STR, text, _, WIRE_TEXT_MAX)
+
 /* What the receiver holds of a register of a ring that has gone into another, of which it was a
  * member. The answer's code: NOT_FOUND (it was not a member), BUSY (not yet, or what it holds of
  * that ring was never complete). */
@@ -745,6 +757,8 @@ enum {
     M(27, n_other)                                                                                 \
     M(28, n_former)                                                                                \
     M(29, n_former_is)                                                                             \
+    M(30, n_remove)                                                                                \
+    M(31, n_removed)                                                                               \
     M(32, n_session_open)                                                                          \
     M(33, n_session_ok)                                                                            \
     M(34, n_session_close)                                                                         \
