@@ -60,15 +60,35 @@ static void reg_save(struct chord *c, const struct peal_id *key, const struct re
     mark_dirty(c, key);
 }
 
-/* A copy counts as a late acceptance. */
+/* Its promises may be lost with it. */
+static int reg_open(struct chord *c, const struct peal_id *key, struct reg_state *out)
+{
+    int err = reg_load(c, key, out);
+    if (err == PEAL_E_CORRUPT)
+        distrust(c, peal_bytes_str("a register on its disk is damaged"));
+    return err;
+}
+
+/* A copy counts as a late acceptance, so one of this epoch must not be behind what was promised.
+ * What was accepted in an older one cannot be decided by it any more (every majority's word on it
+ * was heard): it is only knowledge, and a node that promised much when it was a home long ago needs
+ * it as well as another. */
 void reg_merge(struct chord *c, const struct wire_record *r)
 {
     size_t mark = c->scratch.used;
     struct reg_state s;
-    int err = reg_load(c, &r->key, &s);
-    if (err == 0 && r->accepted.round != 0 && ballot_cmp(&r->accepted, &s.promised) >= 0 &&
+    int err = reg_open(c, &r->key, &s);
+    bool old = r->accepted.round >> ROUND_BITS < c->roster.epoch;
+    if (err == PEAL_E_CORRUPT) { /* the damaged one is of no use */
+        s = (struct reg_state){0};
+        err = 0;
+    }
+    if (err == 0 && r->accepted.round != 0 &&
+        (old || ballot_cmp(&r->accepted, &s.promised) >= 0) &&
         ballot_cmp(&r->accepted, &s.accepted) > 0) {
-        s.promised = s.accepted = r->accepted;
+        s.accepted = r->accepted;
+        if (ballot_cmp(&s.promised, &s.accepted) < 0)
+            s.promised = s.accepted;
         s.value = r->value;
         reg_save(c, &r->key, &s);
     } else if (err < 0) {
@@ -90,9 +110,10 @@ static int may_vote(struct chord *c, const struct source *src, const struct peal
             roster_tell(c, src);
         return PEAL_E_STALE;
     }
-    if (c->state != CHORD_MEMBER)
-        return PEAL_E_BUSY;
-    return roster_is_home(&c->roster, key, &c->cfg.self) ? 0 : PEAL_E_STALE;
+    if (!roster_is_home(&c->roster, key, &c->cfg.self))
+        return PEAL_E_STALE;
+    bool serves = c->state == CHORD_MEMBER || c->state == CHORD_COPYING;
+    return serves && ready_for(c, key) ? 0 : PEAL_E_BUSY;
 }
 
 void on_reg_prepare(struct chord *c, const struct source *src, const struct wire_n_reg_prepare *m)
@@ -101,7 +122,7 @@ void on_reg_prepare(struct chord *c, const struct source *src, const struct wire
     struct reg_state s = {0};
     int code = may_vote(c, src, &m->ring, m->epoch, &m->key, &m->ballot);
     if (code == 0)
-        code = reg_load(c, &m->key, &s);
+        code = reg_open(c, &m->key, &s);
     /* the same ballot twice is a proposer's that has restarted and forgotten it: it could be for
      * another value */
     if (code == 0 && ballot_cmp(&m->ballot, &s.promised) <= 0)
@@ -127,7 +148,7 @@ void on_reg_accept(struct chord *c, const struct source *src, const struct wire_
     struct reg_state s = {0};
     int code = may_vote(c, src, &m->ring, m->epoch, &m->key, &m->ballot);
     if (code == 0)
-        code = reg_load(c, &m->key, &s);
+        code = reg_open(c, &m->key, &s);
     if (code == 0 && ballot_cmp(&m->ballot, &s.promised) < 0)
         code = PEAL_E_REFUSED;
     if (code == 0) {

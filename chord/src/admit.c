@@ -7,9 +7,12 @@
  *    +-------------------majorities of the old and of the new roster------------------+
  *
  * The newcomer accepts first: one that dies in between then leaves nothing behind that a majority
- * would have to wait for. An epoch that admits nobody (unite.c) goes from PREPARE to ACCEPT. */
+ * would have to wait for. An epoch that admits nobody (unite.c, remove.c) goes from PREPARE to
+ * ACCEPT. A member that has lost its state is renewed: an epoch with the same members, which it
+ * accepts first. */
 #include "inner.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void coordinator_update(struct chord *c)
@@ -35,7 +38,7 @@ void coordinator_update(struct chord *c)
 
 /* ---- who asks ---- */
 
-static void remember(struct chord *c, const struct peal_id *id)
+static void remember(struct chord *c, const struct peal_id *id, bool lost)
 {
     struct admit *free = NULL;
     for (size_t i = 0; i < ADMITS_MAX; i++) {
@@ -43,6 +46,7 @@ static void remember(struct chord *c, const struct peal_id *id)
         bool live = a->until_us > c->now;
         if (live && id_eq(&a->id, id)) {
             a->until_us = c->now + ADMIT_WAIT_US;
+            a->lost = lost;
             return;
         }
         if (!live && !id_is_zero(&a->id)) {
@@ -55,7 +59,7 @@ static void remember(struct chord *c, const struct peal_id *id)
     }
     if (free != NULL) /* else it asks again */
     {
-        *free = (struct admit){.id = *id, .until_us = c->now + ADMIT_WAIT_US};
+        *free = (struct admit){.id = *id, .lost = lost, .until_us = c->now + ADMIT_WAIT_US};
         want(c, id, true);
     }
 }
@@ -72,8 +76,9 @@ void on_admit(struct chord *c, const struct source *src, const struct wire_n_adm
     if (id_eq(&p->id, &src->id))
         p->ring = (struct ring_mark){0};
     p->met_us = 0;
-    if (roster_has(&c->roster, &p->id)) {
-        roster_tell(c, src);
+    bool in = roster_has(&c->roster, &p->id);
+    if (in && m->lost < c->roster.epoch) {
+        roster_tell(c, src); /* it may have been admitted, or renewed, by this one */
         return;
     }
     if (!id_eq(&c->coordinator, &c->cfg.self)) {
@@ -82,8 +87,50 @@ void on_admit(struct chord *c, const struct source *src, const struct wire_n_adm
             (void)send_to(c, &c->coordinator, WIRE_n_admit, &on);
         return;
     }
-    remember(c, &p->id);
+    remember(c, &p->id, in);
     admit_timer(c);
+}
+
+/* ---- what can be copied ---- */
+
+static bool homes_change(const struct roster *was, size_t old, const struct roster *v, size_t arc,
+                         const struct peal_id *gone)
+{
+    struct peal_id home[CHORD_REPLICAS_MAX + 1];
+    size_t n = arc_home(v, arc, home);
+    bool change = arc_has(was, old, gone) || spare(n) < spare(roster_copies(was));
+    for (size_t i = 0; i < n; i++)
+        change = change || !arc_has(was, old, &home[i]);
+    return change;
+}
+
+bool can_copy(const struct chord *c, const struct roster *v, const struct peal_id *gone,
+             char why[static WIRE_TEXT_MAX])
+{
+    const struct roster *was = &c->roster;
+    bool renewed = roster_has(v, gone);
+    for (size_t i = 0; i < v->n; i++) {
+        struct part parts[PARTS_MAX];
+        struct peal_id from = arc_from(v, i), home[CHORD_REPLICAS_MAX + 1];
+        size_t n = roster_parts(was, &from, &v->members[i], parts);
+        for (size_t k = 0; k < n; k++) {
+            size_t homes = arc_home(was, parts[k].arc, home), live = 0, need = spare(homes) + 1;
+            if (!homes_change(was, parts[k].arc, v, i, gone) || (renewed && homes == 1))
+                continue;
+            for (size_t h = 0; h < homes; h++)
+                live += !id_eq(&home[h], gone) && is_up(c, &home[h]);
+            char a[9], b[9];
+            if (live >= need)
+                continue;
+            (void)snprintf(why, WIRE_TEXT_MAX,
+                           "of the keys from %s to %s only %zu of %zu copies are at other servers "
+                           "that are up, and %zu are needed",
+                           short_id(&parts[k].from, a), short_id(&parts[k].upto, b), live, homes,
+                           need);
+            return false;
+        }
+    }
+    return true;
 }
 
 /* ---- proposing ---- */
@@ -138,6 +185,7 @@ static void ask_all(struct chord *c, const struct roster *whom, uint16_t type)
                 (struct wire_n_roster_accept){.epoch = value.epoch,
                                               .ballot = ballot,
                                               .newcomer = q->newcomer,
+                                              .lost = q->lost,
                                               .roster = roster_view(&value, members)};
         (void)request(c, &voters.members[i], type, &m);
     }
@@ -149,7 +197,8 @@ bool may_propose(const struct chord *c)
            id_eq(&c->coordinator, &c->cfg.self) && c->store_err >= 0 && all_ready(c);
 }
 
-void propose(struct chord *c, const struct roster *value, const struct peal_id *newcomer)
+void propose(struct chord *c, const struct roster *value, const struct peal_id *newcomer,
+             bool lost)
 {
     CHECK(may_propose(c) && value->epoch == c->roster.epoch + 1);
     struct propose *q = &c->prop;
@@ -160,6 +209,8 @@ void propose(struct chord *c, const struct roster *value, const struct peal_id *
                           .value = *value,
                           .newcomer = *newcomer,
                           .until_us = c->now + jitter(c, PROPOSE_WAIT_US)};
+    if (lost)
+        q->lost = *newcomer;
     ask_all(c, &c->roster, WIRE_n_roster_prepare);
 }
 
@@ -170,6 +221,28 @@ static void give_up(struct chord *c, uint64_t promised)
     c->prop.phase = PROPOSE_IDLE;
 }
 
+/* Whether it could be proposed. */
+static bool admit_one(struct chord *c, const struct admit *a, bool in)
+{
+    char why[WIRE_TEXT_MAX], id[9];
+    struct peal_id nobody = {{0}}, who = a->id;
+    struct roster value = c->roster;
+    if (in)
+        value.epoch++;
+    else
+        value = with_member(&c->roster, &who);
+    if (can_copy(c, &value, in ? &who : &nobody, why)) {
+        propose(c, &value, &who, in);
+        return true;
+    }
+    if (c->now >= c->waiting_us) {
+        c->waiting_us = c->now + WAITING_SAY_US;
+        step_trace(c->u, STEP_WARN, "waiting", "%s cannot be %s now: %s", short_id(&who, id),
+                   in ? "renewed" : "admitted", why);
+    }
+    return false;
+}
+
 void admit_timer(struct chord *c)
 {
     struct propose *q = &c->prop;
@@ -178,20 +251,18 @@ void admit_timer(struct chord *c)
             return;
         give_up(c, 0);
     }
-    if (c->roster.epoch == 0 || c->roster.n == WIRE_ROSTER_MAX || !may_propose(c))
+    if (c->roster.epoch == 0 || !may_propose(c))
         return;
     for (size_t i = 0; i < ADMITS_MAX; i++) {
         struct admit *a = &c->admits[i];
         if (a->until_us <= c->now)
             continue;
         const struct peer *p = peer_of(c, &a->id);
-        if (roster_has(&c->roster, &a->id)) {
+        bool in = roster_has(&c->roster, &a->id), here = p != NULL && p->linked;
+        if (in && !a->lost)
             a->until_us = 0;
-        } else if (p != NULL && p->linked) {
-            struct roster value = with_member(&c->roster, &a->id);
-            propose(c, &value, &a->id);
+        else if (here && (in || c->roster.n < WIRE_ROSTER_MAX) && admit_one(c, a, in))
             return;
-        }
     }
 }
 
@@ -201,6 +272,19 @@ static size_t yes_in(const struct propose *q, const struct roster *r)
     for (size_t i = 0; i < q->value.n; i++)
         n += q->yes[i] && roster_has(r, &q->value.members[i]);
     return n;
+}
+
+/* A majority; or, since the lost one has forgotten its votes, so many of the others that each
+ * majority has one of them in it, whether the lost one was in it or not. That also makes its vote
+ * safe from now on: whoever it may have promised a higher ballot has such a majority as well. */
+static bool enough_promised(const struct chord *c)
+{
+    const struct propose *q = &c->prop;
+    size_t n = yes_in(q, &c->roster), at = roster_index(&q->value, &q->lost);
+    if (id_is_zero(&q->lost))
+        return n >= majority(c->roster.n);
+    n -= at < q->value.n && q->yes[at];
+    return n >= c->roster.n - majority(c->roster.n) + 1;
 }
 
 void on_roster_promise(struct chord *c, const struct source *src,
@@ -237,7 +321,7 @@ void on_roster_promise(struct chord *c, const struct source *src,
             return;
     }
     q->yes[at] = true;
-    if (yes_in(q, &c->roster) < majority(c->roster.n))
+    if (!enough_promised(c))
         return;
     memset(q->yes, 0, sizeof q->yes);
     if (id_is_zero(&q->newcomer)) {
@@ -256,9 +340,17 @@ static void decide(struct chord *c)
     struct roster value = c->prop.value;
     struct peal_id newcomer = c->prop.newcomer;
     char id[9];
+    bool lost = !id_is_zero(&newcomer) && roster_has(&c->roster, &newcomer);
     if (!id_is_zero(&newcomer))
-        step_trace(c->u, STEP_INFO, "admitted", "%s is admitted in epoch %llu",
-                   short_id(&newcomer, id), (unsigned long long)value.epoch);
+        step_trace(c->u, STEP_INFO, "admitted", "%s is %s in epoch %llu", short_id(&newcomer, id),
+                   lost ? "renewed" : "admitted", (unsigned long long)value.epoch);
+    for (size_t i = 0; i < c->roster.n; i++)
+        if (!roster_has(&value, &c->roster.members[i]))
+            step_trace(c->u, STEP_WARN, "removed", "%s is taken out in epoch %llu",
+                       short_id(&c->roster.members[i], id), (unsigned long long)value.epoch);
+    for (size_t i = 0; i < ADMITS_MAX; i++)
+        if (id_eq(&c->admits[i].id, &newcomer))
+            c->admits[i].until_us = 0;
     roster_adopt(c, &value);
     roster_tell_all(c);
 }

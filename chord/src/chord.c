@@ -226,7 +226,13 @@ void dispatch(struct chord *c, const struct source *src, uint16_t type, union wi
         on_admit(c, src, &m->n_admit);
         break;
     case WIRE_n_roster:
-        roster_learn(c, src, &m->n_roster.roster);
+        roster_learn(c, src, &m->n_roster.roster, m->n_roster.skips);
+        break;
+    case WIRE_n_remove:
+        on_remove(c, src, &m->n_remove);
+        break;
+    case WIRE_n_removed:
+        on_removed(c, src, &m->n_removed);
         break;
     case WIRE_n_other:
         on_other(c, src, &m->n_other);
@@ -304,17 +310,19 @@ static void on_start(struct chord *c)
     }
     peers_want(c);
     arcs_rebuild(c);
-    bool ready = c->ready_epoch == c->roster.epoch;
-    set_state(c, roster_sealed(&c->roster) ? CHORD_MOVING : ready ? CHORD_MEMBER : CHORD_COPYING);
-    if (c->state == CHORD_COPYING)
-        copy_begin(c);
+    set_state(c, roster_sealed(&c->roster) ? CHORD_MOVING
+                 : ready_all(c)            ? CHORD_MEMBER
+                                           : CHORD_COPYING);
+    copy_begin(c);
     coordinator_update(c);
 }
 
 static void on_timer(struct chord *c)
 {
+    distrust_timer(c);
     found_timer(c);
     admit_timer(c);
+    remove_timer(c);
     unite_timer(c);
     take_timer(c);
     copy_timer(c);

@@ -1,185 +1,330 @@
-/* copy: what makes a new server ready. It asks members for everything that the roster makes it a
- * home of; each adopts the epoch before it answers, so that nothing more can be decided in the one
- * before. It is ready when, whatever the key, a majority of the old home has answered: that is,
- * when all but R - majority(R) of the old members have.
+/* clang-format off */
+/* copy: what makes a node ready for an arc, and who answers it.
  *
- * A member that was never ready itself has refused every vote, so whatever was decided was decided
- * by the others of the home: it is left out of the count. Else two that were admitted one after the
- * other, the first of which was away in between, would wait for each other for ever. (One that has
- * lost its roster does not know whether it was ready, and counts.) */
+ * For a key with R homes in an epoch, maj = R/2 + 1 of them decide a register or acknowledge a row
+ * (a row counts where it lies, ready or not), and only those that are ready for the key vote. Let
+ * spare = R - maj, and say that a node lacks a value when it was decided or acknowledged in an epoch
+ * that is over and neither it nor what came of it is on the node's disk. What is kept true:
+ *
+ *   of the homes that are ready for a key, at most spare lack a value.                        (*)
+ *
+ * Hence a register's majority, all of it ready, has each earlier decision in it (maj > spare), and
+ * what spare + 1 ready homes have is everything: so many a node that gets ready must hear, itself
+ * included if it was one of them. Why (*) is true of each epoch, if it was of the one before:
+ *
+ *   decided then     maj have it: R - maj lack it. A late vote cannot come: whoever answers a copy
+ *                    has adopted the new epoch before, on its disk, so its vote lies before its
+ *                    answer, and of spare + 1 that answer one is among any maj that decide.
+ *   stays home       it lacks no more than before. In a smaller home spare may be smaller: then
+ *                    nobody is ready until it has heard the others, itself counted (ready_next).
+ *   comes to be home it is not ready until it has heard spare + 1 ready homes of the epoch before,
+ *                    for each part of an old arc that its arc is made of. It then lacks nothing.
+ *   is removed       one that lacks it less, or one that has it: neither makes another one lack it.
+ *   has lost its state, and is renewed: as one that comes to be home; the new epoch's ballots outdo
+ *                    what it had promised. It hears spare + 1 of the other homes that are ready now.
+ *
+ * A home that was never ready says so and does not count, not even as having nothing: a value that
+ * was decided before it came may be lacked by all but one of those that were asked besides.
+ *
+ * Several epochs: who did not get ready in time goes on asking the homes of its base, the epoch
+ * before that in which it became home, while the arc and its homes stay the same. What was decided
+ * meanwhile, in later epochs, was decided by maj of the homes of now without itself; at most
+ * `outside` of them are not in the base. They and the spare + 1 that answer meet if
+ * spare + 1 + maj - outside > the base's homes without itself (base_holds in ready.c); the answers
+ * are given in the present epoch, behind those votes. If they need not meet, or the homes have
+ * changed, the base is the epoch before the new one, of which (*) is true again.
+ * One that skipped epochs, or is renewed, has the homes of now as its base: (*).
+ *
+ * Waiting for each other for ever: the coordinator changes the homes of an arc only while spare + 1
+ * of them that are ready, the one that goes not counted, are up (admit.c); they may fall, but have
+ * what is needed when they are back, and nobody's being ready depends on one that is not.
+ *
+ * R = 1: spare is 0, the one home has everything, and it alone can give it. Renewed it has nobody to
+ * ask: what it had is lost, and it is ready with what it has. Rings smaller than K + 1: R is their
+ * size, and grows and shrinks with them; see "stays home".
+ *
+ * Rows that a stand-in holds are nobody's to give: they come home by the sweep. */
+/* clang-format on */
 #include "inner.h"
 
 #include <string.h>
 
-/* How many of the other members may be missing. A server that is admitted in the present epoch
- * copies from the roster before it; one that could not finish then, and copies in a later epoch, is
- * itself one that is missing. */
-static size_t may_miss(const struct chord *c)
+/* ---- what is to be copied ---- */
+
+/* Whether there is room for it. own: this node was one of those that have it. */
+static bool add_job(struct chord *c, size_t arc, const struct part *part,
+                    const struct roster *roster, bool own)
 {
-    if (c->copy_first) {
-        size_t copies = (size_t)c->roster.replicas + 1, old = c->roster.n - 1;
-        size_t r = copies < old ? copies : old;
-        return r - majority(r);
+    struct peal_id home[CHORD_REPLICAS_MAX + 1];
+    size_t homes = arc_home(roster, part->arc, home);
+    struct copy_job j = {.arc = arc,
+                         .from = part->from,
+                         .upto = part->upto,
+                         .base = roster->epoch,
+                         .need = spare(homes) + 1 - own};
+    for (size_t i = 0; i < homes; i++)
+        if (!is_self(c, &home[i]))
+            j.sources[j.sources_n++] = (struct copy_source){.id = home[i]};
+    if (j.need == 0)
+        return true;
+    if (c->jobs_n == COPY_JOBS_MAX)
+        return false;
+    c->jobs[c->jobs_n++] = j;
+    return true;
+}
+
+/* Of the parts for which this node was ready, only what a smaller home makes necessary. */
+static void add_arc(struct chord *c, const struct arc *a)
+{
+    struct part parts[PARTS_MAX];
+    struct past was;
+    uint64_t base = c->base[a->index];
+    if (base == c->roster.epoch || !past_load(c, &c->roster.ring, base, &was))
+        was = (struct past){.roster = c->roster};
+    base = was.roster.epoch;
+    size_t n = roster_parts(&was.roster, &a->from, &a->upto, parts);
+    bool fewer = spare(roster_copies(&c->roster)) < spare(roster_copies(&was.roster));
+    for (size_t i = 0; i < n; i++) {
+        bool own = base != c->roster.epoch &&
+                   ready_then(c, base, &parts[i].from, &parts[i].upto);
+        if (own && !fewer)
+            continue;
+        if (!add_job(c, a->index, &parts[i], &was.roster, own))
+            return;
     }
-    size_t r = roster_copies(&c->roster);
-    size_t spare = r - majority(r);
-    return spare > 0 ? spare - 1 : 0;
+    c->planned |= UINT64_C(1) << a->index;
 }
 
-static void ask_copy(struct chord *c, struct peer *p)
-{
-    struct peal_id members[ROSTER_IDS];
-    p->copy_op = rng_next(&c->rng) | 1;
-    p->copy_due_us = c->now + COPY_WAIT_US;
-    struct wire_n_copy m = {.roster = roster_view(&c->roster, members),
-                            .op = p->copy_op,
-                            .cursor = peal_bytes_of(p->cursor, p->cursor_n)};
-    (void)send_to(c, &p->id, WIRE_n_copy, &m);
-}
-
+/* Plans anew what is missing; what was heard is heard again. */
 void copy_begin(struct chord *c)
 {
-    for (size_t i = 0; i < c->peers_n; i++) {
-        struct peer *p = &c->peers[i];
-        p->copied = p->unready = false;
-        p->copy_due_us = 0;
-        p->cursor_n = 0;
-    }
+    c->jobs_n = 0;
+    c->planned = 0;
+    for (size_t i = 0; i < c->arcs_n; i++)
+        if ((c->ready >> c->arcs[i].index & 1) == 0)
+            add_arc(c, &c->arcs[i]);
     copy_timer(c);
 }
 
-static void finish_if_enough(struct chord *c)
+static bool is_heard(const struct copy_job *j)
 {
-    size_t have = 0, unready = 0;
-    for (size_t i = 0; i < c->peers_n; i++) {
-        const struct peer *p = &c->peers[i];
-        if (!p->used || !roster_has(&c->roster, &p->id))
-            continue;
-        have += p->copied;
-        unready += !p->copied && p->unready;
-    }
-    CHECK(have + unready < c->roster.n);
-    if (have == 0 || c->roster.n - 1 - have - unready > may_miss(c))
+    size_t have = 0;
+    for (size_t i = 0; i < j->sources_n; i++)
+        have += j->sources[i].done;
+    return have >= j->need;
+}
+
+/* The arcs of which everything was heard. */
+static void finish(struct chord *c)
+{
+    uint64_t got = c->planned, before = c->ready;
+    bool unplanned = false;
+    for (size_t i = 0; i < c->jobs_n; i++)
+        if (!is_heard(&c->jobs[i]))
+            got &= ~(UINT64_C(1) << c->jobs[i].arc);
+    c->ready |= got;
+    if (c->ready == before)
         return;
-    c->ready_epoch = c->roster.epoch;
-    roster_fresh(c, false);
+    for (size_t i = 0; i < c->arcs_n; i++)
+        unplanned = unplanned || ((c->ready | c->planned) >> c->arcs[i].index & 1) == 0;
     roster_save(c);
-    set_state(c, CHORD_MEMBER);
-    c->changed = c->state_news = true;
     repair_soon(c);
+    if (ready_all(c) && c->state == CHORD_COPYING)
+        set_state(c, CHORD_MEMBER);
+    c->changed = c->state_news = true;
+    if (unplanned)
+        copy_begin(c);
+}
+
+static void ask(struct chord *c, const struct copy_job *j, struct copy_source *s)
+{
+    struct peal_id members[ROSTER_IDS];
+    s->op = rng_next(&c->rng) | 1;
+    s->due_us = c->now + COPY_WAIT_US;
+    struct wire_n_copy m = {.roster = roster_view(&c->roster, members),
+                            .base = j->base,
+                            .from = j->from,
+                            .upto = j->upto,
+                            .op = s->op,
+                            .cursor = peal_bytes_of(s->cursor, s->cursor_n)};
+    (void)send_to(c, &s->id, WIRE_n_copy, &m);
 }
 
 void copy_timer(struct chord *c)
 {
-    if (c->state != CHORD_COPYING || c->store_err < 0)
+    if ((c->state != CHORD_COPYING && c->state != CHORD_MEMBER) || c->store_err < 0 ||
+        c->distrusted)
         return;
-    finish_if_enough(c);
-    for (size_t i = 0; i < c->peers_n && c->state == CHORD_COPYING; i++) {
-        struct peer *p = &c->peers[i];
-        if (p->used && p->up && !p->copied && c->now >= p->copy_due_us)
-            ask_copy(c, p);
+    finish(c);
+    for (size_t i = 0; i < c->jobs_n; i++) {
+        struct copy_job *j = &c->jobs[i];
+        if (is_heard(j))
+            continue;
+        for (size_t k = 0; k < j->sources_n; k++) {
+            struct copy_source *s = &j->sources[k];
+            const struct peer *p = peer_of_const(c, &s->id);
+            if (!s->done && p != NULL && p->linked && same_ring(c, p) && c->now >= s->due_us)
+                ask(c, j, s);
+        }
     }
 }
 
-/* ---- the member that is asked ---- */
+/* ---- who is asked ---- */
 
 struct copy_scan {
     struct chord *c;
     struct batch *batch;
-    const struct peal_id *home;
-    enum step_space space;
-    uint8_t last[WIRE_KEY_MAX];
-    size_t last_n;
+    struct place *at;
     size_t seen;
-    bool full;
+    bool full, damaged;
 };
 
 static bool copy_one(void *ctx, struct peal_bytes key, struct peal_bytes value)
 {
     struct copy_scan *s = ctx;
-    struct peal_id id;
-    if (key.n < ID_BYTES || key.n > WIRE_KEY_MAX)
-        return true;
-    id = id_from_bytes(key.p);
-    if (roster_is_home(&s->c->roster, &id, s->home) &&
-        !batch_add(s->c, s->batch, s->space, key, value)) {
+    struct reg_state r;
+    s->damaged = s->damaged ||
+                 (s->at->space == STEP_REGISTERS && key.n == ID_BYTES && reg_decode(value, &r) < 0);
+    if (key.n >= ID_BYTES &&
+        !batch_add(s->c, s->batch, (enum step_space)s->at->space, key, value)) {
         s->full = true;
         return false;
     }
-    memcpy(s->last, key.p, key.n);
-    s->last_n = key.n;
+    if (key.n <= ROW_KEY_BYTES) {
+        memcpy(s->at->key, key.p, key.n);
+        s->at->n = key.n;
+    }
     s->seen++;
     return true;
 }
 
-/* The cursor is a space and the last key in it that was looked at. */
+/* Goes on from s->at; 0 with *more, or an error. */
+static int scan_range(struct copy_scan *s, const struct wire_n_copy *m, bool *more)
+{
+    const struct step_reader *rd = s->c->rd;
+    do {
+        struct peal_id lo, hi;
+        bool no_end = false;
+        uint8_t from[WIRE_KEY_MAX];
+        size_t n = ID_BYTES;
+        if (!range_part(&m->from, &m->upto, s->at->part, &lo, &hi, &no_end))
+            continue;
+        memcpy(from, lo.b, ID_BYTES);
+        if (s->at->n > 0) { /* the first key after it */
+            n = s->at->n;
+            memcpy(from, s->at->key, n);
+            from[n++] = 0;
+        }
+        int err = rd->scan(rd->ctx, (enum step_space)s->at->space, peal_bytes_of(from, n),
+                           no_end ? (struct peal_bytes){0} : id_bytes(&hi),
+                           COPY_SCAN_MAX - s->seen, copy_one, s);
+        *more = s->full || s->seen == COPY_SCAN_MAX;
+        if (err < 0 || *more)
+            return err;
+    } while (place_next(s->at));
+    return 0;
+}
+
+/* The cursor is a space, a part, and the last key there that was looked at. */
+static bool cursor_take(struct peal_bytes cursor, struct place *at)
+{
+    *at = (struct place){.space = STEP_REGISTERS};
+    if (cursor.n == 0)
+        return true;
+    if (cursor.n < 2 || cursor.n > 2 + ROW_KEY_BYTES || cursor.p[1] > 1 ||
+        (cursor.p[0] != STEP_REGISTERS && cursor.p[0] != STEP_ROWS))
+        return false;
+    *at = (struct place){.space = cursor.p[0], .part = cursor.p[1], .n = cursor.n - 2};
+    memcpy(at->key, cursor.p + 2, at->n);
+    return true;
+}
+
+static int may_give(struct chord *c, const struct source *src, const struct wire_n_copy *m)
+{
+    if (c->store_err < 0)
+        return c->store_err;
+    if (m->roster.epoch != c->roster.epoch || !id_eq(&m->roster.ring, &c->roster.ring) ||
+        !roster_has(&c->roster, &src->id))
+        return PEAL_E_STALE;
+    if (c->state != CHORD_MEMBER && c->state != CHORD_COPYING)
+        return PEAL_E_BUSY;
+    return ready_then(c, m->base, &m->from, &m->upto) ? 0 : PEAL_E_NOT_FOUND;
+}
+
 void on_copy(struct chord *c, const struct source *src, const struct wire_n_copy *m)
 {
-    roster_learn(c, src, &m->roster);
-    struct wire_n_copy_page a = {.epoch = c->roster.epoch, .op = m->op};
-    int code = 0;
-    if (c->store_err < 0)
-        code = c->store_err;
-    else if (m->roster.epoch != c->roster.epoch || !roster_has(&c->roster, &src->id))
-        code = PEAL_E_STALE;
-    else if (c->state != CHORD_MEMBER)
-        code = c->fresh ? PEAL_E_NOT_FOUND : PEAL_E_BUSY;
-    size_t mark = c->scratch.used;
+    struct place at;
     struct batch b = {0};
-    uint8_t next[WIRE_KEY_MAX + 1];
-    if ((code == 0 || code == PEAL_E_NOT_FOUND) && m->cursor.n == 0)
+    uint8_t next[2 + ROW_KEY_BYTES];
+    size_t mark = c->scratch.used;
+    if (!cursor_take(m->cursor, &at)) {
+        ring_refuse(c->ring, c->ev, c->u, &src->id, PEAL_E_MALFORMED,
+                    "where a copy is to go on is not of its form");
+        return;
+    }
+    roster_learn(c, src, &m->roster, false);
+    struct wire_n_copy_page a = {.epoch = c->roster.epoch, .op = m->op};
+    int code = may_give(c, src, m);
+    if (code == 0 && m->cursor.n == 0)
         roster_save(c); /* the seal must outlast a crash before anyone relies on it */
     if (code == 0) {
-        uint8_t from[WIRE_KEY_MAX];
-        size_t from_n = 0;
-        struct copy_scan s = {.c = c, .batch = &b, .home = &src->id, .space = STEP_REGISTERS};
-        if (m->cursor.n > 0 && m->cursor.p[0] == STEP_ROWS)
-            s.space = STEP_ROWS;
-        if (m->cursor.n > 1 && m->cursor.n < sizeof from) {
-            from_n = m->cursor.n - 1;
-            memcpy(from, m->cursor.p + 1, from_n);
-            memcpy(s.last, from, from_n);
-            s.last_n = from_n;
-            from[from_n++] = 0; /* the first key after it */
+        struct copy_scan s = {.c = c, .batch = &b, .at = &at};
+        code = scan_range(&s, m, &a.more);
+        if (s.damaged) {
+            distrust(c, peal_bytes_str("a register on its disk is damaged"));
+            code = PEAL_E_CORRUPT;
         }
-        code = c->rd->scan(c->rd->ctx, s.space, peal_bytes_of(from, from_n), (struct peal_bytes){0},
-                           COPY_SCAN_MAX, copy_one, &s);
-        bool space_done = !s.full && s.seen < COPY_SCAN_MAX;
-        a.more = !space_done || s.space == STEP_REGISTERS;
-        next[0] = (uint8_t)(space_done ? STEP_ROWS : s.space);
-        size_t n = space_done ? 0 : s.last_n;
-        memcpy(next + 1, s.last, n);
-        a.next = peal_bytes_of(next, n + 1);
+    }
+    if (code == 0) {
+        next[0] = at.space;
+        next[1] = at.part;
+        memcpy(next + 2, at.key, at.n);
+        a.next = peal_bytes_of(next, 2 + at.n);
+        a.records = (struct wire_record_list){.v = b.records, .n = b.records_n};
+        a.rows = (struct wire_row_list){.v = b.rows, .n = b.rows_n};
+    } else {
+        a.more = false;
     }
     a.code = (uint16_t)-code;
-    a.records.v = b.records;
-    a.records.n = code == 0 ? b.records_n : 0;
-    a.rows.v = b.rows;
-    a.rows.n = code == 0 ? b.rows_n : 0;
     answer(c, src, WIRE_n_copy_page, &a);
     c->scratch.used = mark;
 }
 
+/* ---- answers ---- */
+
+static struct copy_source *source_of(struct chord *c, const struct source *src, uint64_t op,
+                                     struct copy_job **job)
+{
+    for (size_t i = 0; op != 0 && i < c->jobs_n; i++)
+        for (size_t k = 0; k < c->jobs[i].sources_n; k++) {
+            struct copy_source *s = &c->jobs[i].sources[k];
+            *job = &c->jobs[i];
+            if (s->op == op && id_eq(&s->id, &src->id))
+                return s;
+        }
+    return NULL;
+}
+
 void on_copy_page(struct chord *c, const struct source *src, const struct wire_n_copy_page *m)
 {
-    struct peer *p = peer_of(c, &src->id);
-    CHECK(p != NULL);
-    if (c->state != CHORD_COPYING || p->copy_op != m->op || p->copied || m->op == 0)
+    struct copy_job *j = NULL;
+    struct copy_source *s = source_of(c, src, m->op, &j);
+    if (s == NULL || s->done || c->distrusted ||
+        (c->state != CHORD_COPYING && c->state != CHORD_MEMBER))
         return;
-    p->copy_op = 0;
-    p->unready = m->code == (uint16_t)-PEAL_E_NOT_FOUND && m->epoch == c->roster.epoch;
+    s->op = 0;
     if (m->code != 0 || m->epoch != c->roster.epoch) {
-        finish_if_enough(c);
-        p->copy_due_us = c->now + jitter(c, RETRY_US);
+        bool never = m->code == (uint16_t)-PEAL_E_NOT_FOUND;
+        s->due_us = c->now + jitter(c, never ? COPY_WAIT_US : RETRY_US);
         return;
     }
     batch_apply(c, &m->records, &m->rows);
-    if (m->more) {
-        memcpy(p->cursor, m->next.p, m->next.n);
-        p->cursor_n = m->next.n;
-        ask_copy(c, p);
+    if (m->more && m->next.n <= sizeof s->cursor) {
+        memcpy(s->cursor, m->next.p, m->next.n);
+        s->cursor_n = m->next.n;
+        ask(c, j, s);
         return;
     }
-    p->copied = true;
-    finish_if_enough(c);
+    s->done = !m->more;
+    finish(c);
 }

@@ -96,7 +96,8 @@ void former_add(struct chord *c, const struct roster *r, bool ready)
     if (c->formers_n == FORMERS_MAX)
         make_room(c);
     struct former *f = &c->formers[c->formers_n++];
-    *f = (struct former){.roster = *r, .ready = ready, .done = !roster_has(r, &c->cfg.self)};
+    bool held = roster_has(r, &c->cfg.self) || id_eq(&r->ring, &c->of);
+    *f = (struct former){.roster = *r, .ready = ready, .done = !held};
     save(c, f);
 }
 
@@ -141,7 +142,14 @@ void former_load(struct chord *c)
 void former_tell(struct chord *c, const struct former *f, const struct peal_id *to)
 {
     struct peal_id ids[ROSTER_IDS];
-    struct wire_n_other m = {.roster = roster_view(&f->roster, ids)};
+    struct past p;
+    const struct peer *peer = peer_of(c, to);
+    const struct roster *r = &f->roster;
+    bool of_it = peer != NULL && id_eq(&peer->ring.id, &r->ring) && peer->ring.epoch != 0;
+    if (of_it && peer->ring.epoch + 1 < r->epoch &&
+        past_load(c, &r->ring, peer->ring.epoch + 1, &p))
+        r = &p.roster; /* it was away, and is to go through its ring's last epochs in order */
+    struct wire_n_other m = {.roster = roster_view(r, ids)};
     (void)send_to(c, to, WIRE_n_other, &m);
 }
 
@@ -159,7 +167,7 @@ static bool aside_one(void *ctx, struct peal_bytes key, struct peal_bytes value)
     a->n++;
     if (key.n == ID_BYTES) {
         struct peal_id id = id_from_bytes(key.p);
-        moved_key(MOVED, &a->c->roster.ring, &id, to);
+        moved_key(MOVED, &a->c->of, &id, to);
         step_write(a->c->u, STEP_META, STEP_PUT, peal_bytes_of(to, sizeof to), value);
     }
     step_write(a->c->u, STEP_REGISTERS, STEP_DEL, key, (struct peal_bytes){0});
@@ -169,7 +177,6 @@ static bool aside_one(void *ctx, struct peal_bytes key, struct peal_bytes value)
 int former_set_aside(struct chord *c)
 {
     struct aside a = {.c = c};
-    CHECK(roster_sealed(&c->roster));
     int err = c->rd->scan(c->rd->ctx, STEP_REGISTERS, (struct peal_bytes){0},
                           (struct peal_bytes){0}, MOVE_BATCH, aside_one, &a);
     return err < 0 ? err : a.n;

@@ -94,6 +94,7 @@ static void dissolve(struct chord *c, const struct peer *p)
     char mine[9], theirs[9];
     step_trace(c->u, STEP_INFO, "dissolved", "the empty ring %s gives way to %s",
                short_id(&c->roster.ring, mine), short_id(&p->ring.id, theirs));
+    c->of = (struct peal_id){{0}};
     roster_leave(c);
 }
 
@@ -174,8 +175,8 @@ static void found(struct chord *c)
 {
     struct roster r = {.ring = c->cfg.self, .epoch = 1, .replicas = c->cfg.replicas, .n = 1};
     r.members[0] = c->cfg.self;
-    c->ready_epoch = 1;
-    roster_fresh(c, false);
+    memset(&c->accepted, 0, sizeof c->accepted); /* a ring that would have admitted it is gone */
+    memset(&c->proposal, 0, sizeof c->proposal);
     roster_adopt(c, &r);
     CHECK(c->state == CHORD_MEMBER);
     char id[9];
@@ -195,6 +196,12 @@ static void say_waiting(struct chord *c)
         step_trace(c->u, STEP_WARN, "waiting",
                    "waiting for ring %s, into which this node's ring has gone",
                    short_id(&c->formers[c->formers_n - 1].roster.into, ring));
+        return;
+    }
+    if (!id_is_zero(&c->of)) {
+        char ring[9];
+        step_trace(c->u, STEP_WARN, "waiting", "waiting for ring %s, whose records this node has",
+                   short_id(&c->of, ring));
         return;
     }
     if (joins_elsewhere(c) == 0)
@@ -237,7 +244,8 @@ static void discover(struct chord *c)
     uint64_t window = joining ? JOIN_WINDOW_US : c->cfg.discovery ? DISCOVERY_US : 0;
     if (c->now - c->start_us < window)
         return;
-    if (c->formers_n > 0 || (joining && !join_answers(c)) || ring_remembered(c, joining)) {
+    if (c->formers_n > 0 || c->distrusted || c->lost != 0 || !id_is_zero(&c->of) || (joining && !join_answers(c)) ||
+        ring_remembered(c, joining)) {
         say_waiting(c);
         return;
     }
@@ -257,6 +265,8 @@ static bool to_ask(struct chord *c, const struct peer *p)
 {
     if (!in_a_ring(c, p))
         return false;
+    if (!id_is_zero(&c->of)) /* its registers are that ring's */
+        return id_eq(&p->ring.id, &c->of);
     if (c->formers_n == 0 || c->now - c->moved_us > UNITE_ANY_US)
         return true;
     for (size_t i = 0; i < c->formers_n; i++)
@@ -283,7 +293,7 @@ static void ask(struct chord *c)
             chosen = p;
     }
     if (chosen != NULL) {
-        struct wire_n_admit m = {.contact = own_contact(c)};
+        struct wire_n_admit m = {.contact = own_contact(c), .lost = c->lost};
         (void)send_to(c, &chosen->id, WIRE_n_admit, &m);
     } else if (!known && c->now - c->ask_us > 2 * HEARD_US) {
         set_state(c, CHORD_DISCOVERING);

@@ -10,7 +10,8 @@
  * | remove.c   | taking servers out of the roster                                         |
  * | unite.c    | rings founded apart: which goes into which, and how it goes               |
  * | former.c   | what was left behind by that: its last roster, its registers, taking in   |
- * | copy.c     | a new server's copying, and who answers it                                |
+ * | ready.c    | of which arcs the copies are complete; the epochs that are over           |
+ * | copy.c     | copying what is missing, and who answers it                               |
  * | acceptor.c | a register's acceptor, merging of copies                                  |
  * | register.c | a register's proposer                                                     |
  * | rows.c     | rows on this node's disk: storing, deleting, listing                      |
@@ -49,6 +50,7 @@ enum {
     ADMIT_WAIT_US = 10 * SECOND,
     PROPOSE_WAIT_US = 2 * SECOND,
     PROPOSAL_HOLD_US = 10 * SECOND,
+    REMOVE_AGAIN_US = 500 * MS,
     EPOCH_BITS = 23, /* a register's round is epoch << ROUND_BITS | count: a new epoch outdoes every
                         older ballot */
     ROUND_BITS = 40,
@@ -71,6 +73,10 @@ enum {
 
     COPY_WAIT_US = 2 * SECOND,
     COPY_SCAN_MAX = 4096, /* records looked at for one page */
+    COPY_JOBS_MAX = 2 * WIRE_ROSTER_MAX,
+    PAST_MAX = 512, /* epochs that are over and remembered */
+    JUMP_WAIT_US = 3 * SECOND, /* for somebody who remembers more of them */
+    PARTS_MAX = WIRE_ROSTER_MAX + 1,
 
     REG_PHASE_US = 1 * SECOND, /* a phase that is not complete by then is begun again */
     REG_BACKOFF_US = 10 * MS,
@@ -85,7 +91,7 @@ enum {
     READ_PHASE_US = 1 * SECOND,
     PUT_GRAIN_US = 10 * MS, /* puts wake together, since each wake-up looks at all of them */
 
-    ARCS_MAX = CHORD_REPLICAS_MAX + 1, /* arcs that this node is home of */
+    ARCS_MAX = WIRE_ROSTER_MAX, /* arcs that this node is home of */
     ITEM_MAX = WIRE_PAGE_ITEMS,
     REPAIR_EVERY_US = 2 * SECOND,
     SCAN_EVERY_US = 10 * MS,
@@ -121,17 +127,11 @@ struct peer { /* a node that was heard of */
     bool up;     /* linked, of this ring and its roster, and not leaving */
     bool leaving;
     bool state_known;
-    bool copied;  /* copying: it gave everything */
-    bool unready; /* copying: it was never ready, so it has nothing to give */
     struct peal_id id;
     uint64_t heard_us;
     struct ring_mark ring;
     uint64_t met_us; /* since when its ring is known to be another one; 0: it is not */
     struct wire_node_state state;
-    uint64_t copy_due_us;
-    uint64_t copy_op;
-    uint8_t cursor[WIRE_KEY_MAX];
-    size_t cursor_n;
 };
 
 struct roster {
@@ -143,6 +143,33 @@ struct roster {
     size_t takes_n;
     struct peal_id takes[WIRE_TAKES_MAX];
     struct peal_id into; /* zero: none */
+};
+
+struct past { /* an epoch that is over, and this node's bits of `ready` at its end */
+    struct roster roster;
+    uint64_t ready;
+};
+
+struct part { /* of a range of keys: what lies in one arc of some roster */
+    struct peal_id from, upto;
+    size_t arc;
+};
+
+struct copy_source { /* somebody who was a home of what is to be copied */
+    struct peal_id id;
+    uint64_t op, due_us; /* op 0: no answer is waited for */
+    uint8_t cursor[WIRE_KEY_MAX];
+    size_t cursor_n;
+    bool done;
+};
+
+struct copy_job { /* ]from, upto], a part of an arc that this node is not ready for */
+    size_t arc;
+    struct peal_id from, upto;
+    uint64_t base; /* the epoch of which they were, or are, the homes */
+    size_t need;   /* so many of the sources */
+    size_t sources_n;
+    struct copy_source sources[CHORD_REPLICAS_MAX + 1];
 };
 
 struct other { /* a ring that this node is not in; epoch 0: free */
@@ -193,14 +220,25 @@ struct propose {
     struct wire_ballot ballot;
     struct roster value;
     struct wire_ballot best; /* the highest accepted ballot among the promises */
-    struct peal_id newcomer;
+    struct peal_id newcomer; /* accepts first; zero: nobody */
+    struct peal_id lost;     /* has forgotten its votes: its promise does not count; zero: none */
     bool yes[VOTERS_MAX]; /* by place in value.members (PREPARE: in the decided roster) */
     uint64_t until_us;
 };
 
 struct admit {
     struct peal_id id;
+    bool lost; /* it is a member, and is to be renewed */
     uint64_t until_us;
+};
+
+struct removal { /* that this node was asked for */
+    uint64_t op;     /* 0: free */
+    uint64_t token, until_us, ask_us;
+    struct peal_id id;
+    bool asked; /* the coordinator, and it has not refused since */
+    int code;   /* the last refusal, and why */
+    char why[WIRE_TEXT_MAX];
 };
 
 /* ---- operations ---- */
@@ -377,18 +415,26 @@ struct chord {
     uint32_t asks;
 
     struct roster roster;
-    uint64_t ready_epoch;
+    uint64_t ready;          /* a bit for each arc of it */
+    uint64_t base[ARCS_MAX]; /* of the arcs that it is not ready for: whose homes are asked */
+    uint64_t trusted;        /* what it was ready for before that epoch does not count */
+    struct past past;        /* the epoch before; its roster's epoch 0: not known */
+    struct copy_job jobs[COPY_JOBS_MAX];
+    size_t jobs_n;
+    uint64_t planned;  /* arcs of which all that is missing is among the jobs */
+    uint64_t jump_us;  /* when to skip epochs that nobody remembers; 0: no need is known */
+    struct peal_id of; /* the ring whose registers this node has; zero: none */
+    uint64_t lost;     /* in no ring: the last epoch that names this node all the same; 0: none */
+    bool distrusted;   /* on disk under "distrust": what this node has promised is not known */
     struct wire_ballot promised, accepted;
     struct roster proposal;
+    bool renewal; /* the proposal renews this node */
     uint64_t proposal_us;
     struct propose prop;
     uint64_t round; /* of this node's last roster ballot */
     struct admit admits[ADMITS_MAX];
+    struct removal removals[CHORD_REMOVES_MAX];
     struct peal_id coordinator;
-    bool fresh; /* on disk under "fresh": it voted for its own admission, and was never ready. Who
-                   has lost its roster cannot say so: it may have voted */
-    bool copy_first; /* this node was admitted in the present epoch: copies come from the roster
-                        before it */
 
     struct other others[OTHERS_MAX];
     struct former formers[FORMERS_MAX]; /* as they ended; after a restart by id */
@@ -482,12 +528,33 @@ static inline size_t majority(size_t n)
 {
     return n / 2 + 1;
 }
+/* How many of so many homes a majority leaves out. */
+static inline size_t spare(size_t homes)
+{
+    return homes - majority(homes);
+}
+size_t arc_home(const struct roster *r, size_t arc,
+                struct peal_id out[static CHORD_REPLICAS_MAX + 1]);
+/* The arc that the key lies in. */
+size_t roster_arc(const struct roster *r, const struct peal_id *key);
+/* The place of the first member behind id, clockwise. */
+size_t roster_after(const struct roster *r, const struct peal_id *id);
 int ballot_cmp(const struct wire_ballot *a, const struct wire_ballot *b);
 void roster_save(struct chord *c);
-void roster_fresh(struct chord *c, bool fresh);
 void roster_load(struct chord *c);
+/* r: the one after this node's own, or any later one; its first one if it is in none. */
 void roster_adopt(struct chord *c, const struct roster *r);
-void roster_learn(struct chord *c, const struct source *src, const struct wire_roster *w);
+/* skips: those in between are not known to who says so. */
+void roster_learn(struct chord *c, const struct source *src, const struct wire_roster *w,
+                  bool skips);
+/* The same with one that was checked, of this node's ring or while it is in none. */
+void roster_offered(struct chord *c, struct peer *p, const struct roster *r, bool skips);
+/* The next epoch's roster, without id. */
+struct roster roster_without(const struct roster *r, const struct peal_id *id);
+void roster_call_on(struct chord *c, const struct roster *r);
+/* This node's votes count no more from now on; it leaves the roster at the next tick. */
+void distrust(struct chord *c, struct peal_bytes why);
+void distrust_timer(struct chord *c);
 /* This node is in no roster any more. Nothing on disk but the roster changes. */
 void roster_leave(struct chord *c);
 void roster_tell(struct chord *c, const struct source *src);
@@ -497,6 +564,29 @@ void on_roster_prepare(struct chord *c, const struct source *src,
 void on_roster_accept(struct chord *c, const struct source *src,
                       const struct wire_n_roster_accept *m);
 void arcs_rebuild(struct chord *c);
+
+/* ready.c */
+void past_save(struct chord *c);
+/* False when it is not remembered. */
+bool past_load(struct chord *c, const struct peal_id *ring, uint64_t epoch, struct past *out);
+bool arc_has(const struct roster *r, size_t arc, const struct peal_id *id);
+struct peal_id arc_from(const struct roster *r, size_t arc);
+/* Cuts ]from, upto] at the members of r. */
+size_t roster_parts(const struct roster *r, const struct peal_id *from, const struct peal_id *upto,
+                    struct part out[static PARTS_MAX]);
+/* From c->roster, whose past is saved, to next: sets ready and base. */
+void ready_next(struct chord *c, const struct roster *next);
+void ready_none(struct chord *c, const struct roster *next);
+/* The same with one that does not follow at once. */
+void ready_jump(struct chord *c, const struct roster *next);
+/* No epoch from was to r took a server out, or renewed one. */
+bool only_grew(const struct roster *was, const struct roster *r);
+bool ready_for(const struct chord *c, const struct peal_id *key);
+/* For all the arcs that it is home of. */
+bool ready_all(const struct chord *c);
+/* Whether it was a ready home of all those keys in the epoch. */
+bool ready_then(struct chord *c, uint64_t epoch, const struct peal_id *from,
+                const struct peal_id *upto);
 
 /* admit.c */
 void on_admit(struct chord *c, const struct source *src, const struct wire_n_admit *m);
@@ -509,8 +599,22 @@ void coordinator_update(struct chord *c);
 /* Whether this node is to propose the next epoch now: the coordinator, which proposes nothing, of a
  * ring in which all that live are ready. */
 bool may_propose(const struct chord *c);
-/* value: what follows on this node's roster. newcomer: whom it has more, zero: nobody. */
-void propose(struct chord *c, const struct roster *value, const struct peal_id *newcomer);
+/* value: what follows on this node's roster. newcomer: whom it has more, or renews, zero: nobody;
+ * lost: it has forgotten its votes. */
+void propose(struct chord *c, const struct roster *value, const struct peal_id *newcomer,
+             bool lost);
+/* Whether all that v changes can be copied: each range of keys that gets another home has enough
+ * homes now that are up, without `gone` (zero: nobody); if not, says which, for people. */
+bool can_copy(const struct chord *c, const struct roster *v, const struct peal_id *gone,
+             char why[static WIRE_TEXT_MAX]);
+
+/* remove.c */
+void on_remove(struct chord *c, const struct source *src, const struct wire_n_remove *m);
+void on_removed(struct chord *c, const struct source *src, const struct wire_n_removed *m);
+void remove_timer(struct chord *c);
+/* Why id cannot be taken out now, for people; 0: it can. */
+int remove_check(struct chord *c, const struct peal_id *id, char why[static WIRE_TEXT_MAX]);
+void remove_propose(struct chord *c, const struct peal_id *id);
 
 /* unite.c */
 /* r: the decided roster of a ring that this node is not in. */
@@ -528,7 +632,7 @@ void former_load(struct chord *c);
 /* Keeps r as that of a ring that has ended. ready: this node was in it, with complete copies. */
 void former_add(struct chord *c, const struct roster *r, bool ready);
 void former_tell(struct chord *c, const struct former *f, const struct peal_id *to);
-/* Sets registers of the present ring aside, MOVE_BATCH at most; how many, or an error. */
+/* Sets registers of the ring c->of aside, MOVE_BATCH at most; how many, or an error. */
 int former_set_aside(struct chord *c);
 void on_former(struct chord *c, const struct source *src, const struct wire_n_former *m);
 void on_former_is(struct chord *c, const struct source *src, const struct wire_n_former_is *m);
@@ -607,6 +711,12 @@ void reads_lost(struct chord *c, const struct peal_id *peer);
 /* repair.c */
 void repair_soon(struct chord *c);
 void repair_timer(struct chord *c);
+/* The keys of a part of ]behind, last]: [lo, hi), no end if no_end. False when there is no such
+ * part; there are two, 0 and 1. */
+bool range_part(const struct peal_id *behind, const struct peal_id *last, uint8_t part,
+                struct peal_id *lo, struct peal_id *hi, bool *no_end);
+/* To the next part, or space; false when there is none. */
+bool place_next(struct place *at);
 void on_arc_digest(struct chord *c, const struct source *src, const struct wire_n_arc_digest *m);
 void on_arc_items(struct chord *c, const struct source *src, const struct wire_n_arc_items *m);
 void on_pull(struct chord *c, const struct source *src, const struct wire_n_pull *m);

@@ -119,7 +119,6 @@ static void peer_down(struct chord *c, struct peer *p, const char *why)
     bool was = p->up;
     p->up = false;
     p->state_known = false;
-    p->copy_due_us = 0;
     struct peal_id id = p->id;
     if (!was)
         return;

@@ -129,10 +129,10 @@ static const struct peal_id *stand_in(const struct chord *c, struct put_op *o)
     const struct roster *r = &c->roster;
     struct peal_id home[CHORD_REPLICAS_MAX + 1];
     size_t homes = roster_home(r, &o->box, home);
-    size_t at = roster_index(r, &home[homes - 1]);
-    for (size_t i = 1; i <= r->n - homes; i++) {
+    size_t at = homes > 0 ? roster_index(r, &home[0]) : 0;
+    for (size_t i = 1; i < r->n; i++) {
         const struct peal_id *id = &r->members[(at + i) % r->n];
-        if (is_up(c, id) && target_of(o, id) == NULL)
+        if (is_up(c, id) && target_of(o, id) == NULL && !roster_is_home(r, &o->box, id))
             return id;
     }
     return NULL;

@@ -63,12 +63,14 @@ static void choose_targets(struct chord *c, struct read_op *o)
     o->targets_n = 0;
     if (homes == 0)
         return;
+    for (size_t i = 0; i < homes; i++)
+        if (is_up(c, &home[i]) && !(is_self(c, &home[i]) && !ready_for(c, &o->box)))
+            o->targets[o->targets_n++] = (struct read_target){.id = home[i], .home = true};
     size_t first = roster_index(r, &home[0]);
-    for (size_t i = 0; i < r->n && o->targets_n < homes;
-         i++) { /* stand-ins behind the homes that are down */
+    for (size_t i = 1; i < r->n && o->targets_n < homes; i++) { /* stand-ins for those that are down */
         const struct peal_id *id = &r->members[(first + i) % r->n];
-        if (is_up(c, id) && !(is_self(c, id) && c->state != CHORD_MEMBER))
-            o->targets[o->targets_n++] = (struct read_target){.id = *id, .home = i < homes};
+        if (is_up(c, id) && !roster_is_home(r, &o->box, id))
+            o->targets[o->targets_n++] = (struct read_target){.id = *id};
     }
 }
 

@@ -5,7 +5,9 @@
  *    +----------------+--refused, too few answers, new epoch-----+   (back-off at random)
  *
  * A read is an operation whose change leaves the value: it is settled at once when a whole majority
- * holds the same accepted ballot, since that value is then decided; otherwise it is written again.
+ * holds the same accepted ballot of this epoch, since that value is then decided; otherwise it is
+ * written again. (Of an older epoch's ballot some may be copies: what one had accepted alone would
+ * look decided, while another holds a higher one that was not copied.)
  * A change function that refuses is told so only after what it has read is settled, for else it
  * might have refused for something that never was. */
 #include "inner.h"
@@ -209,7 +211,8 @@ static void change(struct chord *c, struct reg_op *o)
                     : c->cfg.app.reg_change(c->cfg.app.ctx, o->token, old, &value);
     CHECK(slab_get(&c->regs, handle) == o);
     o->result = r < 0 ? r : 0;
-    if (r <= 0 && o->same) {
+    bool of_now = o->best.round == 0 || o->best.round >> ROUND_BITS == o->epoch;
+    if (r <= 0 && o->same && of_now) {
         finish(c, o, o->result);
         return;
     }

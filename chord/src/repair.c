@@ -158,13 +158,12 @@ static struct peal_id after_id(const struct peal_id *id, bool *over)
     return next;
 }
 
-/* The keys of a part of an arc: [lo, hi), hi empty for no end. False when there is no such part. */
-static bool part_range(const struct arc *a, uint8_t part, struct peal_id *lo, struct peal_id *hi,
-                       bool *no_end)
+bool range_part(const struct peal_id *behind, const struct peal_id *last, uint8_t part,
+                struct peal_id *lo, struct peal_id *hi, bool *no_end)
 {
-    bool wraps = id_cmp(&a->from, &a->upto) >= 0;
+    bool wraps = id_cmp(behind, last) >= 0;
     bool from_over, upto_over;
-    struct peal_id from = after_id(&a->from, &from_over), upto = after_id(&a->upto, &upto_over);
+    struct peal_id from = after_id(behind, &from_over), upto = after_id(last, &upto_over);
     if (part == 0 && !wraps) {
         *lo = from;
         *hi = upto;
@@ -182,7 +181,7 @@ static bool part_range(const struct arc *a, uint8_t part, struct peal_id *lo, st
     return wraps;
 }
 
-static bool next_part(struct place *at)
+bool place_next(struct place *at)
 {
     at->n = 0;
     if (at->part == 0) {
@@ -250,7 +249,7 @@ static bool walk(struct walk *w, const struct arc *a)
     for (;;) {
         struct peal_id lo, hi;
         bool no_end = false;
-        if (part_range(a, w->at->part, &lo, &hi, &no_end)) {
+        if (range_part(&a->from, &a->upto, w->at->part, &lo, &hi, &no_end)) {
             uint8_t from[WIRE_KEY_MAX + 1];
             size_t n = ID_BYTES;
             memcpy(from, lo.b, ID_BYTES);
@@ -271,7 +270,7 @@ static bool walk(struct walk *w, const struct arc *a)
                 return false;
             w->left -= got;
         }
-        if (!next_part(w->at))
+        if (!place_next(w->at))
             return true;
     }
 }
@@ -526,9 +525,10 @@ static void differs(struct chord *c, const struct peal_id *peer, const struct ar
 
 static void say_digest(struct chord *c, const struct arc *a)
 {
-    size_t copies = roster_copies(&c->roster);
-    for (size_t i = 0; i < copies; i++) {
-        const struct peal_id *id = &c->roster.members[(a->index + i) % c->roster.n];
+    struct peal_id home[CHORD_REPLICAS_MAX + 1];
+    size_t homes = arc_home(&c->roster, a->index, home);
+    for (size_t i = 0; i < homes; i++) {
+        const struct peal_id *id = &home[i];
         if (id_cmp(&c->cfg.self, id) >= 0 || !is_up(c, id))
             continue; /* of a pair, the smaller id speaks first */
         struct wire_n_arc_digest m = {.epoch = c->roster.epoch, .from = a->from, .upto = a->upto};

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-static const char ROSTER_KEY[] = "roster", FRESH_KEY[] = "fresh";
+static const char ROSTER_KEY[] = "roster", FRESH_KEY[] = "fresh", DISTRUST_KEY[] = "distrust";
 
 int ballot_cmp(const struct wire_ballot *a, const struct wire_ballot *b)
 {
@@ -100,41 +100,50 @@ size_t roster_copies(const struct roster *r)
     return copies < r->n ? copies : r->n;
 }
 
+/* The one place that says which members are an arc's homes, nearest first. An arc is the keys from
+ * behind one member up to the next, and goes by that one's place. */
+size_t arc_home(const struct roster *r, size_t arc,
+                struct peal_id out[static CHORD_REPLICAS_MAX + 1])
+{
+    size_t copies = roster_copies(r);
+    for (size_t i = 0; i < copies; i++)
+        out[i] = r->members[(arc + i) % r->n];
+    return copies;
+}
+
+size_t roster_arc(const struct roster *r, const struct peal_id *key)
+{
+    return lower_bound(r, key) % r->n;
+}
+
+size_t roster_after(const struct roster *r, const struct peal_id *id)
+{
+    size_t at = lower_bound(r, id);
+    at += at < r->n && id_eq(&r->members[at], id);
+    return at % r->n;
+}
+
 size_t roster_home(const struct roster *r, const struct peal_id *key,
                    struct peal_id out[static CHORD_REPLICAS_MAX + 1])
 {
-    size_t copies = roster_copies(r);
-    size_t at = lower_bound(r, key);
-    for (size_t i = 0; i < copies; i++)
-        out[i] = r->members[(at + i) % r->n];
-    return copies;
+    return r->n == 0 ? 0 : arc_home(r, roster_arc(r, key), out);
 }
 
 bool roster_is_home(const struct roster *r, const struct peal_id *key, const struct peal_id *id)
 {
-    size_t mine = roster_index(r, id);
-    if (mine == r->n)
-        return false;
-    size_t first = lower_bound(r, key) % r->n;
-    return (mine + r->n - first) % r->n < roster_copies(r);
+    return r->n > 0 && arc_has(r, roster_arc(r, key), id);
 }
 
-/* The arcs that this node is home of: those that end at itself and at the members before it. */
+/* The arcs that this node is home of. */
 void arcs_rebuild(struct chord *c)
 {
     const struct roster *r = &c->roster;
     c->arcs_n = 0;
     c->scan = (struct scan){0};
-    size_t mine = roster_index(r, &c->cfg.self);
-    if (mine == r->n)
-        return;
-    for (size_t i = 0; i < roster_copies(r); i++) {
-        size_t at = (mine + r->n - i) % r->n;
-        c->arcs[c->arcs_n++] = (struct arc){.from = r->members[(at + r->n - 1) % r->n],
-                                            .upto = r->members[at],
-                                            .index = at,
-                                            .dirty = true};
-    }
+    for (size_t i = 0; i < r->n; i++)
+        if (arc_has(r, i, &c->cfg.self))
+            c->arcs[c->arcs_n++] = (struct arc){
+                .from = arc_from(r, i), .upto = r->members[i], .index = i, .dirty = true};
     CHECK(c->arcs_n <= ARCS_MAX);
 }
 
@@ -143,12 +152,23 @@ void arcs_rebuild(struct chord *c)
 void roster_save(struct chord *c)
 {
     struct peal_id a[ROSTER_IDS], b[ROSTER_IDS];
+    struct wire_arc_base bases[ARCS_MAX];
     struct wire_s_roster s = {.decided = roster_view(&c->roster, a),
-                              .ready_epoch = c->ready_epoch,
+                              .ready = c->ready,
+                              .copying.v = bases,
+                              .trusted = c->trusted,
                               .promised = c->promised,
                               .accepted = c->accepted,
-                              .proposal = roster_view(&c->proposal, b)};
-    uint8_t mem[2 * (ROSTER_IDS * ID_BYTES + 64 + ID_BYTES) + 128];
+                              .proposal = roster_view(&c->proposal, b),
+                              .renewal = c->renewal,
+                              .of = c->of};
+    for (size_t i = 0; i < c->arcs_n; i++) {
+        size_t arc = c->arcs[i].index;
+        if ((c->ready >> arc & 1) == 0)
+            bases[s.copying.n++] =
+                (struct wire_arc_base){.arc = (uint8_t)arc, .base = c->base[arc]};
+    }
+    uint8_t mem[2 * (ROSTER_IDS * ID_BYTES + 64 + ID_BYTES) + 9 * ARCS_MAX + 192];
     struct wr w;
     wr_init(&w, mem, sizeof mem);
     int err = wire_encode(WIRE_s_roster, &s, &w);
@@ -156,12 +176,10 @@ void roster_save(struct chord *c)
     step_write(c->u, STEP_META, STEP_PUT, peal_bytes_str(ROSTER_KEY), peal_bytes_of(mem, w.n));
 }
 
-void roster_fresh(struct chord *c, bool fresh)
+static void distrust_mark(struct chord *c, bool set)
 {
-    if (fresh == c->fresh)
-        return;
-    c->fresh = fresh;
-    step_write(c->u, STEP_META, fresh ? STEP_PUT : STEP_DEL, peal_bytes_str(FRESH_KEY),
+    c->distrusted = set;
+    step_write(c->u, STEP_META, set ? STEP_PUT : STEP_DEL, peal_bytes_str(DISTRUST_KEY),
                (struct peal_bytes){0});
 }
 
@@ -171,28 +189,73 @@ static struct wire_roster from_0(const struct wire_roster_0 *r)
         .ring = r->ring, .epoch = r->epoch, .replicas = r->replicas, .members = r->members};
 }
 
+/* What an earlier build stored: it was ready for everything or for nothing. */
+static struct wire_s_roster from_1(const struct wire_s_roster_1 *old)
+{
+    bool ready = old->ready_epoch == old->decided.epoch;
+    return (struct wire_s_roster){.decided = old->decided,
+                                  .ready = ready ? UINT64_MAX : 0,
+                                  .promised = old->promised,
+                                  .accepted = old->accepted,
+                                  .proposal = old->proposal};
+}
+
 /* What is stored, whichever build wrote it; PEAL_E_CORRUPT: something else is. */
 static int stored_form(uint16_t type, const union wire_any *m, struct wire_s_roster *out)
 {
     const struct wire_s_roster_0 *old = &m->s_roster_0;
     if (type == WIRE_s_roster)
         *out = m->s_roster;
+    else if (type == WIRE_s_roster_1)
+        *out = from_1(&m->s_roster_1);
     else if (type == WIRE_s_roster_0)
-        *out = (struct wire_s_roster){.decided = from_0(&old->decided),
-                                      .ready_epoch = old->ready_epoch,
-                                      .promised = old->promised,
-                                      .accepted = old->accepted,
-                                      .proposal = from_0(&old->proposal)};
+        *out = from_1(&(struct wire_s_roster_1){.decided = from_0(&old->decided),
+                                                .ready_epoch = old->ready_epoch,
+                                                .promised = old->promised,
+                                                .accepted = old->accepted,
+                                                .proposal = from_0(&old->proposal)});
     else
         return PEAL_E_CORRUPT;
     return 0;
+}
+
+/* Bits of the arcs that this node is home of. */
+static uint64_t my_arcs(const struct chord *c)
+{
+    uint64_t mine = 0;
+    for (size_t i = 0; i < c->roster.n; i++)
+        if (arc_has(&c->roster, i, &c->cfg.self))
+            mine |= UINT64_C(1) << i;
+    return mine;
+}
+
+static void take_stored(struct chord *c, const struct wire_s_roster *s)
+{
+    c->ready = s->ready & my_arcs(c);
+    for (size_t i = 0; i < ARCS_MAX; i++)
+        c->base[i] = c->roster.epoch; /* unless it is said below */
+    for (size_t i = 0; i < s->copying.n; i++)
+        if (s->copying.v[i].arc < ARCS_MAX)
+            c->base[s->copying.v[i].arc] = s->copying.v[i].base;
+    c->trusted = s->trusted;
+    c->promised = s->promised;
+    c->accepted = s->accepted;
+    c->renewal = s->renewal;
+    c->of = c->roster.epoch != 0 ? c->roster.ring : s->of;
+    c->proposal_us = c->now;
+    /* an earlier build kept its admission's epoch there until it was ready */
+    if (c->roster.epoch != 0 && c->proposal.epoch == c->roster.epoch)
+        c->proposal = (struct roster){0};
 }
 
 void roster_load(struct chord *c)
 {
     size_t mark = c->scratch.used;
     struct peal_bytes v;
-    c->fresh = c->rd->get(c->rd->ctx, STEP_META, peal_bytes_str(FRESH_KEY), &c->scratch, &v) == 0;
+    c->distrusted =
+        c->rd->get(c->rd->ctx, STEP_META, peal_bytes_str(DISTRUST_KEY), &c->scratch, &v) == 0;
+    if (c->rd->get(c->rd->ctx, STEP_META, peal_bytes_str(FRESH_KEY), &c->scratch, &v) == 0)
+        step_write(c->u, STEP_META, STEP_DEL, peal_bytes_str(FRESH_KEY), (struct peal_bytes){0});
     int err = c->rd->get(c->rd->ctx, STEP_META, peal_bytes_str(ROSTER_KEY), &c->scratch, &v);
     union wire_any m;
     uint16_t type = 0;
@@ -206,28 +269,61 @@ void roster_load(struct chord *c)
     if (err == 0 && s.proposal.epoch != 0)
         err = roster_take(&c->proposal, &s.proposal);
     if (err == 0) {
-        c->copy_first = c->roster.epoch != 0 && c->proposal.epoch == c->roster.epoch;
-        c->ready_epoch = s.ready_epoch;
-        c->promised = s.promised;
-        c->accepted = s.accepted;
-        c->proposal_us = c->now;
-    } else if (err != PEAL_E_NOT_FOUND) {
-        /* what this node promised is lost: it asks for admission again, and copies before it votes
-         */
+        take_stored(c, &s);
+    } else if (err != PEAL_E_NOT_FOUND) { /* what this node promised is lost */
         memset(&c->roster, 0, sizeof c->roster);
+        memset(&c->proposal, 0, sizeof c->proposal);
+        distrust_mark(c, true);
         step_trace(c->u, STEP_WARN, "store", "the roster cannot be read: %s", err_prose(err));
     }
     c->scratch.used = mark;
 }
 
+/* ---- distrust ---- */
+
+void chord_distrust(struct chord *c, const struct step_event *ev, struct step_update *u,
+                    struct peal_bytes why)
+{
+    note_call(c, ev, u);
+    distrust(c, why);
+}
+
+void distrust(struct chord *c, struct peal_bytes why)
+{
+    if (c->distrusted || c->state == CHORD_LEFT)
+        return;
+    step_trace(c->u, STEP_WARN, "distrust", "this server's promises no longer hold: %.*s",
+               (int)why.n, (const char *)why.p);
+    if (c->roster.n == 1) /* a ring of one, which has nobody to promise anything to */
+        return;
+    distrust_mark(c, true);
+    c->tick_us = c->now;
+}
+
+void distrust_timer(struct chord *c)
+{
+    if (!c->distrusted || c->roster.epoch == 0 || roster_sealed(&c->roster))
+        return;
+    struct roster was = c->roster;
+    roster_leave(c);
+    roster_call_on(c, &was);
+}
+
 /* ---- learning ---- */
 
+/* The one after the peer's own, as long as it is remembered. */
 void roster_tell(struct chord *c, const struct source *src)
 {
     if (c->roster.epoch == 0 || is_self(c, &src->id))
         return;
     struct peal_id members[ROSTER_IDS];
-    struct wire_n_roster m = {.roster = roster_view(&c->roster, members)};
+    struct past p;
+    const struct peer *peer = peer_of(c, &src->id);
+    uint64_t theirs = peer != NULL && peer->state_known && same_ring(c, peer) ? peer->state.epoch : 0;
+    bool behind = theirs != 0 && theirs + 1 < c->roster.epoch;
+    bool known = behind && past_load(c, &c->roster.ring, theirs + 1, &p);
+    struct wire_n_roster m = {.roster = roster_view(known ? &p.roster : &c->roster, members),
+                              .skips = behind && !known};
     answer(c, src, WIRE_n_roster, &m);
 }
 
@@ -257,34 +353,85 @@ static void refresh_members(struct chord *c)
     }
 }
 
+static struct roster without(const struct roster *r, const struct peal_id *id)
+{
+    struct roster v = *r;
+    size_t at = roster_index(r, id);
+    CHECK(at < r->n && r->n > 1);
+    memmove(&v.members[at], &v.members[at + 1], (v.n - at - 1) * sizeof v.members[0]);
+    v.n--;
+    return v;
+}
+
+struct roster roster_without(const struct roster *r, const struct peal_id *id)
+{
+    struct roster v = without(r, id);
+    v.epoch++;
+    return v;
+}
+
+/* What this node's copies are worth in r, which follows on nothing here: it has founded the ring, or
+ * is admitted or renewed by it. */
+static void ready_first(struct chord *c, const struct roster *r, bool founded)
+{
+    c->trusted = r->epoch;
+    if (founded) {
+        c->ready = 1;
+    } else if (c->renewal) {
+        ready_none(c, r);
+        if (roster_copies(r) == 1) { /* what it had is lost, and nobody else has it */
+            c->ready = UINT64_MAX;
+            step_trace(c->u, STEP_WARN, "lost", "what only this server had may be lost");
+        }
+    } else { /* the one before, as everyone else in it knew it */
+        c->roster = without(r, &c->cfg.self);
+        c->roster.epoch = r->epoch - 1;
+        c->ready = 0;
+        past_save(c);
+        ready_next(c, r);
+    }
+    if (c->distrusted)
+        distrust_mark(c, false); /* from here on it can be relied on again */
+    c->lost = 0;
+}
+
 void roster_adopt(struct chord *c, const struct roster *r)
 {
     CHECK(r->epoch > c->roster.epoch && roster_has(r, &c->cfg.self));
     CHECK(c->roster.epoch == 0 || id_eq(&r->ring, &c->roster.ring));
-    bool newcomer = c->roster.epoch == 0 && c->ready_epoch == 0;
-    bool ready = c->ready_epoch != 0 && (c->ready_epoch == c->roster.epoch || c->roster.epoch == 0);
-    c->copy_first = newcomer && c->fresh && c->accepted.round != 0 && c->proposal.epoch == r->epoch;
+    bool first = c->roster.epoch == 0, founded = first && c->accepted.round == 0;
+    if (first) {
+        ready_first(c, r, founded);
+    } else {
+        past_save(c);
+        if (r->epoch == c->roster.epoch + 1)
+            ready_next(c, r);
+        else
+            ready_jump(c, r);
+    }
     c->roster = *r;
-    if (ready)
-        c->ready_epoch = r->epoch; /* a new server takes ranges away, it gives none */
+    c->of = r->ring;
+    c->ready &= my_arcs(c);
+    c->jump_us = 0;
     memset(&c->promised, 0, sizeof c->promised);
     memset(&c->accepted, 0, sizeof c->accepted);
-    /* what a new server remembers of its admission, should it have to begin copying again */
-    c->proposal = c->copy_first ? *r : (struct roster){0};
+    c->proposal = (struct roster){0};
+    c->renewal = false;
     c->prop.phase = PROPOSE_IDLE;
-    roster_save(c);
     arcs_rebuild(c);
+    roster_save(c);
     step_trace(c->u, STEP_INFO, "epoch", "epoch %llu: %zu servers", (unsigned long long)r->epoch,
                r->n);
     refresh_members(c);
     peers_want(c);
     if (c->state != CHORD_LEFT)
-        set_state(c, roster_sealed(r) ? CHORD_MOVING : ready ? CHORD_MEMBER : CHORD_COPYING);
+        set_state(c, roster_sealed(r) ? CHORD_MOVING
+                     : ready_all(c)   ? CHORD_MEMBER
+                                      : CHORD_COPYING);
     c->move_us = c->now + MOVE_REST_US; /* what this very update writes is to be seen then */
-    if (newcomer)
+    if (first)
         roster_tell_all(c); /* so that everyone linked knows to which ring this node belongs now */
-    if (c->state == CHORD_COPYING)
-        copy_begin(c);
+    copy_begin(c);
     coordinator_update(c);
     repair_soon(c);
     sweep_soon(c);
@@ -303,12 +450,15 @@ void roster_leave(struct chord *c)
     memset(&c->promised, 0, sizeof c->promised);
     memset(&c->accepted, 0, sizeof c->accepted);
     memset(&c->proposal, 0, sizeof c->proposal);
+    memset(&c->past, 0, sizeof c->past);
     memset(c->admits, 0, sizeof c->admits);
-    c->ready_epoch = 0;
+    c->ready = 0;
+    c->renewal = false;
+    c->jump_us = 0;
     c->prop.phase = PROPOSE_IDLE;
-    roster_fresh(c, false);
-    roster_save(c);
     arcs_rebuild(c);
+    roster_save(c);
+    copy_begin(c);
     memset(&c->sweep.over, 0, sizeof c->sweep.over);
     take_stop(c);
     /* So that no operation goes on with answers from the ring that was left: an epoch of the next may
@@ -320,8 +470,78 @@ void roster_leave(struct chord *c)
     coordinator_update(c);
 }
 
+/* Some of those in r are to be linked, so that there is somebody to ask. */
+void roster_call_on(struct chord *c, const struct roster *r)
+{
+    enum { ASKED = 3 };
+    for (size_t i = 0; i < ASKED && i < r->n; i++)
+        want(c, &r->members[(rng_next(&c->rng) + i) % r->n], true);
+}
+
+static bool same_roster(const struct roster *a, const struct roster *b)
+{
+    return id_eq(&a->ring, &b->ring) && a->epoch == b->epoch && a->replicas == b->replicas &&
+           a->n == b->n && memcmp(a->members, b->members, a->n * sizeof a->members[0]) == 0 &&
+           a->takes_n == b->takes_n &&
+           memcmp(a->takes, b->takes, a->takes_n * sizeof a->takes[0]) == 0 &&
+           id_eq(&a->into, &b->into);
+}
+
+/* Named by a roster, in none itself: either it has accepted the epoch that admits or renews it, or
+ * it has lost what it had.
+ *
+ * The first decided epoch that admits a node is the one that it accepted last: no epoch names it that
+ * it has not accepted first, and once one is decided nobody proposes to admit it any more. (Of a
+ * renewal this cannot be said, since others name it as well.) */
+static void named_first(struct chord *c, struct peer *p, const struct roster *r)
+{
+    struct roster mine = c->proposal;
+    bool voted = c->accepted.round != 0 && id_eq(&mine.ring, &r->ring);
+    if (voted && same_roster(&mine, r)) {
+        roster_adopt(c, r);
+    } else if (voted && !c->renewal && r->epoch > mine.epoch) {
+        roster_adopt(c, &mine);
+        c->state_news = true; /* it is told what follows */
+    } else if (!voted || c->renewal) {
+        if (c->lost == 0)
+            step_trace(c->u, STEP_WARN, "lost",
+                       "epoch %llu names this server, which has nothing to go with it: it asks to be "
+                       "renewed",
+                       (unsigned long long)r->epoch);
+        c->lost = r->epoch > c->lost ? r->epoch : c->lost;
+        ring_met(c, p);
+    }
+}
+
+/* r is decided, of this node's ring, and later than its own. */
+static void follow(struct chord *c, const struct roster *r, bool skips)
+{
+    bool next = r->epoch == c->roster.epoch + 1;
+    if (!roster_has(r, &c->cfg.self)) {
+        char id[9];
+        struct roster by = *r;
+        step_trace(c->u, STEP_WARN, "removed",
+                   "this server was taken out of ring %s: it asks for admission as a new one",
+                   short_id(&r->ring, id));
+        roster_leave(c);
+        if (roster_sealed(&by))
+            former_add(c, &by, false);
+        roster_call_on(c, &by);
+    } else if (next || (roster_sealed(r) && only_grew(&c->roster, r)) || (skips && c->jump_us != 0 && c->now >= c->jump_us)) {
+        if (!next)
+            step_trace(c->u, STEP_WARN, "epoch", "nobody remembers the epochs up to %llu",
+                       (unsigned long long)r->epoch);
+        roster_adopt(c, r);
+    } else {
+        if (skips && c->jump_us == 0)
+            c->jump_us = c->now + JUMP_WAIT_US; /* another may remember more */
+        c->state_news = true; /* who hears where this node is tells it what follows there */
+    }
+}
+
 /* A roster that a peer holds to be decided. */
-void roster_learn(struct chord *c, const struct source *src, const struct wire_roster *w)
+void roster_learn(struct chord *c, const struct source *src, const struct wire_roster *w,
+                  bool skips)
 {
     struct roster r;
     struct peer *p = peer_of(c, &src->id);
@@ -332,7 +552,8 @@ void roster_learn(struct chord *c, const struct source *src, const struct wire_r
                     "the roster is not of its form");
         return;
     }
-    p->ring = (struct ring_mark){.id = r.ring, .epoch = r.epoch, .size = (uint32_t)r.n};
+    if (!id_eq(&p->ring.id, &r.ring) || p->ring.epoch < r.epoch)
+        p->ring = (struct ring_mark){.id = r.ring, .epoch = r.epoch, .size = (uint32_t)r.n};
     if (former_of(c, &r.ring) != NULL) {
         ring_met(c, p);
         return;
@@ -344,16 +565,19 @@ void roster_learn(struct chord *c, const struct source *src, const struct wire_r
             unite_met(c, &r);
         return;
     }
-    if (r.epoch <= c->roster.epoch)
+    roster_offered(c, p, &r, skips);
+}
+
+void roster_offered(struct chord *c, struct peer *p, const struct roster *r, bool skips)
+{
+    if (r->epoch <= c->roster.epoch)
         return;
-    if (roster_has(&r, &c->cfg.self)) {
-        roster_adopt(c, &r);
-    } else if (c->roster.epoch == 0) {
+    if (c->roster.epoch != 0)
+        follow(c, r, skips);
+    else if (roster_has(r, &c->cfg.self))
+        named_first(c, p, r);
+    else
         ring_met(c, p);
-    } else {
-        step_trace(c->u, STEP_WARN, "refused", "epoch %llu does not name this node",
-                   (unsigned long long)r.epoch);
-    }
 }
 
 /* ---- the acceptor ---- */
@@ -361,20 +585,28 @@ void roster_learn(struct chord *c, const struct source *src, const struct wire_r
 /* Brings this node to the epoch before the one that is voted on, when the proposer's base says so;
  * whether it may vote. */
 static int vote_check(struct chord *c, const struct source *src, uint64_t epoch,
-                      const struct peal_id *ring)
+                      const struct peal_id *ring, bool first)
 {
     if (c->store_err < 0)
         return c->store_err;
+    if (c->distrusted && c->roster.epoch != 0)
+        return PEAL_E_BUSY;
     /* Its last epoch is decided; what this node voted there it no longer knows. */
     const struct former *gone = former_of(c, ring);
     if (gone != NULL) {
         former_tell(c, gone, &src->id);
         return PEAL_E_FOREIGN;
     }
+    /* Who is in no roster has no vote on an epoch but its own first one: it may have voted on any
+     * other before. */
+    if (c->roster.epoch == 0 && !first)
+        return PEAL_E_STALE;
     if (c->roster.epoch == 0) {
         bool other = c->accepted.round != 0 && !id_eq(&c->proposal.ring, ring);
         if (other && c->now - c->proposal_us < PROPOSAL_HOLD_US)
             return PEAL_E_BUSY;
+        if (!other && c->accepted.round != 0 && epoch < c->proposal.epoch)
+            return PEAL_E_STALE;
         if (other || (c->accepted.round != 0 && c->proposal.epoch < epoch)) {
             memset(&c->promised, 0, sizeof c->promised);
             memset(&c->accepted, 0, sizeof c->accepted);
@@ -400,8 +632,8 @@ void on_roster_prepare(struct chord *c, const struct source *src,
 {
     struct wire_n_roster_promise a = {.epoch = m->epoch, .ballot = m->ballot};
     struct peal_id members[ROSTER_IDS];
-    roster_learn(c, src, &m->base);
-    int code = vote_check(c, src, m->epoch, &m->base.ring);
+    roster_learn(c, src, &m->base, false);
+    int code = vote_check(c, src, m->epoch, &m->base.ring, false);
     if (code == 0 && ballot_cmp(&m->ballot, &c->promised) <= 0)
         code = PEAL_E_REFUSED;
     if (code == 0) {
@@ -423,13 +655,17 @@ void on_roster_accept(struct chord *c, const struct source *src,
     int code = roster_take(&r, &m->roster);
     if (code == 0 && r.epoch != m->epoch)
         code = PEAL_E_MALFORMED;
+    bool renewal = is_self(c, &m->lost), first = renewal || is_self(c, &m->newcomer);
+    if (code == 0 && first && (r.n < 2 || !roster_has(&r, &c->cfg.self)))
+        code = PEAL_E_MALFORMED;
+    if (code == 0 && c->roster.epoch == 0 && renewal && c->lost + 1 != m->epoch)
+        code = PEAL_E_STALE;
     if (code == 0)
-        code = vote_check(c, src, m->epoch, &r.ring);
+        code = vote_check(c, src, m->epoch, &r.ring, first);
     if (code == 0 && ballot_cmp(&m->ballot, &c->promised) < 0)
         code = PEAL_E_REFUSED;
     if (code == 0) {
-        if (c->roster.epoch == 0 && is_self(c, &m->newcomer))
-            roster_fresh(c, true);
+        c->renewal = renewal && c->roster.epoch == 0;
         c->promised = c->accepted = m->ballot;
         c->proposal = r;
         c->proposal_us = c->now;

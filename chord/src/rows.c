@@ -176,11 +176,13 @@ static bool list_one(void *ctx, struct peal_bytes key, struct peal_bytes value)
     return true;
 }
 
-static int may_read(struct chord *c, const struct source *src, uint64_t epoch)
+static int may_read(struct chord *c, const struct source *src, uint64_t epoch,
+                    const struct peal_id *box)
 {
-    bool moving = c->state == CHORD_MOVING && c->ready_epoch == c->roster.epoch;
-    if (c->state != CHORD_MEMBER && !moving)
-        return PEAL_E_BUSY;
+    bool home = roster_is_home(&c->roster, box, &c->cfg.self);
+    bool serves = c->state == CHORD_MEMBER || c->state == CHORD_COPYING || c->state == CHORD_MOVING;
+    if (!serves || (home && !ready_for(c, box)))
+        return PEAL_E_BUSY; /* its list might pass for a complete one */
     if (epoch >= c->roster.epoch)
         return 0;
     roster_tell(c, src);
@@ -219,7 +221,7 @@ void on_set_list(struct chord *c, const struct source *src, const struct wire_n_
     struct wire_row rows[WIRE_PAGE_ROWS];
     struct wire_n_set_page a = {.epoch = c->roster.epoch, .op = m->op};
     size_t mark = c->scratch.used;
-    int code = may_read(c, src, m->epoch);
+    int code = may_read(c, src, m->epoch, &m->box);
     if (code == 0) {
         uint8_t from[ROW_KEY_BYTES + 1] = {0}, to[ROW_KEY_BYTES + 1];
         row_key(&m->box, &m->after, from);
@@ -250,7 +252,7 @@ void on_set_get(struct chord *c, const struct source *src, const struct wire_n_s
     struct wire_row rows[WIRE_PAGE_ROWS];
     struct wire_n_set_page a = {.epoch = c->roster.epoch, .op = m->op};
     size_t mark = c->scratch.used;
-    int code = may_read(c, src, m->epoch);
+    int code = may_read(c, src, m->epoch, &m->box);
     if (code == 0)
         load_page(c, &m->box, m->ids.v, m->ids.n, rows, &a);
     a.code = (uint16_t)-code;

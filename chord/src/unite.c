@@ -74,8 +74,9 @@ void on_other(struct chord *c, const struct source *src, const struct wire_n_oth
     bool ours = c->roster.epoch != 0 && id_eq(&r.ring, &c->roster.ring);
     if (former_of(c, &r.ring) != NULL)
         return;
-    if (ours && r.epoch > c->roster.epoch && roster_has(&r, &c->cfg.self))
-        roster_adopt(c, &r);
+    struct peer *p = peer_of(c, &src->id);
+    if (ours && p != NULL)
+        roster_offered(c, p, &r, roster_sealed(&r)); /* nobody else may be left to say more */
     else if (!ours && roster_sealed(&r))
         former_add(c, &r, false);
     else if (!ours && c->roster.epoch != 0)
@@ -117,7 +118,7 @@ static void take(struct chord *c, const struct roster *other)
     v.takes_n++;
     step_trace(c->u, STEP_INFO, "unite", "this ring, %s (%zu servers), takes in ring %s (%zu)",
                short_id(&v.ring, mine), v.n, short_id(&other->ring, theirs), other->n);
-    propose(c, &v, &nobody);
+    propose(c, &v, &nobody, false);
 }
 
 static void go(struct chord *c, const struct roster *other)
@@ -128,7 +129,7 @@ static void go(struct chord *c, const struct roster *other)
     v.into = other->ring;
     step_trace(c->u, STEP_INFO, "unite", "this ring, %s (%zu servers), goes into ring %s (%zu)",
                short_id(&v.ring, mine), v.n, short_id(&other->ring, theirs), other->n);
-    propose(c, &v, &nobody);
+    propose(c, &v, &nobody, false);
 }
 
 static void say_apart(struct chord *c, const struct roster *other, const char *why)
@@ -201,13 +202,19 @@ static void spread(struct chord *c)
  * linked, so that there is somebody to ask. */
 static void leave_for_other(struct chord *c)
 {
-    enum { ASKED = 3 };
     const struct other *o = other_of(c, &c->roster.into);
-    former_add(c, &c->roster, c->ready_epoch == c->roster.epoch);
+    former_add(c, &c->roster, ready_all(c));
     c->moved_us = c->now;
+    c->of = (struct peal_id){{0}};
     roster_leave(c);
-    for (size_t i = 0; o != NULL && i < ASKED && i < o->roster.n; i++)
-        want(c, &o->roster.members[(rng_next(&c->rng) + i) % o->roster.n], true);
+    if (o != NULL)
+        roster_call_on(c, &o->roster);
+}
+
+/* One that was taken out of its ring, which has gone into another since. */
+static bool is_left_over(struct chord *c)
+{
+    return c->roster.epoch == 0 && former_of(c, &c->of) != NULL;
 }
 
 static void set_aside(struct chord *c)
@@ -218,8 +225,12 @@ static void set_aside(struct chord *c)
     c->move_us = c->now + (n < 0 ? SECOND : MOVE_REST_US);
     if (n < 0)
         step_trace(c->u, STEP_WARN, "store", "registers cannot be set aside: %s", err_prose(n));
-    else if (n < MOVE_BATCH)
+    else if (n < MOVE_BATCH && c->roster.epoch != 0)
         leave_for_other(c);
+    else if (n < MOVE_BATCH) {
+        c->of = (struct peal_id){{0}};
+        roster_save(c);
+    }
 }
 
 uint64_t unite_deadline(const struct chord *c)
@@ -229,7 +240,7 @@ uint64_t unite_deadline(const struct chord *c)
 
 void unite_timer(struct chord *c)
 {
-    if (c->state == CHORD_MOVING) {
+    if (c->state == CHORD_MOVING || is_left_over(c)) {
         set_aside(c);
         return;
     }

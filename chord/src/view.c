@@ -32,7 +32,7 @@ void my_state(const struct chord *c, struct wire_node_state *out)
     struct ring_view v;
     ring_look(c->ring, &v);
     *out = (struct wire_node_state){.epoch = c->state == CHORD_LEFT ? 0 : c->roster.epoch,
-                                    .ready_epoch = c->state == CHORD_MEMBER ? c->ready_epoch : 0,
+                                    .ready_epoch = c->state == CHORD_MEMBER ? c->roster.epoch : 0,
                                     .coordinator = c->coordinator,
                                     .clients = c->clients,
                                     .rows = c->rows,

@@ -319,22 +319,47 @@ void one_hello(struct one *o, uint32_t link, struct one_peer *p, const struct wi
     }
 }
 
+static void decode(const struct one_said *s, uint16_t type, union wire_any *m)
+{
+    static uint8_t mem[2 * WIRE_ARENA_MAX];
+    struct arena a;
+    uint16_t got = 0;
+    arena_init(&a, mem, sizeof mem);
+    int err = wire_decode(s->bytes, s->n, &got, m, sizeof *m, &a);
+    CHECK(err == 0 && (type == 0 || got == type));
+}
+
 /* link 0: over any. */
 static const struct one_said *find(const struct one *o, enum step_effect_kind kind, uint32_t link,
                                    uint16_t type, union wire_any *m)
 {
-    static uint8_t mem[2 * WIRE_ARENA_MAX];
     for (size_t i = o->said_n; i > 0; i--) {
         const struct one_said *s = &o->said[i - 1];
         if (s->kind != kind || s->type != type || (link != 0 && s->link != link))
             continue;
-        if (m != NULL) {
-            struct arena a;
-            uint16_t got = 0;
-            arena_init(&a, mem, sizeof mem);
-            int err = wire_decode(s->bytes, s->n, &got, m, sizeof *m, &a);
-            CHECK(err == 0 && (type == 0 || got == type));
-        }
+        if (m != NULL)
+            decode(s, type, m);
+        return s;
+    }
+    return NULL;
+}
+
+size_t one_count(const struct one *o, uint32_t link, uint16_t type)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < o->said_n; i++)
+        n += o->said[i].kind == STEP_SEND && o->said[i].link == link && o->said[i].type == type;
+    return n;
+}
+
+const struct one_said *one_nth(const struct one *o, uint32_t link, uint16_t type, size_t nth,
+                               union wire_any *m)
+{
+    for (size_t i = 0; i < o->said_n; i++) {
+        const struct one_said *s = &o->said[i];
+        if (s->kind != STEP_SEND || s->link != link || s->type != type || nth-- > 0)
+            continue;
+        decode(s, type, m);
         return s;
     }
     return NULL;

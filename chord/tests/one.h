@@ -75,6 +75,10 @@ const struct one_said *one_find(const struct one *o, enum step_effect_kind kind,
 /* As one_find, of sends over one link. */
 const struct one_said *one_sent(const struct one *o, uint32_t link, uint16_t type,
                                 union wire_any *m);
+/* How many of the type were sent over the link since, and one of them, the first being 0. */
+size_t one_count(const struct one *o, uint32_t link, uint16_t type);
+const struct one_said *one_nth(const struct one *o, uint32_t link, uint16_t type, size_t nth,
+                               union wire_any *m);
 void one_forget(struct one *o);
 /* Another process of the same node, on the same disk, not started; o is freed. */
 struct one *one_again(struct one *o, bool discovery);

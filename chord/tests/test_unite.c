@@ -241,12 +241,6 @@ struct waiting_for {
     size_t node, members;
 };
 
-static bool is_united(void *arg)
-{
-    const struct waiting_for *f = arg;
-    return united(f->w, f->node);
-}
-
 /* Lists are written to at all nodes all the time; what was acknowledged is in them at the end, each
  * once. Crashes: any node, at any moment, back a little later. */
 static void under_load(int seed, const char *part, bool crashes, bool cuts)
@@ -403,7 +397,14 @@ Test(unite, a_server_that_was_away_is_heard_by_those_it_left_and_decides_nothing
     group_free(w.g);
 }
 
-/* Those of the larger ring that it meets have never been in its ring, and know how that ended. */
+static bool has_left(void *arg)
+{
+    const struct waiting_for *f = arg;
+    return chord_state(group_chord(f->w->g, f->node)) == CHORD_ASKING;
+}
+
+/* Those of the larger ring that it meets have never been in its ring, and know how that ended. (They
+ * admit it when one of the two that are away is back: of some arcs two of three homes are.) */
 Test(unite, a_server_that_was_away_is_told_by_those_whom_its_ring_has_gone_to)
 {
     for (int seed = 1; seed <= 4; seed++) {
@@ -418,7 +419,7 @@ Test(unite, a_server_that_was_away_is_told_by_those_whom_its_ring_has_gone_to)
                 sim_crash(w.g->sim, i);
         sim_start(w.g->sim, away);
         struct waiting_for f = {.w = &w, .node = away};
-        cr_assert(sim_until(w.g->sim, is_united, &f, UNITE_US), "seed %d: it follows", seed);
+        cr_assert(sim_until(w.g->sim, has_left, &f, UNITE_US), "seed %d: it follows", seed);
         group_start_all(w.g);
         check(&w, seed);
         group_free(w.g);

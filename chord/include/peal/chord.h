@@ -189,6 +189,14 @@ PEAL_MUST int chord_set_read(struct chord *c, const struct step_event *ev, struc
  * PEAL_E_BUSY (returned) when CHORD_REMOVES_MAX of these are under way. */
 PEAL_MUST int chord_remove(struct chord *c, const struct step_event *ev, struct step_update *u,
                            uint64_t token, const struct peal_id *id, uint64_t timeout_us);
+/* What this node has promised as a voter can no longer be relied on: a backup was restored, a damaged
+ * database file salvaged. The core says so itself when it meets a damaged register or a roster that
+ * cannot be read. From this call on it votes on nothing, which outlasts a restart; within a tick it
+ * leaves the roster and asks the ring to be renewed: an epoch with the same members, in which it has
+ * to copy all its arcs before it votes. Rows and registers stay where they are, and go on as copies.
+ * A ring of one just says it. why: prose, for the trace. */
+void chord_distrust(struct chord *c, const struct step_event *ev, struct step_update *u,
+                    struct peal_bytes why);
 /* Sends a service message to a member, or to this node itself (then through STEP_SELF). The `to`
  * and `stamp` fields are filled in here. PEAL_E_UNAVAILABLE when no link to it is up. msg: the
  * struct wire_NAME of type, not const for that reason. */

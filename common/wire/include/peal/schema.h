@@ -95,8 +95,10 @@ enum {
     F(U8, replicas, _, 0)                                                                          \
     F(IDS, members, _, WIRE_ROSTER_MAX)
 
-/* What a node says of itself in every ping and pong. `taking`: it holds registers of a ring that has
- * gone into another, which are not taken in yet. */
+/* What a node says of itself in every ping and pong. ready_epoch: its epoch, when it is ready for all
+ * of its arcs, else 0. `taking`: it holds registers of a ring that has gone into another, which are
+ * not taken in yet. `alike`: since a member went down last, each of its arcs was found the same as at
+ * those of its live homes that it is the one to compare it with. */
 #define WIRE_FIELDS_node_state(F)                                                                  \
     F(U64, epoch, _, 0)                                                                            \
     F(U64, ready_epoch, _, 0)                                                                      \
@@ -106,7 +108,8 @@ enum {
     F(U32, clients, _, 0)                                                                          \
     F(U64, rows, _, 0)                                                                             \
     F(BOOL, leaving, _, 0)                                                                         \
-    F(BOOL, taking, _, 0)
+    F(BOOL, taking, _, 0)                                                                          \
+    F(BOOL, alike, _, 0)
 
 /* An immutable row of a set. kind: enum wire_row_kind. `from` is filled in by the sender's server.
  */
@@ -135,6 +138,12 @@ enum {
     F(ID, box, _, 0)                                                                               \
     F(MSGID, id, _, 0)
 
+/* An arc that its node is still copying, by its place in the roster, and the epoch whose homes it is
+ * copied from. */
+#define WIRE_FIELDS_arc_base(F)                                                                    \
+    F(U8, arc, _, 0)                                                                               \
+    F(U64, base, _, 0)
+
 #define WIRE_FIELDS_server(F) F(STR, address, _, WIRE_ADDRESS_MAX)
 #define WIRE_FIELDS_name(F)   F(STR, name, _, WIRE_NAME_MAX)
 
@@ -161,6 +170,7 @@ enum {
     S(record)                                                                                      \
     S(item)                                                                                        \
     S(row_key)                                                                                     \
+    S(arc_base)                                                                                    \
     S(server)                                                                                      \
     S(name)                                                                                        \
     S(node)
@@ -183,15 +193,20 @@ enum {
     WIRE_NODE_HEADER(F)                                                                            \
     F(LIST, contacts, contact, WIRE_ROSTER_MAX)
 
-/* A node that is in no roster asks to be admitted; passed on to the coordinator. */
+/* A node that is in no roster asks to be admitted; passed on to the coordinator. lost: the epoch of
+ * the roster that names it all the same, since it has lost its state or may not trust it: it asks to
+ * be renewed; 0: none does. */
 #define WIRE_FIELDS_n_admit(F)                                                                     \
     WIRE_NODE_HEADER(F)                                                                            \
-    F(STRUCT, contact, contact, 0)
+    F(STRUCT, contact, contact, 0)                                                                 \
+    F(U64, lost, _, 0)
 
-/* A decided roster. */
+/* A decided roster: to a member, the one that follows on its own. skips: those in between are no
+ * longer known to the sender. */
 #define WIRE_FIELDS_n_roster(F)                                                                    \
     WIRE_NODE_HEADER(F)                                                                            \
-    F(STRUCT, roster, roster, 0)
+    F(STRUCT, roster, roster, 0)                                                                   \
+    F(BOOL, skips, _, 0)
 
 /* A decided roster of a ring that the sender is not in: one that it has met, or one that it was in
  * and that has gone into another. */
@@ -227,7 +242,8 @@ enum {
     F(BYTES, value, _, WIRE_REGISTER_MAX)
 
 /* Single-decree Paxos for the roster of `epoch`; acceptors are the members of the roster before it
- * and of the proposed one. */
+ * and of the proposed one. newcomer: accepts first; lost: the member that has forgotten its votes, and
+ * is not counted among the promises (zero: none). */
 #define WIRE_FIELDS_n_roster_prepare(F)                                                            \
     WIRE_NODE_HEADER(F)                                                                            \
     F(U64, epoch, _, 0)                                                                            \
@@ -246,6 +262,7 @@ enum {
     F(U64, epoch, _, 0)                                                                            \
     F(STRUCT, ballot, ballot, 0)                                                                   \
     F(ID, newcomer, _, 0)                                                                          \
+    F(ID, lost, _, 0)                                                                              \
     F(STRUCT, roster, roster, 0)
 #define WIRE_FIELDS_n_roster_accepted(F)                                                           \
     WIRE_NODE_HEADER(F)                                                                            \
@@ -362,11 +379,15 @@ enum {
     F(U64, op, _, 0)                                                                               \
     F(LIST, records, record, WIRE_PAGE_ROWS)                                                       \
     F(LIST, rows, row, WIRE_PAGE_ROWS)
-/* A new server asks a member of the old roster for all that the new roster makes it a home of; the
- * member seals the old epoch by adopting the new one first. `cursor` is the last page's `next`. */
+/* Asks for the keys of ]from, upto], of which the receiver was a ready home in the epoch `base`; it
+ * seals that one by adopting `roster` first. `cursor` is the last page's `next`. The answer's code:
+ * NOT_FOUND (it was not ready for them then), STALE, BUSY. */
 #define WIRE_FIELDS_n_copy(F)                                                                      \
     WIRE_NODE_HEADER(F)                                                                            \
     F(STRUCT, roster, roster, 0)                                                                   \
+    F(U64, base, _, 0)                                                                             \
+    F(ID, from, _, 0)                                                                              \
+    F(ID, upto, _, 0)                                                                              \
     F(U64, op, _, 0)                                                                               \
     F(BYTES, cursor, _, WIRE_KEY_MAX)
 #define WIRE_FIELDS_n_copy_page(F)                                                                 \
@@ -698,22 +719,41 @@ enum {
     F(STRUCT, accepted, ballot, 0)                                                                 \
     F(BYTES, value, _, WIRE_REGISTER_MAX)
 
-/* The roster's acceptor: the decided roster, what was promised and accepted for the next epoch, and
- * the epoch this node's copies are complete for. In STEP_META under "roster". */
+/* The roster's acceptor, in STEP_META under "roster": the decided roster, what was promised and
+ * accepted for the next epoch (or, in none, the one that admits or renews this node), and what this
+ * node's copies are worth. ready: a bit for each arc, by its place in the roster. trusted: what it was
+ * ready for before that epoch does not count. of: the ring whose registers it has, zero: none. */
 #define WIRE_FIELDS_s_roster(F)                                                                    \
+    F(STRUCT, decided, roster, 0)                                                                  \
+    F(U64, ready, _, 0)                                                                            \
+    F(LIST, copying, arc_base, WIRE_ROSTER_MAX)                                                    \
+    F(U64, trusted, _, 0)                                                                          \
+    F(STRUCT, promised, ballot, 0)                                                                 \
+    F(STRUCT, accepted, ballot, 0)                                                                 \
+    F(STRUCT, proposal, roster, 0)                                                                 \
+    F(BOOL, renewal, _, 0)                                                                         \
+    F(ID, of, _, 0)
+
+/* The same as earlier builds wrote it: read, and written anew in the other form. ready_epoch: the
+ * epoch for which this node's copies were complete. */
+#define WIRE_FIELDS_s_roster_1(F)                                                                  \
     F(STRUCT, decided, roster, 0)                                                                  \
     F(U64, ready_epoch, _, 0)                                                                      \
     F(STRUCT, promised, ballot, 0)                                                                 \
     F(STRUCT, accepted, ballot, 0)                                                                 \
     F(STRUCT, proposal, roster, 0)
-
-/* The same as earlier builds wrote it: read, and written anew in the other form. */
 #define WIRE_FIELDS_s_roster_0(F)                                                                  \
     F(STRUCT, decided, roster_0, 0)                                                                \
     F(U64, ready_epoch, _, 0)                                                                      \
     F(STRUCT, promised, ballot, 0)                                                                 \
     F(STRUCT, accepted, ballot, 0)                                                                 \
     F(STRUCT, proposal, roster_0, 0)
+
+/* An epoch that is over, and what this node was ready for at its end, in STEP_META under "past" ‖
+ * the ring's id ‖ epoch, a u64. */
+#define WIRE_FIELDS_s_past(F)                                                                      \
+    F(STRUCT, roster, roster, 0)                                                                   \
+    F(U64, ready, _, 0)
 
 /* A ring that this node was a member of and that has gone into another: its last roster, and whether
  * this node's copies of its registers were complete. In STEP_META under "former" ‖ the ring's id;
@@ -819,7 +859,9 @@ enum {
     M(131, s_roster_0)                                                                             \
     M(133, s_known)                                                                                \
     M(134, s_former)                                                                               \
-    M(135, s_roster)
+    M(135, s_roster_1)                                                                             \
+    M(136, s_roster)                                                                               \
+    M(137, s_past)
 
 enum {
     WIRE_FIRST_SERVICE = 32,
