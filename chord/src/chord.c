@@ -296,6 +296,7 @@ static void on_start(struct chord *c)
 {
     roster_load(c);
     former_load(c);
+    downs_load(c);
     found_start(c);
     c->repair_us = c->now + jitter(c, REPAIR_EVERY_US);
     c->sweep.due_us = c->now + jitter(c, SECOND);

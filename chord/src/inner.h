@@ -51,6 +51,10 @@ enum {
     PROPOSE_WAIT_US = 2 * SECOND,
     PROPOSAL_HOLD_US = 10 * SECOND,
     REMOVE_AGAIN_US = 500 * MS,
+    DOWNS_EVERY_US = 1 * SECOND,
+    DOWNS_FIRST_US = 10 * SECOND, /* after a start: who is up has been heard by then */
+    DOWN_SEEN_US = 30 * SECOND, /* a clock that was set forward takes nobody out who was not down for
+                                   so long */
     EPOCH_BITS = 23, /* a register's round is epoch << ROUND_BITS | count: a new epoch outdoes every
                         older ballot */
     ROUND_BITS = 40,
@@ -232,6 +236,12 @@ struct admit {
     uint64_t until_us;
 };
 
+struct down { /* a member that is down */
+    struct peal_id id; /* zero: free */
+    uint64_t since_ms; /* by the wall clock; on disk under "down" ‖ id */
+    uint64_t seen_us;  /* since when this process sees it */
+};
+
 struct removal { /* that this node was asked for */
     uint64_t op;     /* 0: free */
     uint64_t token, until_us, ask_us;
@@ -339,6 +349,7 @@ struct arc {
     bool have;  /* digest was computed */
     bool asked; /* by a peer, whose digest is to be compared as soon as ours is fresh */
     struct peal_id by;
+    uint8_t alike; /* a bit per home: since a member went down last its digest was the same once */
     uint8_t digest[MSG_ID_BYTES], theirs[MSG_ID_BYTES];
 };
 
@@ -434,6 +445,8 @@ struct chord {
     uint64_t round; /* of this node's last roster ballot */
     struct admit admits[ADMITS_MAX];
     struct removal removals[CHORD_REMOVES_MAX];
+    struct down downs[WIRE_ROSTER_MAX];
+    uint64_t downs_us;
     struct peal_id coordinator;
 
     struct other others[OTHERS_MAX];
@@ -612,6 +625,7 @@ bool can_copy(const struct chord *c, const struct roster *v, const struct peal_i
 void on_remove(struct chord *c, const struct source *src, const struct wire_n_remove *m);
 void on_removed(struct chord *c, const struct source *src, const struct wire_n_removed *m);
 void remove_timer(struct chord *c);
+void downs_load(struct chord *c);
 /* Why id cannot be taken out now, for people; 0: it can. */
 int remove_check(struct chord *c, const struct peal_id *id, char why[static WIRE_TEXT_MAX]);
 void remove_propose(struct chord *c, const struct peal_id *id);
@@ -710,6 +724,10 @@ void reads_lost(struct chord *c, const struct peal_id *peer);
 
 /* repair.c */
 void repair_soon(struct chord *c);
+/* Since a member went down last, all that this node is to compare was found the same. */
+bool repair_alike(const struct chord *c);
+/* A member went down. */
+void repair_doubt(struct chord *c);
 void repair_timer(struct chord *c);
 /* The keys of a part of ]behind, last]: [lo, hi), no end if no_end. False when there is no such
  * part; there are two, 0 and 1. */

@@ -125,6 +125,7 @@ static void peer_down(struct chord *c, struct peer *p, const char *why)
     c->changed = c->state_news = true;
     char text[9];
     step_trace(c->u, STEP_INFO, "member", "%s is down: %s", short_id(&id, text), why);
+    repair_doubt(c);
     coordinator_update(c);
     regs_lost(c, &id);
     puts_lost(c, &id);

@@ -1,6 +1,9 @@
 /* remove: taking a server out of the roster for good. Whoever is asked passes it on to the
  * coordinator, again and again until its own roster no longer names the server; the coordinator
- * keeps nothing of it: it proposes an epoch without the server (admit.c), or says why not. */
+ * keeps nothing of it: it proposes an epoch without the server (admit.c), or says why not.
+ *
+ * By itself the coordinator takes out who has been down for auto_remove_us. Each member writes down
+ * when it saw another go, so that neither a restart nor another coordinator begins to count anew. */
 #include "inner.h"
 
 #include <stdio.h>
@@ -143,8 +146,125 @@ void on_removed(struct chord *c, const struct source *src, const struct wire_n_r
     }
 }
 
+/* ---- who is down, and since when ---- */
+
+enum { DOWN_KEY = 4 + ID_BYTES };
+
+static void down_key(const struct peal_id *id, uint8_t out[static DOWN_KEY])
+{
+    memcpy(out, "down", 4);
+    memcpy(out + 4, id->b, ID_BYTES);
+}
+
+static bool down_one(void *ctx, struct peal_bytes key, struct peal_bytes value)
+{
+    struct chord *c = ctx;
+    struct rd r;
+    if (key.n != DOWN_KEY || value.n != 8)
+        return true;
+    rd_init(&r, value.p, value.n);
+    for (size_t i = 0; i < WIRE_ROSTER_MAX; i++)
+        if (id_is_zero(&c->downs[i].id)) {
+            c->downs[i] = (struct down){
+                .id = id_from_bytes(key.p + 4), .since_ms = rd_u64(&r), .seen_us = c->now};
+            return true;
+        }
+    return false;
+}
+
+void downs_load(struct chord *c)
+{
+    c->downs_us = c->now + DOWNS_FIRST_US;
+    int err = c->rd->scan(c->rd->ctx, STEP_META, peal_bytes_str("down"), peal_bytes_str("dowo"),
+                          WIRE_ROSTER_MAX, down_one, c);
+    if (err < 0)
+        step_trace(c->u, STEP_WARN, "store", "since when members are down cannot be read: %s",
+                   err_prose(err));
+}
+
+static struct down *down_of(struct chord *c, const struct peal_id *id)
+{
+    for (size_t i = 0; i < WIRE_ROSTER_MAX; i++)
+        if (id_eq(&c->downs[i].id, id))
+            return &c->downs[i];
+    return NULL;
+}
+
+static void note_down(struct chord *c, const struct peal_id *id)
+{
+    struct peal_id nobody = {{0}};
+    struct down *d = down_of(c, &nobody);
+    uint8_t key[DOWN_KEY], ms[8];
+    struct wr w;
+    if (down_of(c, id) != NULL || d == NULL)
+        return;
+    *d = (struct down){.id = *id, .since_ms = c->wall, .seen_us = c->now};
+    down_key(id, key);
+    wr_init(&w, ms, sizeof ms);
+    wr_u64(&w, c->wall);
+    step_write(c->u, STEP_META, STEP_PUT, peal_bytes_of(key, sizeof key),
+               peal_bytes_of(ms, sizeof ms));
+}
+
+static void note_downs(struct chord *c)
+{
+    for (size_t i = 0; i < WIRE_ROSTER_MAX; i++) {
+        struct down *d = &c->downs[i];
+        uint8_t key[DOWN_KEY];
+        if (id_is_zero(&d->id) || (roster_has(&c->roster, &d->id) && !is_up(c, &d->id)))
+            continue;
+        down_key(&d->id, key);
+        step_write(c->u, STEP_META, STEP_DEL, peal_bytes_of(key, sizeof key),
+                   (struct peal_bytes){0});
+        *d = (struct down){.since_ms = 0};
+    }
+    for (size_t i = 0; i < c->roster.n; i++)
+        if (!is_up(c, &c->roster.members[i]))
+            note_down(c, &c->roster.members[i]);
+}
+
+/* ---- by itself ---- */
+
+static bool all_alike(const struct chord *c)
+{
+    for (size_t i = 0; i < c->roster.n; i++) {
+        const struct peer *p = peer_of_const(c, &c->roster.members[i]);
+        if (p != NULL && p->up && !p->state.alike)
+            return false;
+    }
+    return repair_alike(c);
+}
+
+static void remove_oldest(struct chord *c)
+{
+    const struct down *oldest = NULL;
+    uint64_t least = c->cfg.auto_remove_us;
+    char why[WIRE_TEXT_MAX], id[9];
+    if (least == 0 || !may_propose(c) || !all_alike(c))
+        return;
+    for (size_t i = 0; i < WIRE_ROSTER_MAX; i++) {
+        const struct down *d = &c->downs[i];
+        uint64_t seen_us = least < DOWN_SEEN_US ? least : DOWN_SEEN_US;
+        bool due = !id_is_zero(&d->id) && c->wall > d->since_ms &&
+                   c->wall - d->since_ms >= least / MS && c->now - d->seen_us >= seen_us;
+        if (due && (oldest == NULL || d->since_ms < oldest->since_ms) &&
+            remove_check(c, &d->id, why) == 0)
+            oldest = d;
+    }
+    if (oldest == NULL)
+        return;
+    step_trace(c->u, STEP_WARN, "removed", "%s has been down for too long, and is taken out",
+               short_id(&oldest->id, id));
+    remove_propose(c, &oldest->id);
+}
+
 void remove_timer(struct chord *c)
 {
+    if (c->roster.epoch != 0 && c->store_err == 0 && c->now >= c->downs_us) {
+        c->downs_us = c->now + DOWNS_EVERY_US;
+        note_downs(c);
+        remove_oldest(c);
+    }
     for (size_t i = 0; i < CHORD_REMOVES_MAX; i++) {
         struct removal *r = &c->removals[i];
         if (r->op == 0)

@@ -544,6 +544,36 @@ static void scan_arc(struct chord *c, size_t at)
     c->scan_us = c->now;
 }
 
+static void compared(struct chord *c, struct arc *a, const struct peal_id *with, bool same)
+{
+    struct peal_id home[CHORD_REPLICAS_MAX + 1];
+    size_t homes = arc_home(&c->roster, a->index, home);
+    for (size_t i = 0; i < homes; i++)
+        if (id_eq(&home[i], with))
+            a->alike = (uint8_t)((a->alike & ~(1u << i)) | (unsigned)same << i);
+    if (!same)
+        differs(c, with, a);
+}
+
+bool repair_alike(const struct chord *c)
+{
+    for (size_t k = 0; k < c->arcs_n; k++) {
+        struct peal_id home[CHORD_REPLICAS_MAX + 1];
+        size_t homes = arc_home(&c->roster, c->arcs[k].index, home);
+        for (size_t i = 0; i < homes; i++) /* of a pair the larger id compares */
+            if (id_cmp(&home[i], &c->cfg.self) < 0 && is_up(c, &home[i]) &&
+                (c->arcs[k].alike >> i & 1) == 0)
+                return false;
+    }
+    return c->state == CHORD_MEMBER;
+}
+
+void repair_doubt(struct chord *c)
+{
+    for (size_t k = 0; k < c->arcs_n; k++)
+        c->arcs[k].alike = 0;
+}
+
 void on_arc_digest(struct chord *c, const struct source *src, const struct wire_n_arc_digest *m)
 {
     struct arc *a = arc_of(c, &m->from, &m->upto);
@@ -551,8 +581,7 @@ void on_arc_digest(struct chord *c, const struct source *src, const struct wire_
         (c->state != CHORD_MEMBER && c->state != CHORD_COPYING))
         return;
     if (a->have && !a->dirty && !(c->scan.active && &c->arcs[c->scan.arc] == a)) {
-        if (memcmp(a->digest, m->digest.b, MSG_ID_BYTES) != 0)
-            differs(c, &src->id, a);
+        compared(c, a, &src->id, memcmp(a->digest, m->digest.b, MSG_ID_BYTES) == 0);
         return;
     }
     a->asked = true;
@@ -582,8 +611,8 @@ static void scan_step(struct chord *c)
     a->dirty = a->dirty || s->skipped;
     memcpy(a->digest, s->digest, MSG_ID_BYTES);
     say_digest(c, a);
-    if (a->asked && memcmp(a->digest, a->theirs, MSG_ID_BYTES) != 0)
-        differs(c, &a->by, a);
+    if (a->asked)
+        compared(c, a, &a->by, memcmp(a->digest, a->theirs, MSG_ID_BYTES) == 0);
     a->asked = false;
 }
 

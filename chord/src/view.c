@@ -37,7 +37,8 @@ void my_state(const struct chord *c, struct wire_node_state *out)
                                     .clients = c->clients,
                                     .rows = c->rows,
                                     .leaving = c->state == CHORD_LEFT,
-                                    .taking = take_pending(c)};
+                                    .taking = take_pending(c),
+                                    .alike = repair_alike(c)};
     out->successor = v.successors_n > 0 ? v.successors[0] : c->cfg.self;
     out->predecessor = v.predecessor;
 }

@@ -131,6 +131,21 @@ static void found(void *ctx, struct step_update *u, uint64_t token, int err,
     o->value_n = f->path_n;
 }
 
+static void removed(void *ctx, struct step_update *u, uint64_t token, int err,
+                    struct peal_bytes text)
+{
+    struct group_node *n = ctx;
+    struct group_op *o = &n->group->ops[token];
+    (void)u;
+    CHECK((err == 0) == (text.n == 0));
+    end_op(n->group, token, err);
+    o->value = malloc(text.n + 1);
+    CHECK(o->value != NULL);
+    if (text.n > 0)
+        memcpy(o->value, text.p, text.n);
+    o->value_n = text.n;
+}
+
 static void changed(void *ctx, struct step_update *u)
 {
     struct group_node *n = ctx;
@@ -143,6 +158,7 @@ static void changed(void *ctx, struct step_update *u)
 static struct chord_config with_app(struct group *r, size_t node, const struct chord_config *base)
 {
     struct chord_config cfg = *base;
+    cfg.auto_remove_us = r->auto_remove_us;
     cfg.app = (struct chord_app){.ctx = &r->nodes[node],
                                  .reg_change = reg_change,
                                  .reg_done = reg_done,
@@ -152,6 +168,7 @@ static struct chord_config with_app(struct group *r, size_t node, const struct c
                                  .row_stored = row_stored,
                                  .message = message,
                                  .found = found,
+                                 .removed = removed,
                                  .changed = changed};
     return cfg;
 }
@@ -320,6 +337,9 @@ static void begin_it(void *core, const struct step_event *ev, struct step_update
         break;
     case GROUP_FIND:
         b->err = chord_find(core, ev, u, b->op, &o->key, b->timeout_us);
+        break;
+    case GROUP_REMOVE:
+        b->err = chord_remove(core, ev, u, b->op, &o->key, b->timeout_us);
         break;
     }
 }

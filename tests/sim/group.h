@@ -14,6 +14,7 @@ enum group_op_kind {
     GROUP_PUT,
     GROUP_READ,
     GROUP_FIND, /* the overlay's lookup */
+    GROUP_REMOVE, /* takes the server that is the key out of the ring */
 };
 
 enum { GROUP_RUNNING = 1 }; /* an op's err before its end; for ever when its node crashed */
@@ -26,7 +27,7 @@ struct group_op {
     uint64_t began_us, ended_us;
     int err;
     bool deleted;   /* PUT: a deletion was asked for */
-    uint8_t *value; /* what the register was decided to be; READ: the ids, in the order given; FIND: the path, the owner last */
+    uint8_t *value; /* what the register was decided to be; READ: the ids, in the order given; FIND: the path, the owner last; REMOVE: why not */
     size_t value_n; /* bytes; READ: rows; FIND: nodes */
 };
 
@@ -45,6 +46,7 @@ struct group {
     struct group_node nodes[SIM_NODES_MAX];
     struct group_op ops[GROUP_OPS_MAX];
     size_t ops_n;
+    uint64_t auto_remove_us; /* given to cores that are started from then on */
     size_t founded, dissolved, warned, strangers, waiting;
     size_t clashes; /* registers of a ring gone into another that were somebody else's there */
 };

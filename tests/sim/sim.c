@@ -613,6 +613,17 @@ void sim_crash(struct sim *s, size_t node)
                 close_end(s, s->links[i].end[k].handle);
 }
 
+void sim_wipe(struct sim *s, size_t node)
+{
+    struct node *n = &s->nodes[node];
+    struct store_config store = store_config_default();
+    CHECK(!n->running);
+    int err = store_close(n->store);
+    CHECK(err == 0);
+    err = store_open_memory(&store, &n->store);
+    CHECK(err == 0);
+}
+
 void sim_crash_after(struct sim *s, size_t node, uint32_t effects)
 {
     s->nodes[node].crash_after = effects;

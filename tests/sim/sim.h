@@ -84,6 +84,8 @@ void sim_crash(struct sim *s, size_t node);
 /* The same after so many more effects of the node have been carried out, wherever in an update that
  * is. */
 void sim_crash_after(struct sim *s, size_t node, uint32_t effects);
+/* Another, empty disk for a node that does not run. */
+void sim_wipe(struct sim *s, size_t node);
 /* LEAVE, and a stop in good order 100 ms later. */
 void sim_leave(struct sim *s, size_t node);
 /* Nothing reaches a paused node, and it does nothing; all of it comes later. */

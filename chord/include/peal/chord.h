@@ -128,6 +128,10 @@ struct chord_config {
      * or 1: whoever is present. */
     uint8_t expect;
     uint8_t replicas; /* K, used when this node founds the ring; else the ring's own counts */
+    /* The coordinator takes out a member that has been down for so long, as chord_remove would, when
+     * nothing can be lost by it: besides, all that it is a home of was compared by its other homes
+     * since it went down. It counts by the wall clock, and through restarts. 0: never. */
+    uint64_t auto_remove_us;
     /* Bounds of the operations under way that this node began, each at most SLAB_MAX, and of the
      * bytes of bodies kept for puts of which this node is not a home (at least WIRE_BODY_MAX; a
      * body takes whole KiB). 0: CHORD_*_DEFAULT. Of these chord_init touches only the indices. */
