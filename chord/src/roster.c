@@ -339,15 +339,15 @@ void roster_tell_all(struct chord *c)
 }
 
 /* Members of the new roster that are linked count as up from now on; whoever is in none no longer
- * does. */
-static void refresh_members(struct chord *c)
+ * does. Who was in the one before, and says that it is in none, has lost it. */
+static void refresh_members(struct chord *c, const struct roster *before)
 {
     for (size_t i = 0; i < c->peers_n; i++) {
         struct peer *p = &c->peers[i];
         if (!p->used)
             continue;
         bool in = roster_has(&c->roster, &p->id);
-        if (in && id_is_zero(&p->ring.id))
+        if (in && id_is_zero(&p->ring.id) && !roster_has(before, &p->id))
             p->ring = (struct ring_mark){.id = c->roster.ring, .epoch = c->roster.epoch};
         p->up = in && same_ring(c, p) && p->linked && !p->leaving;
     }
@@ -409,6 +409,7 @@ void roster_adopt(struct chord *c, const struct roster *r)
         else
             ready_jump(c, r);
     }
+    struct roster before = c->roster;
     c->roster = *r;
     c->of = r->ring;
     c->ready &= my_arcs(c);
@@ -422,7 +423,7 @@ void roster_adopt(struct chord *c, const struct roster *r)
     roster_save(c);
     step_trace(c->u, STEP_INFO, "epoch", "epoch %llu: %zu servers", (unsigned long long)r->epoch,
                r->n);
-    refresh_members(c);
+    refresh_members(c, &before);
     peers_want(c);
     if (c->state != CHORD_LEFT)
         set_state(c, roster_sealed(r) ? CHORD_MOVING
