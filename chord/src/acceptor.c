@@ -60,12 +60,18 @@ static void reg_save(struct chord *c, const struct peal_id *key, const struct re
     mark_dirty(c, key);
 }
 
-/* Its promises may be lost with it. */
+void reg_damaged(struct chord *c, const struct peal_id *key)
+{
+    distrust(c, peal_bytes_str("a register on its disk is damaged"));
+    if (c->distrusted) /* the mark stands for it from now on, and the others have copies */
+        step_write(c->u, STEP_REGISTERS, STEP_DEL, id_bytes(key), (struct peal_bytes){0});
+}
+
 static int reg_open(struct chord *c, const struct peal_id *key, struct reg_state *out)
 {
     int err = reg_load(c, key, out);
     if (err == PEAL_E_CORRUPT)
-        distrust(c, peal_bytes_str("a register on its disk is damaged"));
+        reg_damaged(c, key);
     return err;
 }
 

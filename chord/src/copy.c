@@ -183,8 +183,12 @@ static bool copy_one(void *ctx, struct peal_bytes key, struct peal_bytes value)
 {
     struct copy_scan *s = ctx;
     struct reg_state r;
-    s->damaged = s->damaged ||
-                 (s->at->space == STEP_REGISTERS && key.n == ID_BYTES && reg_decode(value, &r) < 0);
+    if (s->at->space == STEP_REGISTERS && key.n == ID_BYTES && reg_decode(value, &r) < 0) {
+        struct peal_id id = id_from_bytes(key.p);
+        reg_damaged(s->c, &id);
+        s->damaged = true;
+        return false;
+    }
     if (key.n >= ID_BYTES &&
         !batch_add(s->c, s->batch, (enum step_space)s->at->space, key, value)) {
         s->full = true;
@@ -270,10 +274,8 @@ void on_copy(struct chord *c, const struct source *src, const struct wire_n_copy
     if (code == 0) {
         struct copy_scan s = {.c = c, .batch = &b, .at = &at};
         code = scan_range(&s, m, &a.more);
-        if (s.damaged) {
-            distrust(c, peal_bytes_str("a register on its disk is damaged"));
+        if (s.damaged)
             code = PEAL_E_CORRUPT;
-        }
     }
     if (code == 0) {
         next[0] = at.space;

@@ -675,6 +675,8 @@ struct reg_state {
     struct peal_bytes value; /* in the scratch arena */
 };
 int reg_load(struct chord *c, const struct peal_id *key, struct reg_state *out);
+/* What it had promised there is not known: nor is, then, what it has promised anywhere. */
+void reg_damaged(struct chord *c, const struct peal_id *key);
 void reg_merge(struct chord *c, const struct wire_record *r);
 int reg_decode(struct peal_bytes stored, struct reg_state *out);
 void on_reg_prepare(struct chord *c, const struct source *src, const struct wire_n_reg_prepare *m);

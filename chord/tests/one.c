@@ -274,7 +274,8 @@ void one_wait(struct one *o, uint64_t us)
         o->now_us = at > o->now_us ? at : o->now_us + 1;
         one_event(o, (struct step_event){.kind = STEP_TIMER});
     }
-    o->now_us = end;
+    if (o->now_us < end)
+        o->now_us = end;
 }
 
 void one_link(struct one *o, uint32_t link, const struct one_peer *p, bool dialled)

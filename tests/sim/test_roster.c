@@ -17,7 +17,7 @@
 enum {
     NODES_MOST = 18,
     FIRST_MOST = 9,
-    SEEDS = 40, /* of each kind */
+    SEEDS = 24, /* of each kind */
     NAMES = 16,
     LISTS = 4,
     BOXES = 5,
@@ -528,6 +528,96 @@ Test(roster, kept_seeds)
 {
     for (size_t i = 0; i < PEAL_COUNT(kept); i++)
         run_seed(kept[i], false, false);
+}
+
+/* ---- what is refused, and why ---- */
+
+static int remove_at(struct group *r, size_t by, const struct peal_id *id, char why[static 512])
+{
+    size_t op = group_begin(r, by, GROUP_REMOVE, id, OP_US);
+    int err = group_wait(r, op, 2 * OP_US);
+    (void)snprintf(why, 512, "%.*s", (int)r->ops[op].value_n, (const char *)r->ops[op].value);
+    return err;
+}
+
+static struct group *five(uint64_t seed, uint8_t replicas)
+{
+    struct sim_config cfg = {.seed = seed, .nodes = 5, .replicas = replicas, .discovery = true};
+    struct group *r = group_new(&cfg);
+    group_start_all(r);
+    cr_assert(group_wait_whole(r, 5, 5, FORM_US), "no ring formed");
+    return r;
+}
+
+/* Whoever is asked; the nodes are in the order of their ids, so 0 and 1 are neighbours. */
+Test(roster, a_removal_that_cannot_be_is_refused_with_the_reason)
+{
+    char why[512];
+    for (size_t by = 2; by < 5; by++) {
+        struct group *r = five(by, 2);
+        struct peal_id zero = sim_id(r->sim, 0), nobody = {{1, 2, 3}};
+        cr_assert_eq(remove_at(r, by, &nobody, why), PEAL_E_NOT_FOUND, "%s", why);
+        cr_assert_eq(remove_at(r, by, &zero, why), PEAL_E_REFUSED, "%s", why);
+        cr_assert(strstr(why, "is up: stop it first") != NULL, "%s", why);
+        sim_crash(r->sim, 0);
+        sim_crash(r->sim, 1);
+        cr_assert(group_wait_whole(r, 5, 3, HEAL_US), "three are left");
+        cr_assert_eq(remove_at(r, by, &zero, why), PEAL_E_REFUSED, "%s", why);
+        cr_assert(strstr(why, "only 1 of 3 copies are at other servers that are up") != NULL, "%s",
+                  why);
+        size_t third = by == 2 ? 3 : 2;
+        sim_crash(r->sim, third);
+        cr_assert(group_wait_whole(r, 5, 2, HEAL_US), "two are left");
+        cr_assert_eq(remove_at(r, by, &zero, why), PEAL_E_UNAVAILABLE, "%s", why);
+        cr_assert(strstr(why, "no majority") != NULL, "%s", why);
+        sim_start(r->sim, 1);
+        sim_start(r->sim, third);
+        cr_assert(group_wait_whole(r, 5, 4, HEAL_US), "four are left");
+        cr_assert_eq(remove_at(r, by, &zero, why), 0, "%s", why);
+        cr_assert(group_wait_whole(r, 4, 4, HEAL_US), "and the ring is whole without it");
+        cr_assert_eq(remove_at(r, by, &zero, why), PEAL_E_NOT_FOUND, "%s", why);
+        group_free(r);
+    }
+}
+
+Test(roster, of_a_ring_that_keeps_one_copy_nobody_is_taken_out)
+{
+    char why[512];
+    struct group *r = five(3, 0);
+    struct peal_id zero = sim_id(r->sim, 0);
+    sim_crash(r->sim, 0);
+    cr_assert(group_wait_whole(r, 5, 4, HEAL_US), "four are left");
+    cr_assert_eq(remove_at(r, 2, &zero, why), PEAL_E_REFUSED, "%s", why);
+    cr_assert(strstr(why, "only 0 of 1 copies") != NULL, "%s", why);
+    group_free(r);
+}
+
+/* It is away for less than it may, and then for longer; all of them are restarted meanwhile. */
+Test(roster, who_is_away_for_too_long_is_taken_out_by_itself_and_not_before)
+{
+    struct sim_config cfg = {.seed = 5, .nodes = 5, .replicas = 2, .discovery = true};
+    struct group *r = group_new(&cfg);
+    r->auto_remove_us = 120 * (uint64_t)US_S;
+    group_start_all(r);
+    cr_assert(group_wait_whole(r, 5, 5, FORM_US), "no ring formed");
+    sim_crash(r->sim, 1);
+    sim_run(r->sim, 60 * (uint64_t)US_S);
+    sim_start(r->sim, 1);
+    cr_assert(group_wait_whole(r, 5, 5, HEAL_US), "it is back");
+    sim_run(r->sim, 5 * (uint64_t)US_S);
+    sim_crash(r->sim, 1);
+    for (size_t i = 0; i < 5; i++) {
+        sim_run(r->sim, 20 * (uint64_t)US_S);
+        size_t at = i == 1 ? 0 : i;
+        sim_crash(r->sim, at);
+        sim_start(r->sim, at);
+    }
+    sim_run(r->sim, 10 * (uint64_t)US_S);
+    cr_assert(group_whole(r, 5, 4), "it is not yet away for so long");
+    cr_assert(group_wait_whole(r, 4, 4, 60 * (uint64_t)US_S), "now it is");
+    sim_start(r->sim, 1);
+    cr_assert(group_wait_whole(r, 5, 5, HEAL_US), "it comes back as a new one");
+    group_free(r);
 }
 
 /* Every server is replaced, one after the other. */
