@@ -301,6 +301,65 @@ Test(roster_hand, who_was_never_ready_does_not_count)
     one_free(s.o);
 }
 
+/* Of three homes two are left, whose majority is both, but one of which may lack what was decided. */
+Test(roster_hand, a_smaller_home_is_ready_when_it_has_heard_the_others_of_the_larger)
+{
+    struct scene s;
+    enter(&s, 2);
+    complete(&s);
+    s.peers = 1;
+    one_forget(s.o);
+    s.r = take_out(&s.r, &s.peer[1].id);
+    tells(&s, 0, &s.r, false);
+    cr_assert_eq(chord_state(s.o->chord), CHORD_COPYING, "it is not ready");
+    one_wait(s.o, STEP_US);
+    cr_assert_eq(asked(&s, 0, 0).base, EPOCH, "it asks the other about the epoch before");
+    cr_assert_eq(vote_code(&s, &s.o->self.id), PEAL_E_BUSY, "and does not vote");
+    complete(&s);
+    cr_assert_eq(vote_code(&s, &s.o->self.id), 0, "then it does");
+    s.r = take_out(&s.r, &s.peer[0].id);
+    tells(&s, 0, &s.r, false);
+    cr_assert_eq(chord_state(s.o->chord), CHORD_MEMBER, "of two each has everything");
+    one_free(s.o);
+}
+
+Test(roster_hand, of_a_removal_it_copies_only_what_it_was_no_home_of)
+{
+    for (size_t gone = 0; gone < PEERS; gone++) {
+        struct scene s;
+        enter(&s, PEERS);
+        complete(&s);
+        struct ring was = s.r;
+        s.r = take_out(&s.r, &s.peer[gone].id);
+        s.peers = gone; /* those before it answer */
+        one_forget(s.o);
+        tells(&s, gone == 0 ? 1 : 0, &s.r, false);
+        one_wait(s.o, STEP_US);
+        size_t got = 0;
+        for (size_t i = 0; i < PEERS; i++)
+            for (size_t k = 0, n = one_count(s.o, link_of(i), WIRE_n_copy); k < n; k++) {
+                struct wire_n_copy q = asked(&s, i, k);
+                cr_assert(!is_home(&was, &q.upto, &s.o->self.id), "it has that already");
+                cr_assert(is_home(&s.r, &q.upto, &s.o->self.id), "it is no home of that");
+                cr_assert(is_home(&was, &q.upto, &s.peer[i].id), "nor was the other");
+                got++;
+            }
+        size_t new = 0;
+        for (size_t i = 0; i < was.n; i++)
+            new += !is_home(&was, &was.members[i], &s.o->self.id) &&
+                   is_home(&s.r, &was.members[i], &s.o->self.id);
+        cr_assert_eq(new == 0, got == 0, "%zu ranges are new, and %zu were asked for", new, got);
+        cr_assert_eq(new == 0, chord_state(s.o->chord) == CHORD_MEMBER, "ready or not");
+        /* two arcs become one, for which it is ready when it was for both */
+        struct peal_id merged = home_at(&s.r, &s.peer[gone].id, 0);
+        for (size_t i = 0; i < was.n; i++)
+            if (is_home(&was, &was.members[i], &s.o->self.id) &&
+                !id_eq(&was.members[i], &merged) && !id_eq(&was.members[i], &s.peer[gone].id))
+                cr_assert_eq(vote_code(&s, &was.members[i]), 0, "what it had goes on");
+        one_free(s.o);
+    }
+}
+
 /* ---- what is given ---- */
 
 static int give_code(struct scene *s, size_t to, uint64_t base, const struct peal_id *from,
