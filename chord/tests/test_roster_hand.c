@@ -617,7 +617,13 @@ Test(roster_hand, who_is_distrusted_votes_on_nothing_at_once_and_after_a_restart
     struct scene s;
     enter(&s, 3);
     complete(&s);
-    struct peal_id from = s.r.members[3], upto = s.r.members[0];
+    struct peal_id upto = s.o->self.id, from = s.r.members[0];
+    for (size_t i = 0; i < s.r.n; i++)
+        if (id_eq(&s.r.members[i], &upto))
+            from = s.r.members[(i + s.r.n - 1) % s.r.n];
+    s.r = next(&s.r);
+    tells(&s, 0, &s.r, false);
+    cr_assert_eq(give_code(&s, 0, EPOCH, &from, &upto), 0, "it had what it was a home of");
     cr_assert_eq(vote_code(&s, &s.o->self.id), 0, "it votes");
     distrusts(s.o);
     s.o = one_again(s.o, true); /* the power goes before its next tick */
@@ -625,7 +631,7 @@ Test(roster_hand, who_is_distrusted_votes_on_nothing_at_once_and_after_a_restart
     for (size_t i = 0; i < 3; i++)
         linked(&s, i);
     cr_assert_neq(vote_code(&s, &s.o->self.id), 0, "not any more");
-    cr_assert_eq(asks_renewal(&s), EPOCH, "it asks");
+    cr_assert_eq(asks_renewal(&s), EPOCH + 1, "it asks");
     renewed(&s);
     cr_assert_eq(give_code(&s, 0, EPOCH, &from, &upto), PEAL_E_NOT_FOUND,
                  "what it had before is not what it had");
