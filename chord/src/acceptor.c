@@ -89,8 +89,7 @@ void reg_merge(struct chord *c, const struct wire_record *r)
         s = (struct reg_state){0};
         err = 0;
     }
-    if (err == 0 && r->accepted.round != 0 &&
-        (old || ballot_cmp(&r->accepted, &s.promised) >= 0) &&
+    if (err == 0 && r->accepted.round != 0 && (old || ballot_cmp(&r->accepted, &s.promised) >= 0) &&
         ballot_cmp(&r->accepted, &s.accepted) > 0) {
         s.accepted = r->accepted;
         if (ballot_cmp(&s.promised, &s.accepted) < 0)

@@ -105,7 +105,7 @@ static bool homes_change(const struct roster *was, size_t old, const struct rost
 }
 
 bool can_copy(const struct chord *c, const struct roster *v, const struct peal_id *gone,
-             char why[static WIRE_TEXT_MAX])
+              char why[static WIRE_TEXT_MAX])
 {
     const struct roster *was = &c->roster;
     bool renewed = roster_has(v, gone);
@@ -197,8 +197,7 @@ bool may_propose(const struct chord *c)
            id_eq(&c->coordinator, &c->cfg.self) && c->store_err >= 0 && all_ready(c);
 }
 
-void propose(struct chord *c, const struct roster *value, const struct peal_id *newcomer,
-             bool lost)
+void propose(struct chord *c, const struct roster *value, const struct peal_id *newcomer, bool lost)
 {
     CHECK(may_propose(c) && value->epoch == c->roster.epoch + 1);
     struct propose *q = &c->prop;

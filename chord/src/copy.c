@@ -85,8 +85,7 @@ static void add_arc(struct chord *c, const struct arc *a)
     size_t n = roster_parts(&was.roster, &a->from, &a->upto, parts);
     bool fewer = spare(roster_copies(&c->roster)) < spare(roster_copies(&was.roster));
     for (size_t i = 0; i < n; i++) {
-        bool own = base != c->roster.epoch &&
-                   ready_then(c, base, &parts[i].from, &parts[i].upto);
+        bool own = base != c->roster.epoch && ready_then(c, base, &parts[i].from, &parts[i].upto);
         if (own && !fewer)
             continue;
         if (!add_job(c, a->index, &parts[i], &was.roster, own))
@@ -220,8 +219,8 @@ static int scan_range(struct copy_scan *s, const struct wire_n_copy *m, bool *mo
             from[n++] = 0;
         }
         int err = rd->scan(rd->ctx, (enum step_space)s->at->space, peal_bytes_of(from, n),
-                           no_end ? (struct peal_bytes){0} : id_bytes(&hi),
-                           COPY_SCAN_MAX - s->seen, copy_one, s);
+                           no_end ? (struct peal_bytes){0} : id_bytes(&hi), COPY_SCAN_MAX - s->seen,
+                           copy_one, s);
         *more = s->full || s->seen == COPY_SCAN_MAX;
         if (err < 0 || *more)
             return err;

@@ -67,7 +67,8 @@ static void choose_targets(struct chord *c, struct read_op *o)
         if (is_up(c, &home[i]) && !(is_self(c, &home[i]) && !ready_for(c, &o->box)))
             o->targets[o->targets_n++] = (struct read_target){.id = home[i], .home = true};
     size_t first = roster_index(r, &home[0]);
-    for (size_t i = 1; i < r->n && o->targets_n < homes; i++) { /* stand-ins for those that are down */
+    for (size_t i = 1; i < r->n && o->targets_n < homes;
+         i++) { /* stand-ins for those that are down */
         const struct peal_id *id = &r->members[(first + i) % r->n];
         if (is_up(c, id) && !roster_is_home(r, &o->box, id))
             o->targets[o->targets_n++] = (struct read_target){.id = *id};

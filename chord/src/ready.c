@@ -58,7 +58,8 @@ bool past_load(struct chord *c, const struct peal_id *ring, uint64_t epoch, stru
     int err = c->rd->get(c->rd->ctx, STEP_META, peal_bytes_of(key, sizeof key), &c->scratch, &v);
     if (err == 0)
         err = wire_decode(v.p, v.n, &type, &m, sizeof m, &c->scratch);
-    bool found = err == 0 && type == WIRE_s_past && roster_take(&out->roster, &m.s_past.roster) == 0;
+    bool found =
+        err == 0 && type == WIRE_s_past && roster_take(&out->roster, &m.s_past.roster) == 0;
     found = found && out->roster.epoch == epoch && id_eq(&out->roster.ring, ring);
     if (found)
         out->ready = m.s_past.ready;

@@ -3,7 +3,8 @@
  * keeps nothing of it: it proposes an epoch without the server (admit.c), or says why not.
  *
  * By itself the coordinator takes out who has been down for auto_remove_us. Each member writes down
- * when it saw another go, so that neither a restart nor another coordinator begins to count anew. */
+ * when it saw another go, so that neither a restart nor another coordinator begins to count anew.
+ */
 #include "inner.h"
 
 #include <stdio.h>
@@ -43,8 +44,10 @@ int remove_check(struct chord *c, const struct peal_id *id, char why[static WIRE
         return PEAL_E_REFUSED;
     }
     if (live_members(c, live) < majority(c->roster.n)) {
-        (void)snprintf(why, WIRE_TEXT_MAX, "only %zu of the ring's %zu servers are up, which is no "
-                                           "majority", live_members(c, live), c->roster.n);
+        (void)snprintf(why, WIRE_TEXT_MAX,
+                       "only %zu of the ring's %zu servers are up, which is no "
+                       "majority",
+                       live_members(c, live), c->roster.n);
         return PEAL_E_UNAVAILABLE;
     }
     struct roster v = roster_without(&c->roster, id);
@@ -118,10 +121,8 @@ int chord_remove(struct chord *c, const struct step_event *ev, struct step_updat
             r = &c->removals[i];
     if (r == NULL)
         return PEAL_E_BUSY;
-    *r = (struct removal){.op = rng_next(&c->rng) | 1,
-                          .token = token,
-                          .id = *id,
-                          .until_us = c->now + timeout_us};
+    *r = (struct removal){
+        .op = rng_next(&c->rng) | 1, .token = token, .id = *id, .until_us = c->now + timeout_us};
     if (c->roster.epoch == 0)
         done(c, r, PEAL_E_UNAVAILABLE, "this server is in no ring");
     else if (!roster_has(&c->roster, id))

@@ -28,10 +28,10 @@ struct wire_roster roster_view(const struct roster *r, struct peal_id buf[static
 }
 
 /* Ids in ascending order, none of them zero or that one. */
-static bool ids_sound(const struct wire_ids *ids, const struct peal_id *not)
+static bool ids_sound(const struct wire_ids *ids, const struct peal_id * not )
 {
     for (size_t i = 0; i < ids->n; i++)
-        if (id_is_zero(&ids->v[i]) || (not != NULL && id_eq(&ids->v[i], not)) ||
+        if (id_is_zero(&ids->v[i]) || (not != NULL && id_eq(&ids->v[i], not )) ||
             (i > 0 && id_cmp(&ids->v[i - 1], &ids->v[i]) >= 0))
             return false;
     return true;
@@ -319,7 +319,8 @@ void roster_tell(struct chord *c, const struct source *src)
     struct peal_id members[ROSTER_IDS];
     struct past p;
     const struct peer *peer = peer_of(c, &src->id);
-    uint64_t theirs = peer != NULL && peer->state_known && same_ring(c, peer) ? peer->state.epoch : 0;
+    uint64_t theirs =
+        peer != NULL && peer->state_known && same_ring(c, peer) ? peer->state.epoch : 0;
     bool behind = theirs != 0 && theirs + 1 < c->roster.epoch;
     bool known = behind && past_load(c, &c->roster.ring, theirs + 1, &p);
     struct wire_n_roster m = {.roster = roster_view(known ? &p.roster : &c->roster, members),
@@ -370,8 +371,8 @@ struct roster roster_without(const struct roster *r, const struct peal_id *id)
     return v;
 }
 
-/* What this node's copies are worth in r, which follows on nothing here: it has founded the ring, or
- * is admitted or renewed by it. */
+/* What this node's copies are worth in r, which follows on nothing here: it has founded the ring,
+ * or is admitted or renewed by it. */
 static void ready_first(struct chord *c, const struct roster *r, bool founded)
 {
     c->trusted = r->epoch;
@@ -426,9 +427,7 @@ void roster_adopt(struct chord *c, const struct roster *r)
     refresh_members(c, &before);
     peers_want(c);
     if (c->state != CHORD_LEFT)
-        set_state(c, roster_sealed(r) ? CHORD_MOVING
-                     : ready_all(c)   ? CHORD_MEMBER
-                                      : CHORD_COPYING);
+        set_state(c, roster_sealed(r) ? CHORD_MOVING : ready_all(c) ? CHORD_MEMBER : CHORD_COPYING);
     c->move_us = c->now + MOVE_REST_US; /* what this very update writes is to be seen then */
     if (first)
         roster_tell_all(c); /* so that everyone linked knows to which ring this node belongs now */
@@ -462,8 +461,8 @@ void roster_leave(struct chord *c)
     copy_begin(c);
     memset(&c->sweep.over, 0, sizeof c->sweep.over);
     take_stop(c);
-    /* So that no operation goes on with answers from the ring that was left: an epoch of the next may
-     * have the same number. */
+    /* So that no operation goes on with answers from the ring that was left: an epoch of the next
+     * may have the same number. */
     peers_all_down(c, "this node is in no ring now");
     c->ask_us = c->now;
     c->asks = 0;
@@ -491,9 +490,9 @@ static bool same_roster(const struct roster *a, const struct roster *b)
 /* Named by a roster, in none itself: either it has accepted the epoch that admits or renews it, or
  * it has lost what it had.
  *
- * The first decided epoch that admits a node is the one that it accepted last: no epoch names it that
- * it has not accepted first, and once one is decided nobody proposes to admit it any more. (Of a
- * renewal this cannot be said, since others name it as well.) */
+ * The first decided epoch that admits a node is the one that it accepted last: no epoch names it
+ * that it has not accepted first, and once one is decided nobody proposes to admit it any more. (Of
+ * a renewal this cannot be said, since others name it as well.) */
 static void named_first(struct chord *c, struct peer *p, const struct roster *r)
 {
     struct roster mine = c->proposal;
@@ -505,10 +504,11 @@ static void named_first(struct chord *c, struct peer *p, const struct roster *r)
         c->state_news = true; /* it is told what follows */
     } else if (!voted || c->renewal) {
         if (c->lost == 0)
-            step_trace(c->u, STEP_WARN, "lost",
-                       "epoch %llu names this server, which has nothing to go with it: it asks to be "
-                       "renewed",
-                       (unsigned long long)r->epoch);
+            step_trace(
+                c->u, STEP_WARN, "lost",
+                "epoch %llu names this server, which has nothing to go with it: it asks to be "
+                "renewed",
+                (unsigned long long)r->epoch);
         c->lost = r->epoch > c->lost ? r->epoch : c->lost;
         ring_met(c, p);
     }
@@ -528,7 +528,8 @@ static void follow(struct chord *c, const struct roster *r, bool skips)
         if (roster_sealed(&by))
             former_add(c, &by, false);
         roster_call_on(c, &by);
-    } else if (next || (roster_sealed(r) && only_grew(&c->roster, r)) || (skips && c->jump_us != 0 && c->now >= c->jump_us)) {
+    } else if (next || (roster_sealed(r) && only_grew(&c->roster, r)) ||
+               (skips && c->jump_us != 0 && c->now >= c->jump_us)) {
         if (!next)
             step_trace(c->u, STEP_WARN, "epoch", "nobody remembers the epochs up to %llu",
                        (unsigned long long)r->epoch);

@@ -1,5 +1,5 @@
-/* Rosters by hand, one core event by event among servers that the test plays: readiness for each arc,
- * epochs in their order, removal, renewal. Peer i is linked over LINK + i. */
+/* Rosters by hand, one core event by event among servers that the test plays: readiness for each
+ * arc, epochs in their order, removal, renewal. Peer i is linked over LINK + i. */
 #include <criterion/criterion.h>
 
 #include "one.h"
@@ -32,10 +32,8 @@ static const struct peal_id RING = {{0xcc, 1}};
 
 static struct wire_roster shown(struct ring *r)
 {
-    return (struct wire_roster){.ring = RING,
-                                .epoch = r->epoch,
-                                .replicas = 2,
-                                .members = {.v = r->members, .n = r->n}};
+    return (struct wire_roster){
+        .ring = RING, .epoch = r->epoch, .replicas = 2, .members = {.v = r->members, .n = r->n}};
 }
 
 static void put_in(struct ring *r, const struct peal_id *id)
@@ -84,9 +82,8 @@ static void tells(struct scene *s, size_t i, struct ring *r, bool skips)
 static int accept_code(struct scene *s, struct ring *r, bool newcomer, bool lost)
 {
     union wire_any m;
-    struct wire_n_roster_accept a = {.epoch = r->epoch,
-                                     .ballot = {.round = 9, .node = s->peer[0].id},
-                                     .roster = shown(r)};
+    struct wire_n_roster_accept a = {
+        .epoch = r->epoch, .ballot = {.round = 9, .node = s->peer[0].id}, .roster = shown(r)};
     if (newcomer)
         a.newcomer = s->o->self.id;
     if (lost)
@@ -301,7 +298,8 @@ Test(roster_hand, who_was_never_ready_does_not_count)
     one_free(s.o);
 }
 
-/* Of three homes two are left, whose majority is both, but one of which may lack what was decided. */
+/* Of three homes two are left, whose majority is both, but one of which may lack what was decided.
+ */
 Test(roster_hand, a_smaller_home_is_ready_when_it_has_heard_the_others_of_the_larger)
 {
     struct scene s;
@@ -353,8 +351,8 @@ Test(roster_hand, of_a_removal_it_copies_only_what_it_was_no_home_of)
         /* two arcs become one, for which it is ready when it was for both */
         struct peal_id merged = home_at(&s.r, &s.peer[gone].id, 0);
         for (size_t i = 0; i < was.n; i++)
-            if (is_home(&was, &was.members[i], &s.o->self.id) &&
-                !id_eq(&was.members[i], &merged) && !id_eq(&was.members[i], &s.peer[gone].id))
+            if (is_home(&was, &was.members[i], &s.o->self.id) && !id_eq(&was.members[i], &merged) &&
+                !id_eq(&was.members[i], &s.peer[gone].id))
                 cr_assert_eq(vote_code(&s, &was.members[i]), 0, "what it had goes on");
         one_free(s.o);
     }
@@ -514,10 +512,12 @@ Test(roster_hand, who_was_taken_out_votes_on_nothing_and_asks_as_a_new_one)
     cr_assert_eq(m.n_admit.lost, 0, "as a new one");
     cr_assert_neq(vote_code(&s, &box), 0, "it votes on nothing");
     uint64_t rows = 0, regs = 0;
-    cr_assert_eq(store_count(s.o->store, STORE_ROWS, (struct peal_bytes){0}, (struct peal_bytes){0},
-                             &rows), 0, "counted");
+    cr_assert_eq(
+        store_count(s.o->store, STORE_ROWS, (struct peal_bytes){0}, (struct peal_bytes){0}, &rows),
+        0, "counted");
     cr_assert_eq(store_count(s.o->store, STORE_REGISTERS, (struct peal_bytes){0},
-                             (struct peal_bytes){0}, &regs), 0, "counted");
+                             (struct peal_bytes){0}, &regs),
+                 0, "counted");
     cr_assert(rows == 1 && regs == 1, "what it had is on its disk");
     one_free(s.o);
 }
@@ -586,7 +586,8 @@ Test(roster_hand, who_has_lost_its_disk_is_renewed_before_it_votes)
     begin(&s, 3);
     for (size_t i = 0; i < 3; i++)
         linked(&s, i);
-    cr_assert_eq(chord_state(s.o->chord), CHORD_ASKING, "a roster names it: it does not adopt that");
+    cr_assert_eq(chord_state(s.o->chord), CHORD_ASKING,
+                 "a roster names it: it does not adopt that");
     cr_assert_eq(asks_renewal(&s), EPOCH, "it says so");
     struct ring other = next(&s.r), far = next(&other);
     cr_assert_eq(accept_code(&s, &other, false, false), PEAL_E_STALE, "it may have voted there");
@@ -672,8 +673,8 @@ Test(roster_hand, a_damaged_register_is_lost_promises_and_a_copy_replaces_it)
     struct arena a;
     struct peal_bytes got;
     arena_init(&a, mem, sizeof mem);
-    cr_assert_eq(store_get(s.o->store, STORE_REGISTERS, peal_bytes_of(key.b, ID_BYTES), &a, &got), 0,
-                 "it is there");
+    cr_assert_eq(store_get(s.o->store, STORE_REGISTERS, peal_bytes_of(key.b, ID_BYTES), &a, &got),
+                 0, "it is there");
     uint16_t type = 0;
     cr_assert(wire_decode(got.p, got.n, &type, &m, sizeof m, &a) == 0 && type == WIRE_s_register &&
                   peal_bytes_eq(m.s_register.value, peal_bytes_str("good")),

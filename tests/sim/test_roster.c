@@ -4,8 +4,8 @@
  * pauses, while clients change registers and rows. What must hold at the end is what test_ring.c
  * asks: registers are linearizable, acknowledged rows are on all their homes, the ring is whole.
  *
- * What a ring is not asked: to outlive more than its copies do. The next server is lost for good only
- * when the ring has mended after the last one. */
+ * What a ring is not asked: to outlive more than its copies do. The next server is lost for good
+ * only when the ring has mended after the last one. */
 #include <criterion/criterion.h>
 
 #include "group.h"
@@ -79,7 +79,8 @@ static bool names(const struct play *p, size_t by, size_t node)
     return false;
 }
 
-/* A running node that is in the ring: one that is alone may be about to give way. SIZE_MAX: none. */
+/* A running node that is in the ring: one that is alone may be about to give way. SIZE_MAX: none.
+ */
 static size_t someone(const struct play *p)
 {
     size_t n = p->g->cfg.nodes, from = rng_below(dice(p), n);
@@ -336,8 +337,7 @@ static void heal(struct play *p)
         sim_run(s, 100000);
         mend(p);
         remove_dead(p);
-        whole = count(p, FATE_DEAD) == 0 &&
-                group_whole(p->g, count(p, FATE_IN), count(p, FATE_IN));
+        whole = count(p, FATE_DEAD) == 0 && group_whole(p->g, count(p, FATE_IN), count(p, FATE_IN));
     }
     cr_assert_eq(count(p, FATE_DEAD), 0, "seed %llu: the dead one was not taken out",
                  (unsigned long long)p->seed);
@@ -546,9 +546,8 @@ static bool all_ready(void *arg)
 {
     const struct ready *w = arg;
     for (size_t i = 0; i < w->p->g->cfg.nodes; i++)
-        if (sim_running(w->p->g->sim, i) &&
-            (size_seen_by(w->p, i) != w->size ||
-             chord_state(group_chord(w->p->g, i)) != CHORD_MEMBER))
+        if (sim_running(w->p->g->sim, i) && (size_seen_by(w->p, i) != w->size ||
+                                             chord_state(group_chord(w->p->g, i)) != CHORD_MEMBER))
             return false;
     return true;
 }

@@ -37,20 +37,24 @@ enum {
 /* A node's life.
  *
  *   DISCOVERING --a ring answers--> ASKING --in a roster--> COPYING --has its copies--> MEMBER
- *        |                                                     ^                       ^   |
+ *        |                             ^                       ^  |                    ^   |
+ *        |                             +--taken out, distrusted---+----(or MEMBER)     |   |
  *        +--a roster on disk names this node, not yet ready----+                       |  LEAVE
  *        +--a roster on disk names this node, ready before-----------------------------+   |
  *        +--nobody answers, enough are here, lowest id of them: founds a ring----------+   v
  *                                                                                         LEFT
  *   COPYING, MEMBER --the ring goes into another--> MOVING --its registers are set aside--> ASKING
- * "Has its copies": of what it has become a home of, from so many members of the old roster that
- * each majority of it is covered, all of which have given up the old epoch.
+ *   MEMBER --an epoch makes it a home of more--> COPYING
+ * "Has its copies": of each range of keys that it has become a home of, from so many of the range's
+ * old homes that each majority of them is covered, all of which have given up the old epoch. Readiness
+ * is each arc's own: while it is COPYING a node serves the arcs that it has.
  *
  * | state       | answers register and set requests  | in quorums         | says beacons           |
  * |-------------|------------------------------------|--------------------|------------------------|
  * | DISCOVERING | no                                 | no                 | yes                    |
  * | ASKING      | no                                 | no                 | yes                    |
- * | COPYING     | sets: yes; registers: refuses BUSY | no                 | no                     |
+ * | COPYING     | rows are stored; else as it has    | of arcs that it    | no                     |
+ * |             | the arc: yes, or refuses BUSY      | has                |                        |
  * | MEMBER      | yes                                | yes                | coordinator, or alone  |
  * | MOVING      | sets: yes; registers: refuses BUSY | no                 | no                     |
  * | LEFT        | no                                 | as the roster says | no                     |
