@@ -534,10 +534,10 @@ static void follow(struct chord *c, const struct roster *r, bool skips)
             step_trace(c->u, STEP_WARN, "epoch", "nobody remembers the epochs up to %llu",
                        (unsigned long long)r->epoch);
         roster_adopt(c, r);
-    } else {
-        if (skips && c->jump_us == 0)
-            c->jump_us = c->now + JUMP_WAIT_US; /* another may remember more */
+    } else if (!skips) {
         c->state_news = true; /* who hears where this node is tells it what follows there */
+    } else if (c->jump_us == 0) {
+        c->jump_us = c->now + JUMP_WAIT_US; /* another may remember more */
     }
 }
 

@@ -749,6 +749,32 @@ Test(roster, of_a_ring_that_keeps_one_copy_nobody_is_taken_out)
     group_free(r);
 }
 
+/* Nobody else is left to make up a majority: the one that has everything is enough. */
+Test(roster, of_two_the_one_that_lost_its_disk_is_renewed)
+{
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        struct sim_config cfg = {.seed = seed, .nodes = 2, .replicas = 1 + seed % 2};
+        cfg.discovery = true;
+        struct group *r = group_new(&cfg);
+        struct peal_id key = group_key(r, 1);
+        group_start_all(r);
+        cr_assert(group_wait_whole(r, 2, 2, FORM_US), "no ring formed");
+        size_t claim = group_begin(r, seed % 2, GROUP_CLAIM, &key, OP_US);
+        cr_assert_eq(group_wait(r, claim, OP_US), 0, "a name is claimed");
+        sim_crash(r->sim, seed / 2 % 2);
+        sim_wipe(r->sim, seed / 2 % 2);
+        sim_run(r->sim, US_S);
+        sim_start(r->sim, seed / 2 % 2);
+        cr_assert(group_wait_whole(r, 2, 2, HEAL_US), "seed %d: it is not renewed", (int)seed);
+        for (size_t by = 0; by < 2; by++) {
+            size_t get = group_begin(r, by, GROUP_GET, &key, OP_US);
+            cr_assert_eq(group_wait(r, get, OP_US), 0, "it can be read");
+            cr_assert_eq(number_at(r->ops[get].value), claim + 1, "it is what it was");
+        }
+        group_free(r);
+    }
+}
+
 /* It is away for less than it may, and then for longer; all of them are restarted meanwhile. */
 Test(roster, who_is_away_for_too_long_is_taken_out_by_itself_and_not_before)
 {
