@@ -214,8 +214,7 @@ static int read_password(const struct cli *cli, char **out, size_t *n)
 
 /* ---- commands ------------------------------------------------------------------------ */
 
-/* Gives up request; shows what came of it. */
-static int simple(const struct cli *cli, struct cli_port *port, json_t *request)
+int cli_simple(const struct cli *cli, struct cli_port *port, json_t *request)
 {
     json_t *reply = NULL;
     int err = request != NULL ? cli_port_run(port, request, NULL, NULL, &reply) : PEAL_E_NO_MEMORY;
@@ -249,10 +248,10 @@ static int enter(const struct cli *cli, struct cli_port *port, const char *passw
                         "choose another one");
         return 1;
     }
-    return simple(cli, port,
-                  json_pack("{s:s,s:s,s:o}", "cmd",
-                            cli->command == CLI_REGISTER ? "register" : "login", "name",
-                            cli->words[0], "password", text));
+    return cli_simple(cli, port,
+                      json_pack("{s:s,s:s,s:o}", "cmd",
+                                cli->command == CLI_REGISTER ? "register" : "login", "name",
+                                cli->words[0], "password", text));
 }
 
 static int send_text(const struct cli *cli, struct cli_port *port)
@@ -277,9 +276,9 @@ static int send_text(const struct cli *cli, struct cli_port *port)
         cli_print_error(cli, PEAL_E_MALFORMED, "the message is not valid UTF-8 text",
                         "Peal sends text, not binary data");
     else
-        code = simple(cli, port,
-                      json_pack("{s:s,s:s,s:o,s:i}", "cmd", "send", "to", cli->words[0], "text",
-                                value, "wait", SEND_WAIT_MS));
+        code = cli_simple(cli, port,
+                          json_pack("{s:s,s:s,s:o,s:i}", "cmd", "send", "to", cli->words[0], "text",
+                                    value, "wait", SEND_WAIT_MS));
     free(owned);
     return code;
 }
@@ -458,6 +457,23 @@ static int history(const struct cli *cli, struct cli_port *port)
     return code;
 }
 
+static int ring(const struct cli *cli, struct cli_port *port)
+{
+    switch (cli_ring_of(cli)) {
+    case CLI_RING_STATUS:
+        return cli_simple(cli, port, json_pack("{s:s}", "cmd", "ring"));
+    case CLI_RING_LOOKUP:
+        return cli_simple(cli, port,
+                          json_pack("{s:s,s:s}", "cmd", "lookup", "name", cli->words[1]));
+    case CLI_RING_REMOVE:
+        return cli_remove(cli, port);
+    case CLI_RING_NONE:
+        break;
+    }
+    CHECK(false);
+    return 2;
+}
+
 static int run(const struct cli *cli, struct cli_port **port, const char *password,
                size_t password_n)
 {
@@ -466,9 +482,10 @@ static int run(const struct cli *cli, struct cli_port **port, const char *passwo
     case CLI_LOGIN:
         return enter(cli, *port, password, password_n);
     case CLI_LOGOUT:
-        return simple(cli, *port, json_pack("{s:s}", "cmd", "logout"));
+        return cli_simple(cli, *port, json_pack("{s:s}", "cmd", "logout"));
     case CLI_WHOAMI:
-        return simple(cli, *port, json_pack("{s:s,s:i}", "cmd", "whoami", "wait", WHOAMI_WAIT_MS));
+        return cli_simple(cli, *port,
+                          json_pack("{s:s,s:i}", "cmd", "whoami", "wait", WHOAMI_WAIT_MS));
     case CLI_SEND:
         return send_text(cli, *port);
     case CLI_RECV:
@@ -476,12 +493,10 @@ static int run(const struct cli *cli, struct cli_port **port, const char *passwo
     case CLI_HISTORY:
         return history(cli, *port);
     case CLI_STATUS:
-        return simple(cli, *port, json_pack("{s:s,s:s}", "cmd", "status", "name", cli->words[0]));
+        return cli_simple(cli, *port,
+                          json_pack("{s:s,s:s}", "cmd", "status", "name", cli->words[0]));
     case CLI_RING:
-        return simple(cli, *port,
-                      cli_is_lookup(cli)
-                          ? json_pack("{s:s,s:s}", "cmd", "lookup", "name", cli->words[1])
-                          : json_pack("{s:s}", "cmd", "ring"));
+        return ring(cli, *port);
     case CLI_WEB:
         return client_exit_status(cli_port_web(*port));
     case CLI_NONE:

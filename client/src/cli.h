@@ -32,6 +32,7 @@ struct cli {
     struct net_groups mcast;   /* n 0: off */
     const char *password_file; /* NULL: ask on the terminal */
     const char *listen;
+    const char *ring_key_file;   /* NULL: not given */
     uint64_t wait_s, max, limit; /* 0: not given */
     const char *words[3];
     size_t word_count;
@@ -40,8 +41,9 @@ struct cli {
 /* PEAL_E_USAGE with a sentence in why. json is set as far as it was read, so that the error can be
  * shown as asked. */
 PEAL_MUST int cli_parse(int argc, char **argv, struct cli *out, char why[static CLIENT_WHY_MAX]);
-/* Of a CLI_RING with its words: lookup, not status. */
-bool cli_is_lookup(const struct cli *cli);
+/* What a CLI_RING with its words is. */
+enum cli_ring { CLI_RING_NONE, CLI_RING_STATUS, CLI_RING_LOOKUP, CLI_RING_REMOVE };
+enum cli_ring cli_ring_of(const struct cli *cli);
 /* The usage of a command, or of peal itself (CLI_NONE); static. */
 const char *cli_usage(enum cli_command command);
 
@@ -65,6 +67,11 @@ PEAL_MUST int cli_port_run(struct cli_port *port, json_t *request,
 /* Serves the page until a signal. Only where this process has the profile. */
 PEAL_MUST int cli_port_web(struct cli_port *port);
 void cli_port_close(struct cli_port *port);
+
+/* Gives up request and shows what came of it; the exit status. */
+int cli_simple(const struct cli *cli, struct cli_port *port, json_t *request);
+/* peal ring remove (cli_remove.c); the exit status. */
+int cli_remove(const struct cli *cli, struct cli_port *port);
 
 /* The whole program; the exit status. */
 int cli_main(int argc, char **argv);

@@ -36,6 +36,8 @@ static const struct command {
                   "  ring status                            the servers of the ring\n"
                   "  ring lookup NAME                       which server keeps a name, and the way "
                   "there\n"
+                  "  ring remove ID --ring-key-file FILE    take out a server that is gone for "
+                  "good\n"
                   "  web --listen ADDR:PORT                 the same in a browser\n"
                   "\nexit status: 0 done; 1 refused; 2 usage; 3 no server reached\n" GENERAL},
     [CLI_REGISTER] =
@@ -74,13 +76,22 @@ static const struct command {
     [CLI_STATUS] = {"status", 1, 1,
                     "usage: peal status NAME\n\nSays whether somebody is online, and when they "
                     "were last.\n" GENERAL},
-    [CLI_RING] = {"ring", 1, 2,
-                  "usage: peal ring status\n"
-                  "       peal ring lookup NAME\n\n"
-                  "status shows the ring as the server sees it that this client is connected to.\n"
-                  "lookup asks that server for the one that keeps a name's record, whether the "
-                  "name is taken\n"
-                  "or not, and shows the servers that the question passed.\n" GENERAL},
+    [CLI_RING] =
+        {"ring", 1, 2,
+         "usage: peal ring status\n"
+         "       peal ring lookup NAME\n"
+         "       peal ring remove ID --ring-key-file FILE\n\n"
+         "status shows the ring as the server sees it that this client is connected to.\n"
+         "lookup asks that server for the one that keeps a name's record, whether the "
+         "name is taken\n"
+         "or not, and shows the servers that the question passed.\n"
+         "remove takes a server out of the ring that is gone for good, so that others make "
+         "new copies\n"
+         "of what it kept. ID is its id, or the first digits of it as ring status shows "
+         "them; FILE is a\n"
+         "copy of the ring's key, which every server has (ring.key in its folder). It is "
+         "refused while\n"
+         "the server is up, and when something would be lost by it.\n" GENERAL},
     [CLI_WEB] = {"web", 0, 0,
                  "usage: peal web --listen ADDR:PORT\n\n"
                  "Serves this client's page until interrupted, and prints \"ready "
@@ -89,9 +100,15 @@ static const struct command {
                  "address to take.\n" GENERAL},
 };
 
-bool cli_is_lookup(const struct cli *cli)
+enum cli_ring cli_ring_of(const struct cli *cli)
 {
-    return cli->command == CLI_RING && strcmp(cli->words[0], "lookup") == 0;
+    static const char *const words[] = {
+        [CLI_RING_STATUS] = "status", [CLI_RING_LOOKUP] = "lookup", [CLI_RING_REMOVE] = "remove"};
+    if (cli->command == CLI_RING && cli->word_count > 0)
+        for (int i = CLI_RING_STATUS; i <= CLI_RING_REMOVE; i++)
+            if (strcmp(cli->words[0], words[i]) == 0)
+                return (enum cli_ring)i;
+    return CLI_RING_NONE;
 }
 
 const char *cli_usage(enum cli_command command)
@@ -114,6 +131,7 @@ enum option_id {
     OPT_MAX,
     OPT_LIMIT,
     OPT_LISTEN,
+    OPT_RING_KEY_FILE,
     OPTIONS
 };
 
@@ -137,6 +155,7 @@ static const struct option {
     [OPT_MAX] = {"max", true, OF(RECV)},
     [OPT_LIMIT] = {"limit", true, OF(HISTORY)},
     [OPT_LISTEN] = {"listen", true, OF(WEB)},
+    [OPT_RING_KEY_FILE] = {"ring-key-file", true, OF(RING)},
 };
 
 static int number(const char *text, uint64_t min, uint64_t max, const char *name, uint64_t *out,
@@ -217,6 +236,9 @@ static int apply(struct cli *cli, enum option_id id, const char *value,
     case OPT_LISTEN:
         cli->listen = value;
         return 0;
+    case OPT_RING_KEY_FILE:
+        cli->ring_key_file = value;
+        return 0;
     case OPTIONS:
         break;
     }
@@ -278,12 +300,20 @@ static int word(struct cli *cli, const char *text, char why[static CLIENT_WHY_MA
 
 static int check_ring(const struct cli *cli, char why[static CLIENT_WHY_MAX])
 {
-    bool lookup = cli_is_lookup(cli);
-    if (!lookup && strcmp(cli->words[0], "status") != 0)
+    enum cli_ring what = cli_ring_of(cli);
+    if (what == CLI_RING_NONE)
         (void)snprintf(why, CLIENT_WHY_MAX, "there is no command \"ring %.60s\"", cli->words[0]);
-    else if (lookup && cli->word_count == 1)
+    else if (what == CLI_RING_LOOKUP && cli->word_count == 1)
         (void)snprintf(why, CLIENT_WHY_MAX, "peal ring lookup needs a name");
-    else if (!lookup && cli->word_count == 2)
+    else if (what == CLI_RING_REMOVE && cli->word_count == 1)
+        (void)snprintf(why, CLIENT_WHY_MAX, "peal ring remove needs a server's id");
+    else if (what == CLI_RING_REMOVE && cli->ring_key_file == NULL)
+        (void)snprintf(why, CLIENT_WHY_MAX,
+                       "peal ring remove needs --ring-key-file: a copy of the ring's key");
+    else if (what != CLI_RING_REMOVE && cli->ring_key_file != NULL)
+        (void)snprintf(why, CLIENT_WHY_MAX, "--ring-key-file does not belong to peal ring %.20s",
+                       cli->words[0]);
+    else if (what == CLI_RING_STATUS && cli->word_count == 2)
         (void)snprintf(why, CLIENT_WHY_MAX, "peal ring status does not take \"%.60s\"",
                        cli->words[1]);
     else

@@ -194,6 +194,23 @@ static void print_lookup(const struct cli *cli, json_t *r)
     (void)putchar('\n');
 }
 
+static void print_of_ring(const struct cli *cli, json_t *r)
+{
+    switch (cli_ring_of(cli)) {
+    case CLI_RING_LOOKUP:
+        print_lookup(cli, r);
+        break;
+    case CLI_RING_REMOVE:
+        (void)printf("server %.12s… is out of the ring; what it kept is being copied to others\n",
+                     str(r, "removed"));
+        break;
+    case CLI_RING_STATUS:
+    case CLI_RING_NONE:
+        print_ring(r);
+        break;
+    }
+}
+
 static void print_sent(json_t *r)
 {
     (void)printf("%s: %s", str(r, "to"), str(r, "state"));
@@ -233,10 +250,7 @@ int cli_print_reply(const struct cli *cli, json_t *r)
         print_status(r);
         break;
     case CLI_RING:
-        if (cli_is_lookup(cli))
-            print_lookup(cli, r);
-        else
-            print_ring(r);
+        print_of_ring(cli, r);
         break;
     case CLI_NONE:
     case CLI_RECV:

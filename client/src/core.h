@@ -94,6 +94,13 @@ struct held {
     uint8_t bytes[];
 };
 
+/* A server that the ring is to do without, and the operator's word for it. */
+struct removal {
+    uint64_t epoch;
+    struct peal_id id;
+    uint8_t proof[CRY_SIG_BYTES];
+};
+
 struct client_call {
     struct client_call *next;
     struct client *c;
@@ -121,6 +128,7 @@ struct client_call {
     bool greeting;        /* whoami: waits for the link */
     bool syncing;         /* sync: waits for the mailbox to be emptied */
     bool leaving;         /* logout: waits for the session */
+    struct removal removal;
 };
 
 struct client {

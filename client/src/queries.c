@@ -314,3 +314,45 @@ void cmd_lookup(struct client_call *call)
     }
     (void)snprintf(call->ask->name, sizeof call->ask->name, "%s", name);
 }
+
+static int send_remove(struct ask *a)
+{
+    const struct client_call *call = a->user;
+    const struct removal *r = &call->removal;
+    struct wire_c_remove msg = {.req = a->req,
+                                .epoch = r->epoch,
+                                .id = r->id,
+                                .proof = peal_bytes_of(r->proof, sizeof r->proof)};
+    return reach_send(a->c->reach, WIRE_c_remove, &msg);
+}
+
+static void remove_answered(struct ask *a, const struct answer *answer)
+{
+    struct client_call *call = a->user;
+    char id[ID_HEX];
+    call->ask = NULL;
+    if (answer->err != 0) {
+        call_fail_answer(call, answer);
+        return;
+    }
+    id_hex(&call->removal.id, id);
+    call_reply(call, json_pack("{s:s}", "removed", id));
+}
+
+void cmd_remove(struct client_call *call)
+{
+    struct removal *r = &call->removal;
+    const char *id = json_string_value(json_object_get(call->args, "id"));
+    const char *proof = json_string_value(json_object_get(call->args, "proof"));
+    if (call_number(call, "epoch", 0, INT64_MAX, &r->epoch) != 0)
+        return;
+    if (id == NULL || peal_unhex(id, ID_BYTES, r->id.b) != 0 || proof == NULL ||
+        peal_unhex(proof, sizeof r->proof, r->proof) != 0) {
+        call_fail(call, PEAL_E_USAGE, "`id` or `proof` is not of its form",
+                  "both are hexadecimal: 40 digits, and 128");
+        return;
+    }
+    call->ask = ask_new(call->c, WIRE_c_ok, send_remove, remove_answered, call);
+    if (call->ask == NULL)
+        call_fail(call, PEAL_E_BUSY, "too many requests at once", "try again in a moment");
+}

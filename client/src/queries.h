@@ -12,5 +12,6 @@ void cmd_conversations(struct client_call *call);
 void cmd_watch(struct client_call *call);
 void cmd_ring(struct client_call *call);
 void cmd_lookup(struct client_call *call);
+void cmd_remove(struct client_call *call);
 
 #endif

@@ -465,6 +465,7 @@ static int open_core(struct host *h, char *why)
     sc.chord.expect = h->cfg.expect;
     cry_random(&sc.chord.seed, sizeof sc.chord.seed);
     cry_random(sc.secret, sizeof sc.secret);
+    memcpy(sc.operator_pub, h->cfg.operator_pub, sizeof sc.operator_pub);
     h->svc_mem = aligned_alloc(64, (svc_size(&sc) + 63) / 64 * 64);
     h->update_mem = aligned_alloc(64, (step_update_size() + 63) / 64 * 64);
     uint32_t links_max = h->cfg.clients_max + 2 * WIRE_ROSTER_MAX + 256;

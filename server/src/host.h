@@ -27,6 +27,7 @@ struct host_config {
     size_t announce_n;
     struct cry_identity identity;
     struct peal_secret beacon_key;
+    uint8_t operator_pub[CRY_PUB_BYTES]; /* of cry_ring_operator_key */
     const char *joins[HOST_JOINS_MAX];
     size_t joins_n;
     uint8_t replicas;

@@ -1,9 +1,9 @@
 /* peald: a server of a Peal ring. */
 #include "host.h"
-#include "keys.h"
 #include "log.h"
 #include "metrics.h"
 #include "options.h"
+#include "peal/keys.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -165,6 +165,10 @@ static int load_keys(const struct options *o, struct host_config *cfg, char *why
         err = keys_load(path, true, &node, NULL, why);
     if (err == 0) {
         cry_ring_beacon_key(&ring, &cfg->beacon_key);
+        struct cry_sign_key operator_key;
+        cry_ring_operator_key(&ring, &operator_key);
+        memcpy(cfg->operator_pub, operator_key.pub, sizeof cfg->operator_pub);
+        cry_wipe(&operator_key, sizeof operator_key);
         err = cry_identity_make(&ring, &node, &cfg->identity);
         if (err != 0)
             (void)snprintf(why, OPT_WHY_MAX, "no certificate can be made: %s", err_prose(err));

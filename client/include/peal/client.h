@@ -53,6 +53,9 @@
  *                               the name's record, whether there is one or not: its key, the first
  *                               live server at or after it, and the servers that the question
  *                               passed, the asked one first and the owner last
+ *   remove {id, epoch, proof}   {"removed"}: takes a server that is gone for good out of the ring's
+ *                               roster of that epoch; proof: cry_remove_sign's, in hexadecimal. stale:
+ *                               the roster has changed meanwhile
  *
  * A message is {"id","from","to","text","sent_at","state","unread"}. Times are Unix milliseconds.
  * Names are brought into their canonical form (peal/name.h).

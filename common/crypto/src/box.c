@@ -10,7 +10,9 @@ enum {
     TAG = crypto_aead_xchacha20poly1305_ietf_ABYTES,
     SUBKEY_CA = 1,
     SUBKEY_BEACON = 2,
+    SUBKEY_OPERATOR = 3,
     BEACON_HEAD = 5,
+    REMOVE_TEXT = 8 + ID_BYTES,
 };
 
 _Static_assert((int)CRY_BOX_OVERHEAD == (int)NONCE + (int)TAG, "a box is nonce, ciphertext, tag");
@@ -19,6 +21,7 @@ _Static_assert((int)SECRET_BYTES == (int)crypto_aead_xchacha20poly1305_ietf_KEYB
 _Static_assert((int)SECRET_BYTES == (int)crypto_kdf_KEYBYTES, "so is the ring key");
 
 static const char ring_context[crypto_kdf_CONTEXTBYTES] = {'p', 'e', 'a', 'l', 'r', 'i', 'n', 'g'};
+static const char REMOVE_DOMAIN[] = "peal.remove.1";
 static const uint8_t beacon_head[BEACON_HEAD] = {'P', 'E', 'A', 'L', 1};
 
 int cry_box_seal(const struct peal_secret *key, struct peal_bytes aad, struct peal_bytes plain,
@@ -65,6 +68,40 @@ void cry_ring_ca_key(const struct peal_secret *ring, struct cry_sign_key *out)
 void cry_ring_beacon_key(const struct peal_secret *ring, struct peal_secret *out)
 {
     ring_subkey(ring, SUBKEY_BEACON, out);
+}
+
+void cry_ring_operator_key(const struct peal_secret *ring, struct cry_sign_key *out)
+{
+    struct peal_secret seed;
+    ring_subkey(ring, SUBKEY_OPERATOR, &seed);
+    cry_sign_key_from_seed(&seed, out);
+    sodium_memzero(&seed, sizeof seed);
+}
+
+static size_t remove_text(uint64_t epoch, const struct peal_id *id, uint8_t out[static REMOVE_TEXT])
+{
+    struct wr w;
+    wr_init(&w, out, REMOVE_TEXT);
+    wr_u64(&w, epoch);
+    wr_bytes(&w, id->b, ID_BYTES);
+    CHECK(w.n == REMOVE_TEXT);
+    return w.n;
+}
+
+void cry_remove_sign(const struct cry_sign_key *operator_key, uint64_t epoch,
+                     const struct peal_id *id, uint8_t sig[static CRY_SIG_BYTES])
+{
+    uint8_t text[REMOVE_TEXT];
+    size_t n = remove_text(epoch, id, text);
+    cry_sign(operator_key, REMOVE_DOMAIN, peal_bytes_of(text, n), sig);
+}
+
+int cry_remove_verify(const uint8_t operator_pub[static CRY_PUB_BYTES], uint64_t epoch,
+                      const struct peal_id *id, const uint8_t sig[static CRY_SIG_BYTES])
+{
+    uint8_t text[REMOVE_TEXT];
+    size_t n = remove_text(epoch, id, text);
+    return cry_verify(operator_pub, REMOVE_DOMAIN, peal_bytes_of(text, n), sig);
 }
 
 int cry_beacon_seal(const struct peal_secret *beacon_key, struct peal_bytes body, size_t cap,

@@ -284,6 +284,27 @@ Test(primitives, beacons_of_the_ring)
               "another ring's");
 }
 
+/* ---- the operator's word ---- */
+
+Test(primitives, an_operators_word_is_for_one_server_of_one_roster)
+{
+    struct peal_secret ring = secret_from(0);
+    struct cry_sign_key operator_key, ca;
+    struct peal_id id = {{0x12, 0x34}}, other = {{0x12, 0x35}};
+    uint8_t sig[CRY_SIG_BYTES];
+    cry_ring_operator_key(&ring, &operator_key);
+    cry_ring_ca_key(&ring, &ca);
+    cr_assert(memcmp(operator_key.pub, ca.pub, sizeof ca.pub) != 0, "a key of its own");
+    cry_remove_sign(&operator_key, 7, &id, sig);
+    cr_assert_eq(cry_remove_verify(operator_key.pub, 7, &id, sig), 0, "the word itself");
+    cr_assert_eq(cry_remove_verify(operator_key.pub, 8, &id, sig), PEAL_E_AUTH, "a later roster");
+    cr_assert_eq(cry_remove_verify(operator_key.pub, 7, &other, sig), PEAL_E_AUTH, "another one");
+    cr_assert_eq(cry_remove_verify(ca.pub, 7, &id, sig), PEAL_E_AUTH, "another key");
+    ring.b[0] ^= 1;
+    cry_ring_operator_key(&ring, &operator_key);
+    cr_assert_eq(cry_remove_verify(operator_key.pub, 7, &id, sig), PEAL_E_AUTH, "another ring");
+}
+
 Test(primitives, beacons_out_of_form)
 {
     static const uint8_t body[CRY_BEACON_BODY_MAX + 1];

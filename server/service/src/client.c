@@ -278,6 +278,11 @@ static void on_lookup(struct svc *s, struct client *c, const union wire_any *m)
     lookup_ask(s, c, &m->c_lookup);
 }
 
+static void on_remove(struct svc *s, struct client *c, const union wire_any *m)
+{
+    remove_ask(s, c, &m->c_remove);
+}
+
 static void on_ring_get(struct svc *s, struct client *c, const union wire_any *m)
 {
     watch_ring_get(s, c, &m->c_ring_get);
@@ -414,6 +419,7 @@ static const struct rule rules[WIRE_FIRST_MULTICAST - WIRE_FIRST_CLIENT] = {
     RULE(c_watch) = {IN_SESSION, true, on_watch},
     RULE(c_ring_get) = {IN_GREETED | IN_SESSION, true, on_ring_get},
     RULE(c_lookup) = {IN_GREETED | IN_SESSION, true, on_lookup},
+    RULE(c_remove) = {IN_GREETED | IN_SESSION, true, on_remove},
 };
 
 static void refuse(struct svc *s, struct client *c, int err, uint16_t type, const char *what)

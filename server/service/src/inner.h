@@ -5,6 +5,7 @@
  * home.c     where sessions are, at the homes  deliver.c  a mailbox on its way to its owner
  * watch.c    presence and the ring for those who watch
  * lookup.c   where the record of a name is, and the way there
+ * remove.c   taking a server out of the ring
  *
  * All times with _us are the events' monotonic microseconds. Handles are of base's slabs: a stale
  * one finds nothing. */
@@ -31,6 +32,7 @@ enum {
     READ_US = 5 * SEC,          /* bound of reading a mailbox */
     READ_RETRY_US = 1 * SEC,    /* after a read that failed */
     LOOKUP_US = 5 * SEC,        /* bound of a lookup */
+    REMOVE_US = 10 * SEC,       /* bound of a removal: less than a client waits */
     PRESENCE_US = 300 * MS,     /* homes answer about presence, or do without them */
     NOTICE_US = 300 * MS,       /* a row that was announced should have been pushed by then */
     WATCH_US = 1 * SEC,         /* how often presence is asked for */
@@ -162,6 +164,13 @@ struct lookup {
     uint64_t req;
 };
 
+/* A server that somebody wants out of the ring. */
+struct removal {
+    uint32_t client;
+    uint64_t req;
+    struct peal_id id;
+};
+
 /* ---- requests: a client's question that takes more than one step: account.c ---- */
 
 enum request_kind { REQ_FIND, REQ_REGISTER, REQ_LOGIN, REQ_RESUME, REQ_LOGOUT };
@@ -265,6 +274,7 @@ struct svc {
     uint32_t tick_at;     /* where the tick's paced work goes on */
 
     struct slab clients, requests, drafts, sends, flights, watches, locations, notices, lookups;
+    struct slab removals;
     struct map links;     /* u32 link -> client */
     struct map sessions;  /* box -> client */
     struct map located;   /* box -> location */
@@ -277,6 +287,7 @@ struct svc {
     size_t stored_n;
     struct arena heap; /* of what a client's message decodes to */
     uint8_t scratch[WIRE_REGISTER_MAX];
+    uint8_t operator_pub[CRY_PUB_BYTES]; /* svc_config's */
     struct svc_stats stats;
 };
 
@@ -286,7 +297,8 @@ enum token_kind {
     TOKEN_SEND = 2,
     TOKEN_READ = 3,
     TOKEN_WATCH = 4,
-    TOKEN_LOOKUP = 5
+    TOKEN_LOOKUP = 5,
+    TOKEN_REMOVE = 6
 };
 
 static inline uint64_t token_make(enum token_kind kind, uint32_t serial, uint32_t handle)
@@ -411,6 +423,11 @@ void watch_traces(struct svc *s, size_t first);
 /* Tells the observers, but for the one that asked (NULL: nobody is left who did), of a lookup. At
  * most LOOKUPS_TOLD in a second: it is to look at, not to count. */
 void watch_path(struct svc *s, const struct client *asker, const struct wire_c_path *m);
+
+/* remove.c */
+void remove_ask(struct svc *s, struct client *c, const struct wire_c_remove *m);
+/* The end of a removal; err and text as of chord_app.removed. */
+void remove_done(struct svc *s, uint32_t handle, int err, struct peal_bytes text);
 
 /* lookup.c */
 void lookup_ask(struct svc *s, struct client *c, const struct wire_c_lookup *m);

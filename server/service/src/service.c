@@ -12,7 +12,7 @@
 /* The parts of the caller's block, in their order. */
 struct layout {
     size_t svc, chord, clients, requests, drafts, sends, flights, watches, locations, notices;
-    size_t lookups, links, sessions, located, in_flight, watched, seen, failures, heap;
+    size_t lookups, removals, links, sessions, located, in_flight, watched, seen, failures, heap;
     size_t size;
 };
 
@@ -62,6 +62,7 @@ static struct layout layout_of(const struct svc_config *cfg)
     l.locations = place(&l, slab_size(z.locations, sizeof(struct location)));
     l.notices = place(&l, slab_size(NOTICES_MAX, sizeof(struct notice)));
     l.lookups = place(&l, slab_size(LOOKUPS_MAX, sizeof(struct lookup)));
+    l.removals = place(&l, slab_size(CHORD_REMOVES_MAX, sizeof(struct removal)));
     l.links = place(&l, map_size(z.clients, sizeof(uint32_t)));
     l.sessions = place(&l, map_size(z.clients, ID_BYTES));
     l.located = place(&l, map_size(z.locations, ID_BYTES));
@@ -208,6 +209,14 @@ static void on_found(void *ctx, struct step_update *u, uint64_t token, int err,
     lookup_found(s, (uint32_t)token, err, f);
 }
 
+static void on_removed(void *ctx, struct step_update *u, uint64_t token, int err,
+                       struct peal_bytes text)
+{
+    struct svc *s = ctx;
+    CHECK(u == s->u && token_kind(token) == TOKEN_REMOVE);
+    remove_done(s, (uint32_t)token, err, text);
+}
+
 static void on_changed(void *ctx, struct step_update *u)
 {
     struct svc *s = ctx;
@@ -231,6 +240,7 @@ static void init_tables(struct svc *s, uint8_t *p, const struct layout *l, const
     slab_init(&s->locations, p + l->locations, z->locations, sizeof(struct location));
     slab_init(&s->notices, p + l->notices, NOTICES_MAX, sizeof(struct notice));
     slab_init(&s->lookups, p + l->lookups, LOOKUPS_MAX, sizeof(struct lookup));
+    slab_init(&s->removals, p + l->removals, CHORD_REMOVES_MAX, sizeof(struct removal));
     map_init(&s->links, p + l->links, z->clients, sizeof(uint32_t), r);
     map_init(&s->sessions, p + l->sessions, z->clients, ID_BYTES, r);
     map_init(&s->located, p + l->located, z->locations, ID_BYTES, r);
@@ -256,6 +266,7 @@ int svc_init(void *mem, const struct svc_config *cfg, struct svc **out)
     s->sessions_max = z.sessions;
     s->tick_us = NEVER;
     memcpy(s->secret, cfg->secret, sizeof s->secret);
+    memcpy(s->operator_pub, cfg->operator_pub, sizeof s->operator_pub);
     uint64_t seed = 0;
     memcpy(&seed, cfg->secret, sizeof seed);
     struct rng r;
@@ -271,6 +282,7 @@ int svc_init(void *mem, const struct svc_config *cfg, struct svc **out)
                                    .row_stored = on_row_stored,
                                    .message = on_message,
                                    .found = on_found,
+                                   .removed = on_removed,
                                    .changed = on_changed};
     int err = chord_init(p + l.chord, &chord, &s->chord);
     if (err == 0)

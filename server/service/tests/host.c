@@ -93,6 +93,7 @@ struct host {
     struct host_opts o;
     uint8_t lost[WIRE_FIRST_CLIENT]; /* percent, by type */
     struct rng rng;
+    struct cry_sign_key operator_key;
     uint64_t now, seq;
     struct node nodes[HOST_NODES_MAX];
     struct client clients[HOST_CLIENTS_MAX];
@@ -430,6 +431,7 @@ void host_start(struct host *h, uint32_t n)
     if (h->o.nodes > 1 && n > 0)
         cfg.chord.joins[cfg.chord.joins_n++] = peal_bytes_str(h->nodes[0].address);
     rng_fill(&h->rng, cfg.secret, sizeof cfg.secret);
+    memcpy(cfg.operator_pub, h->operator_key.pub, sizeof cfg.operator_pub);
     x->mem = aligned_alloc(16, (svc_size(&cfg) + 15) / 16 * 16);
     cr_assert_not_null(x->mem, "memory");
     int err = svc_init(x->mem, &cfg, &x->svc);
@@ -514,6 +516,8 @@ struct host *host_new(const struct host_opts *o)
         x->id = cry_node_id(x->key.pub);
         (void)snprintf(x->address, sizeof x->address, "10.0.0.%u:7000", i + 1);
     }
+    static const struct peal_secret ring_key = {{1, 2, 3}};
+    cry_ring_operator_key(&ring_key, &h->operator_key);
     for (uint32_t i = 0; i < HOST_CLIENTS_MAX; i++) {
         h->clients[i].end = UINT32_MAX;
         h->clients[i].pinging = true;
@@ -521,6 +525,11 @@ struct host *host_new(const struct host_opts *o)
     for (uint32_t i = 0; i < o->nodes; i++)
         host_start(h, i);
     return h;
+}
+
+const struct cry_sign_key *host_operator(const struct host *h)
+{
+    return &h->operator_key;
 }
 
 void host_free(struct host *h)

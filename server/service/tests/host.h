@@ -26,6 +26,8 @@ struct host_opts {
 
 struct host *host_new(const struct host_opts *o);
 void host_free(struct host *h);
+/* With which the operator of this ring signs. */
+const struct cry_sign_key *host_operator(const struct host *h);
 uint64_t host_now(const struct host *h);
 uint64_t host_wall(const struct host *h);
 struct svc *host_svc(struct host *h, uint32_t node);

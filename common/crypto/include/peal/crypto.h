@@ -108,9 +108,20 @@ PEAL_MUST int cry_box_open(const struct peal_secret *key, struct peal_bytes aad,
 
 /* ---- the ring's key and its beacon ----
  * The ring key is 32 random bytes. From it libsodium's crypto_kdf (context "pealring") derives:
- * subkey 1, the seed of the authority's Ed25519 key; subkey 2, the beacon's key. */
+ * subkey 1, the seed of the authority's Ed25519 key; subkey 2, the beacon's key; subkey 3, the seed
+ * of the operator's Ed25519 key, with which whoever holds the ring key tells servers what to do. */
 void cry_ring_ca_key(const struct peal_secret *ring, struct cry_sign_key *out);
 void cry_ring_beacon_key(const struct peal_secret *ring, struct peal_secret *out);
+void cry_ring_operator_key(const struct peal_secret *ring, struct cry_sign_key *out);
+
+/* The operator's word that server id is to be taken out of the roster of that epoch, and of no
+ * other: said again later it says nothing. Domain "peal.remove.1", over epoch (u64) and id. */
+void cry_remove_sign(const struct cry_sign_key *operator_key, uint64_t epoch,
+                     const struct peal_id *id, uint8_t sig[static CRY_SIG_BYTES]);
+/* PEAL_E_AUTH: not this operator's word. */
+PEAL_MUST int cry_remove_verify(const uint8_t operator_pub[static CRY_PUB_BYTES], uint64_t epoch,
+                                const struct peal_id *id,
+                                const uint8_t sig[static CRY_SIG_BYTES]);
 
 /* A beacon packet: "PEAL" (4), version 1 (u8), and a box under the beacon key bound to these five
  * bytes. */

@@ -667,6 +667,14 @@ enum {
     F(IDS, path, _, WIRE_PATH_MAX)                                                                 \
     F(U64, micros, _, 0)
 
+/* The operator takes a server that is gone for good out of the ring (crypto.h, cry_remove_sign): out
+ * of the roster of that epoch, and of no other. Answered with c_ok, once it is done, or c_error. */
+#define WIRE_FIELDS_c_remove(F)                                                                    \
+    F(U64, req, _, 0)                                                                              \
+    F(U64, epoch, _, 0)                                                                            \
+    F(ID, id, _, 0)                                                                                \
+    F(BYTES, proof, _, 64)
+
 /* ---- multicast ----
  * m_beacon travels sealed under the ring's beacon key. Its signature is the sender's own (cry_sign,
  * domain "peal.beacon.1") over the message encoded with an empty signature; stamp: the sender's
@@ -850,6 +858,7 @@ enum {
     M(88, c_trace)                                                                                 \
     M(89, c_lookup)                                                                                \
     M(90, c_path)                                                                                  \
+    M(91, c_remove)                                                                                \
     M(112, m_beacon)                                                                               \
     M(113, m_probe)                                                                                \
     M(114, m_answer)                                                                               \

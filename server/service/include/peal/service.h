@@ -36,6 +36,7 @@ struct svc_config {
      * with it (libsodium's randombytes_buf_deterministic), so that a simulated run is repeatable.
      */
     uint8_t secret[32];
+    uint8_t operator_pub[32]; /* of cry_ring_operator_key: whose word removes servers */
 };
 
 /* Of the host this core expects, besides its law: LINK_DOWN for each link that came up, also after

@@ -1,6 +1,6 @@
 /* Key files: made once, agreed on by all who start together, private, and explained when they are
  * wrong. */
-#include "keys.h"
+#include "peal/keys.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "keys.h"
+#include "peal/keys.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,9 @@
-/* keys: the two small secret files of a server: the ring's key and the node's own.
+/* keys: the two small secret files of a server: the ring's key and the node's own. An operator has
+ * a copy of the first.
  *
  * Not for: what is derived from them (peal/crypto.h). */
-#ifndef PEALD_KEYS_H
-#define PEALD_KEYS_H
+#ifndef PEAL_KEYS_H
+#define PEAL_KEYS_H
 
 #include "peal/crypto.h"
 
