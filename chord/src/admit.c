@@ -38,7 +38,8 @@ void coordinator_update(struct chord *c)
 
 /* ---- who asks ---- */
 
-static void remember(struct chord *c, const struct peal_id *id, bool lost)
+static void remember(struct chord *c, const struct peal_id *id, bool lost,
+                     const struct domain *domain)
 {
     struct admit *free = NULL;
     for (size_t i = 0; i < ADMITS_MAX; i++) {
@@ -47,6 +48,7 @@ static void remember(struct chord *c, const struct peal_id *id, bool lost)
         if (live && id_eq(&a->id, id)) {
             a->until_us = c->now + ADMIT_WAIT_US;
             a->lost = lost;
+            a->domain = *domain;
             return;
         }
         if (!live && !id_is_zero(&a->id)) {
@@ -59,15 +61,21 @@ static void remember(struct chord *c, const struct peal_id *id, bool lost)
     }
     if (free != NULL) /* else it asks again */
     {
-        *free = (struct admit){.id = *id, .lost = lost, .until_us = c->now + ADMIT_WAIT_US};
+        *free = (struct admit){
+            .id = *id, .lost = lost, .domain = *domain, .until_us = c->now + ADMIT_WAIT_US};
         want(c, id, true);
     }
 }
 
 void on_admit(struct chord *c, const struct source *src, const struct wire_n_admit *m)
 {
+    struct domain domain;
     if (c->roster.epoch == 0 || roster_sealed(&c->roster))
         return;
+    if (domain_take(&domain, m->domain) < 0) {
+        ring_refuse(c->ring, c->ev, c->u, &src->id, PEAL_E_MALFORMED, "that is no failure domain");
+        return;
+    }
     if (is_self(c, &m->contact.id) || ring_learn(c->ring, c->ev, c->u, &m->contact) < 0)
         return;
     struct peer *p = peer_met(c, &m->contact.id);
@@ -87,7 +95,7 @@ void on_admit(struct chord *c, const struct source *src, const struct wire_n_adm
             (void)send_to(c, &c->coordinator, WIRE_n_admit, &on);
         return;
     }
-    remember(c, &p->id, in);
+    remember(c, &p->id, in, &domain);
     admit_timer(c);
 }
 
@@ -152,7 +160,8 @@ static bool all_ready(const struct chord *c)
     return true;
 }
 
-static struct roster with_member(const struct roster *r, const struct peal_id *id)
+static struct roster with_member(const struct roster *r, const struct peal_id *id,
+                                 const struct domain *domain)
 {
     struct roster v = *r;
     size_t at = 0;
@@ -160,9 +169,11 @@ static struct roster with_member(const struct roster *r, const struct peal_id *i
     while (at < v.n && id_cmp(&v.members[at], id) < 0)
         at++;
     memmove(&v.members[at + 1], &v.members[at], (v.n - at) * sizeof v.members[0]);
+    memmove(&v.domains[at + 1], &v.domains[at], (v.n - at) * sizeof v.domains[0]);
     v.members[at] = *id;
     v.n++;
     v.epoch++;
+    roster_place(&v, at, domain);
     return v;
 }
 
@@ -229,7 +240,7 @@ static bool admit_one(struct chord *c, const struct admit *a, bool in)
     if (in)
         value.epoch++;
     else
-        value = with_member(&c->roster, &who);
+        value = with_member(&c->roster, &who, &a->domain);
     if (can_copy(c, &value, in ? &who : &nobody, why)) {
         propose(c, &value, &who, in);
         return true;
@@ -240,6 +251,29 @@ static bool admit_one(struct chord *c, const struct admit *a, bool in)
                    in ? "renewed" : "admitted", why);
     }
     return false;
+}
+
+/* A member that says that it is in another failure domain than the roster has it. */
+static void move_one(struct chord *c)
+{
+    char why[WIRE_TEXT_MAX], id[9];
+    const struct peal_id nobody = {{0}};
+    for (size_t i = 0; i < c->roster.n; i++) {
+        const struct peal_id *who = &c->roster.members[i];
+        const struct peer *p = is_self(c, who) ? NULL : peer_of_const(c, who);
+        if (p != NULL ? !p->up || !p->state_known : !is_self(c, who))
+            continue;
+        const struct domain *d = p != NULL ? &p->domain : &c->domain;
+        struct roster v = c->roster;
+        v.epoch++;
+        roster_place(&v, i, d);
+        if (domain_eq(d, &c->roster.domains[i]) || !can_copy(c, &v, &nobody, why))
+            continue;
+        step_trace(c->u, STEP_INFO, "domain", "%s is to be in domain \"%.*s\"", short_id(who, id),
+                   (int)domain_name(d).n, (const char *)domain_name(d).p);
+        propose(c, &v, &nobody, false);
+        return;
+    }
 }
 
 void admit_timer(struct chord *c)
@@ -263,6 +297,7 @@ void admit_timer(struct chord *c)
         else if (here && (in || c->roster.n < WIRE_ROSTER_MAX) && admit_one(c, a, in))
             return;
     }
+    move_one(c);
 }
 
 static size_t yes_in(const struct propose *q, const struct roster *r)

@@ -56,14 +56,17 @@ size_t chord_size(const struct chord_config *cfg)
 static int take_config(struct chord *c, const struct chord_config *cfg)
 {
     if (cfg->replicas > CHORD_REPLICAS_MAX || cfg->joins_n > CHORD_JOINS_MAX ||
-        cfg->expect > WIRE_ROSTER_MAX ||
-        cfg->app.reg_change == NULL || cfg->app.reg_done == NULL || cfg->app.reg_same == NULL ||
-        cfg->app.set_done == NULL || cfg->app.set_rows == NULL || cfg->app.row_stored == NULL ||
-        cfg->app.message == NULL || cfg->app.found == NULL || cfg->app.changed == NULL)
+        cfg->expect > WIRE_ROSTER_MAX || cfg->app.reg_change == NULL || cfg->app.reg_done == NULL ||
+        cfg->app.reg_same == NULL || cfg->app.set_done == NULL || cfg->app.set_rows == NULL ||
+        cfg->app.row_stored == NULL || cfg->app.message == NULL || cfg->app.found == NULL ||
+        cfg->app.changed == NULL)
         return PEAL_E_USAGE;
     if (!id_eq(&cfg->contact.id, &cfg->self))
         return PEAL_E_USAGE;
+    if (domain_take(&c->domain, cfg->domain) < 0)
+        return PEAL_E_USAGE;
     c->cfg = *cfg;
+    c->cfg.domain = (struct peal_bytes){0};
     c->joins_n = cfg->joins_n;
     memset(&c->cfg.contact, 0, sizeof c->cfg.contact);
     for (size_t i = 0; i < cfg->joins_n; i++) {
@@ -113,10 +116,8 @@ void note_call(struct chord *c, const struct step_event *ev, struct step_update 
     c->now = ev->now_us;
     c->wall = ev->wall_ms;
     c->rd = ev->reader;
-    c->at = (struct step_event){.kind = STEP_TIMER,
-                                .now_us = ev->now_us,
-                                .wall_ms = ev->wall_ms,
-                                .reader = ev->reader};
+    c->at = (struct step_event){
+        .kind = STEP_TIMER, .now_us = ev->now_us, .wall_ms = ev->wall_ms, .reader = ev->reader};
     c->ev = &c->at;
     c->u = u;
 }

@@ -109,6 +109,12 @@ static bool load_one(void *ctx, struct peal_bytes key, struct peal_bytes value)
     struct former f = {.done = false};
     size_t mark = c->scratch.used;
     int err = wire_decode(value.p, value.n, &type, &m, sizeof m, &c->scratch);
+    if (err == 0 && type == WIRE_s_former_1) {
+        struct wire_s_former_1 old = m.s_former_1;
+        type = WIRE_s_former;
+        m.s_former =
+            (struct wire_s_former){.roster = roster_from_1(&old.roster), .ready = old.ready};
+    }
     if (err == 0 && type == WIRE_s_former && key.n == PLACE)
         err = roster_take(&f.roster, &m.s_former.roster);
     if (err < 0 || type != WIRE_s_former || !roster_sealed(&f.roster)) {
@@ -447,8 +453,8 @@ static size_t former_after(const struct chord *c, size_t former)
     return c->formers_n;
 }
 
-/* Nothing is under way, and the last key was seen. What cannot be taken in of one ring does not hold
- * up what is left of the others. */
+/* Nothing is under way, and the last key was seen. What cannot be taken in of one ring does not
+ * hold up what is left of the others. */
 static void end_pass(struct chord *c)
 {
     struct taking *k = &c->taking;

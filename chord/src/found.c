@@ -175,6 +175,7 @@ static void found(struct chord *c)
 {
     struct roster r = {.ring = c->cfg.self, .epoch = 1, .replicas = c->cfg.replicas, .n = 1};
     r.members[0] = c->cfg.self;
+    roster_place(&r, 0, &c->domain);
     memset(&c->accepted, 0, sizeof c->accepted); /* a ring that would have admitted it is gone */
     memset(&c->proposal, 0, sizeof c->proposal);
     roster_adopt(c, &r);
@@ -244,8 +245,8 @@ static void discover(struct chord *c)
     uint64_t window = joining ? JOIN_WINDOW_US : c->cfg.discovery ? DISCOVERY_US : 0;
     if (c->now - c->start_us < window)
         return;
-    if (c->formers_n > 0 || c->distrusted || c->lost != 0 || !id_is_zero(&c->of) || (joining && !join_answers(c)) ||
-        ring_remembered(c, joining)) {
+    if (c->formers_n > 0 || c->distrusted || c->lost != 0 || !id_is_zero(&c->of) ||
+        (joining && !join_answers(c)) || ring_remembered(c, joining)) {
         say_waiting(c);
         return;
     }
@@ -293,7 +294,8 @@ static void ask(struct chord *c)
             chosen = p;
     }
     if (chosen != NULL) {
-        struct wire_n_admit m = {.contact = own_contact(c), .lost = c->lost};
+        struct wire_n_admit m = {
+            .contact = own_contact(c), .domain = domain_name(&c->domain), .lost = c->lost};
         (void)send_to(c, &chosen->id, WIRE_n_admit, &m);
     } else if (!known && c->now - c->ask_us > 2 * HEARD_US) {
         set_state(c, CHORD_DISCOVERING);

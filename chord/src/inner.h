@@ -53,8 +53,8 @@ enum {
     REMOVE_AGAIN_US = 500 * MS,
     DOWNS_EVERY_US = 1 * SECOND,
     DOWNS_FIRST_US = 10 * SECOND, /* after a start: who is up has been heard by then */
-    DOWN_SEEN_US = 30 * SECOND, /* a clock that was set forward takes nobody out who was not down for
-                                   so long */
+    DOWN_SEEN_US = 30 * SECOND,   /* a clock that was set forward takes nobody out who was not down
+                                     for   so long */
     EPOCH_BITS = 23, /* a register's round is epoch << ROUND_BITS | count: a new epoch outdoes every
                         older ballot */
     ROUND_BITS = 40,
@@ -70,15 +70,15 @@ enum {
     TAKE_MAX = 16, /* registers being taken in at a time */
     TAKE_ASK_US = 1 * SECOND,
     TAKE_CHANGE_US = 5 * SECOND,
-    TAKE_REST_US = 1 * SECOND,  /* between two passes over what is left, the first ones */
-    TAKE_AGAIN_US = 5 * SECOND, /* and later */
+    TAKE_REST_US = 1 * SECOND,    /* between two passes over what is left, the first ones */
+    TAKE_AGAIN_US = 5 * SECOND,   /* and later */
     TAKE_UNSURE_US = 30 * SECOND, /* what one that is not linked said last counts for so long */
     TAKE_STUCK = 3, /* passes without success after which nobody waits for what is left */
 
     COPY_WAIT_US = 2 * SECOND,
     COPY_SCAN_MAX = 4096, /* records looked at for one page */
     COPY_JOBS_MAX = 2 * WIRE_ROSTER_MAX,
-    PAST_MAX = 512, /* epochs that are over and remembered */
+    PAST_MAX = 512,            /* epochs that are over and remembered */
     JUMP_WAIT_US = 3 * SECOND, /* for somebody who remembers more of them */
     PARTS_MAX = WIRE_ROSTER_MAX + 1,
 
@@ -125,6 +125,10 @@ struct ring_mark { /* what a node says its ring is; id zero: it is in none */
     uint32_t size;
 };
 
+struct domain { /* zeros after its name; all zeros: none, the member is one of its own */
+    uint8_t name[WIRE_DOMAIN_MAX];
+};
+
 struct peer { /* a node that was heard of */
     bool used;
     bool linked; /* the overlay has a good link to it */
@@ -134,7 +138,8 @@ struct peer { /* a node that was heard of */
     struct peal_id id;
     uint64_t heard_us;
     struct ring_mark ring;
-    uint64_t met_us; /* since when its ring is known to be another one; 0: it is not */
+    uint64_t met_us;      /* since when its ring is known to be another one; 0: it is not */
+    struct domain domain; /* as it says, with its state */
     struct wire_node_state state;
 };
 
@@ -144,6 +149,8 @@ struct roster {
     uint8_t replicas;
     size_t n;
     struct peal_id members[WIRE_ROSTER_MAX];
+    struct domain domains[WIRE_ROSTER_MAX]; /* of members; zeros behind the n-th */
+    bool apart;                             /* some member has one */
     size_t takes_n;
     struct peal_id takes[WIRE_TAKES_MAX];
     struct peal_id into; /* zero: none */
@@ -181,7 +188,8 @@ struct other { /* a ring that this node is not in; epoch 0: free */
     uint64_t met_us, heard_us;
 };
 
-struct former { /* a ring that has gone into another, at its last epoch; this node was in it or not */
+struct former { /* a ring that has gone into another, at its last epoch; this node was in it or not
+                 */
     struct roster roster;
     bool ready; /* this node's copies of its registers were complete */
     bool done;  /* none of them is left here */
@@ -226,24 +234,25 @@ struct propose {
     struct wire_ballot best; /* the highest accepted ballot among the promises */
     struct peal_id newcomer; /* accepts first; zero: nobody */
     struct peal_id lost;     /* has forgotten its votes: its promise does not count; zero: none */
-    bool yes[VOTERS_MAX]; /* by place in value.members (PREPARE: in the decided roster) */
+    bool yes[VOTERS_MAX];    /* by place in value.members (PREPARE: in the decided roster) */
     uint64_t until_us;
 };
 
 struct admit {
     struct peal_id id;
     bool lost; /* it is a member, and is to be renewed */
+    struct domain domain;
     uint64_t until_us;
 };
 
-struct down { /* a member that is down */
+struct down {          /* a member that is down */
     struct peal_id id; /* zero: free */
     uint64_t since_ms; /* by the wall clock; on disk under "down" ‖ id */
     uint64_t seen_us;  /* since when this process sees it */
 };
 
 struct removal { /* that this node was asked for */
-    uint64_t op;     /* 0: free */
+    uint64_t op; /* 0: free */
     uint64_t token, until_us, ask_us;
     struct peal_id id;
     bool asked; /* the coordinator, and it has not refused since */
@@ -270,7 +279,7 @@ struct reg_op {
     uint8_t answered; /* a bit per home */
     bool same;        /* every promise so far reported the same accepted ballot */
     bool accept_sent;
-    bool mine; /* of former.c, not of the app: token is a take's op */
+    bool mine;  /* of former.c, not of the app: token is a take's op */
     int result; /* what the change function said, to be told when the read is settled */
     size_t value_n;
     uint8_t value[WIRE_REGISTER_MAX];
@@ -400,6 +409,7 @@ struct sweep {
 
 struct chord {
     struct chord_config cfg;
+    struct domain domain;        /* this node's */
     struct ring *ring;           /* in the same block of memory */
     struct step_event at;        /* the time of the last call, for calls of the overlay */
     const struct step_event *ev; /* that */
@@ -465,7 +475,7 @@ struct chord {
     struct slab regs, puts, reads;
     struct pool pool;
     uint64_t reg_count; /* of this node's ballots for registers, whatever the epoch or the ring */
-    uint64_t ops_us; /* the earliest wake-up among the operations */
+    uint64_t ops_us;    /* the earliest wake-up among the operations */
 
     struct arc arcs[ARCS_MAX];
     size_t arcs_n;
@@ -525,6 +535,18 @@ void say_beacon(struct chord *c);
 /* roster.c */
 struct wire_roster roster_view(const struct roster *r, struct peal_id buf[static ROSTER_IDS]);
 int roster_take(struct roster *out, const struct wire_roster *w);
+/* A stored roster of an earlier build's form. */
+struct wire_roster roster_from_1(const struct wire_roster_1 *r);
+/* Empty: none. PEAL_E_MALFORMED: no domain's name. */
+int domain_take(struct domain *out, struct peal_bytes name);
+struct peal_bytes domain_name(const struct domain *d); /* lives in d */
+bool domain_eq(const struct domain *a, const struct domain *b);
+/* The member at that place is in that domain. */
+void roster_place(struct roster *r, size_t at, const struct domain *d);
+/* The members' places as an arc's copies are given to them: clockwise, no two of one domain as long
+ * as there are others. The first `most` of them; returns that. */
+size_t arc_order(const struct roster *r, size_t arc, size_t most,
+                 uint8_t out[static WIRE_ROSTER_MAX]);
 bool roster_has(const struct roster *r, const struct peal_id *id);
 bool roster_takes(const struct roster *r, const struct peal_id *ring);
 /* Its ring has gone into another: this is its last epoch. */
@@ -619,7 +641,7 @@ void propose(struct chord *c, const struct roster *value, const struct peal_id *
 /* Whether all that v changes can be copied: each range of keys that gets another home has enough
  * homes now that are up, without `gone` (zero: nobody); if not, says which, for people. */
 bool can_copy(const struct chord *c, const struct roster *v, const struct peal_id *gone,
-             char why[static WIRE_TEXT_MAX]);
+              char why[static WIRE_TEXT_MAX]);
 
 /* remove.c */
 void on_remove(struct chord *c, const struct source *src, const struct wire_n_remove *m);
@@ -651,7 +673,8 @@ int former_set_aside(struct chord *c);
 void on_former(struct chord *c, const struct source *src, const struct wire_n_former *m);
 void on_former_is(struct chord *c, const struct source *src, const struct wire_n_former_is *m);
 void take_timer(struct chord *c);
-/* What is under way comes to nothing, and is begun again later: another ring may have more of it. */
+/* What is under way comes to nothing, and is begun again later: another ring may have more of it.
+ */
 void take_stop(struct chord *c);
 /* Something is left that this node has not found impossible to take in now. */
 bool take_pending(const struct chord *c);

@@ -146,7 +146,7 @@ void peers_all_down(struct chord *c, const char *why)
 
 static struct wire_n_state my_report(const struct chord *c)
 {
-    struct wire_n_state m = {.size = (uint32_t)c->roster.n};
+    struct wire_n_state m = {.size = (uint32_t)c->roster.n, .domain = domain_name(&c->domain)};
     if (c->state != CHORD_LEFT)
         m.ring = c->roster.ring;
     my_state(c, &m.state);
@@ -172,6 +172,10 @@ static void note_state(struct chord *c, struct peer *p, const struct wire_n_stat
                 !id_eq(&p->state.successor, &s->successor) ||
                 !id_eq(&p->state.predecessor, &s->predecessor) || p->state.clients != s->clients;
     bool restarted = p->up && s->epoch < p->state.epoch;
+    if (domain_take(&p->domain, m->domain) < 0) {
+        ring_refuse(c->ring, c->ev, c->u, &p->id, PEAL_E_MALFORMED, "that is no failure domain");
+        return;
+    }
     p->state = *s;
     p->state_known = true;
     p->heard_us = c->now;

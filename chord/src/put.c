@@ -127,19 +127,19 @@ static void send_row(struct chord *c, struct put_op *o, const struct wire_row *r
 static const struct peal_id *stand_in(const struct chord *c, struct put_op *o)
 {
     const struct roster *r = &c->roster;
-    struct peal_id home[CHORD_REPLICAS_MAX + 1];
-    size_t homes = roster_home(r, &o->box, home);
-    size_t at = homes > 0 ? roster_index(r, &home[0]) : 0;
-    for (size_t i = 1; i < r->n; i++) {
-        const struct peal_id *id = &r->members[(at + i) % r->n];
-        if (is_up(c, id) && target_of(o, id) == NULL && !roster_is_home(r, &o->box, id))
+    uint8_t order[WIRE_ROSTER_MAX];
+    CHECK(r->n > 0);
+    size_t n = arc_order(r, roster_arc(r, &o->box), r->n, order);
+    for (size_t i = roster_copies(r); i < n; i++) {
+        const struct peal_id *id = &r->members[order[i]];
+        if (is_up(c, id) && target_of(o, id) == NULL)
             return id;
     }
     return NULL;
 }
 
-/* Full disks, and nobody left who could make up the number: the author is told at once, instead of when
- * the time is up. */
+/* Full disks, and nobody left who could make up the number: the author is told at once, instead of
+ * when the time is up. */
 static bool is_hopeless(const struct chord *c, const struct put_op *o)
 {
     if (o->refused != PEAL_E_NO_SPACE && c->store_err != PEAL_E_NO_SPACE)

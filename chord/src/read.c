@@ -66,11 +66,12 @@ static void choose_targets(struct chord *c, struct read_op *o)
     for (size_t i = 0; i < homes; i++)
         if (is_up(c, &home[i]) && !(is_self(c, &home[i]) && !ready_for(c, &o->box)))
             o->targets[o->targets_n++] = (struct read_target){.id = home[i], .home = true};
-    size_t first = roster_index(r, &home[0]);
-    for (size_t i = 1; i < r->n && o->targets_n < homes;
+    uint8_t order[WIRE_ROSTER_MAX];
+    size_t n = arc_order(r, roster_arc(r, &o->box), r->n, order);
+    for (size_t i = homes; i < n && o->targets_n < homes;
          i++) { /* stand-ins for those that are down */
-        const struct peal_id *id = &r->members[(first + i) % r->n];
-        if (is_up(c, id) && !roster_is_home(r, &o->box, id))
+        const struct peal_id *id = &r->members[order[i]];
+        if (is_up(c, id))
             o->targets[o->targets_n++] = (struct read_target){.id = *id};
     }
 }

@@ -19,12 +19,14 @@ struct wire_roster roster_view(const struct roster *r, struct peal_id buf[static
 {
     memcpy(buf, r->members, r->n * sizeof buf[0]);
     memcpy(buf + r->n, r->takes, r->takes_n * sizeof buf[0]);
-    return (struct wire_roster){.ring = r->ring,
-                                .epoch = r->epoch,
-                                .replicas = r->replicas,
-                                .members = {.v = buf, .n = r->n},
-                                .takes = {.v = buf + r->n, .n = r->takes_n},
-                                .into = r->into};
+    return (struct wire_roster){
+        .ring = r->ring,
+        .epoch = r->epoch,
+        .replicas = r->replicas,
+        .members = {.v = buf, .n = r->n},
+        .takes = {.v = buf + r->n, .n = r->takes_n},
+        .into = r->into,
+        .domains = peal_bytes_of(r->domains[0].name, r->apart ? r->n * WIRE_DOMAIN_MAX : 0)};
 }
 
 /* Ids in ascending order, none of them zero or that one. */
@@ -35,6 +37,68 @@ static bool ids_sound(const struct wire_ids *ids, const struct peal_id * not )
             (i > 0 && id_cmp(&ids->v[i - 1], &ids->v[i]) >= 0))
             return false;
     return true;
+}
+
+/* ---- failure domains ---- */
+
+_Static_assert(sizeof(struct domain) == WIRE_DOMAIN_MAX, "as it travels");
+
+bool chord_is_domain(struct peal_bytes name)
+{
+    for (size_t i = 0; i < name.n; i++) {
+        uint8_t b = name.p[i];
+        if (!(b >= 'a' && b <= 'z') && !(b >= '0' && b <= '9') && b != '.' && b != '_' && b != '-')
+            return false;
+    }
+    return name.n > 0 && name.n <= WIRE_DOMAIN_MAX;
+}
+
+int domain_take(struct domain *out, struct peal_bytes name)
+{
+    *out = (struct domain){{0}};
+    if (name.n == 0)
+        return 0;
+    if (!chord_is_domain(name))
+        return PEAL_E_MALFORMED;
+    memcpy(out->name, name.p, name.n);
+    return 0;
+}
+
+struct peal_bytes domain_name(const struct domain *d)
+{
+    size_t n = 0;
+    while (n < WIRE_DOMAIN_MAX && d->name[n] != 0)
+        n++;
+    return peal_bytes_of(d->name, n);
+}
+
+bool domain_eq(const struct domain *a, const struct domain *b)
+{
+    return memcmp(a->name, b->name, WIRE_DOMAIN_MAX) == 0;
+}
+
+void roster_place(struct roster *r, size_t at, const struct domain *d)
+{
+    CHECK(at < r->n);
+    r->domains[at] = *d;
+    r->apart = false;
+    for (size_t i = 0; i < r->n; i++)
+        r->apart = r->apart || r->domains[i].name[0] != 0;
+}
+
+/* One for each member in the one form that there is, or nothing. */
+static int domains_take(struct roster *r, struct peal_bytes b)
+{
+    if (b.n != 0 && b.n != r->n * WIRE_DOMAIN_MAX)
+        return PEAL_E_MALFORMED;
+    for (size_t i = 0; b.n != 0 && i < r->n; i++) {
+        struct domain d, whole;
+        memcpy(whole.name, b.p + i * WIRE_DOMAIN_MAX, WIRE_DOMAIN_MAX);
+        if (domain_take(&d, domain_name(&whole)) < 0 || !domain_eq(&d, &whole))
+            return PEAL_E_MALFORMED;
+        roster_place(r, i, &d);
+    }
+    return b.n != 0 && !r->apart ? PEAL_E_MALFORMED : 0;
 }
 
 /* Checks a peer's roster: an epoch, a ring, members in ascending order. */
@@ -53,6 +117,8 @@ int roster_take(struct roster *out, const struct wire_roster *w)
                            .takes_n = w->takes.n,
                            .into = w->into};
     memcpy(out->members, w->members.v, w->members.n * sizeof out->members[0]);
+    if (domains_take(out, w->domains) < 0)
+        return PEAL_E_MALFORMED;
     if (w->takes.n > 0) /* an empty list has no place */
         memcpy(out->takes, w->takes.v, w->takes.n * sizeof out->takes[0]);
     return 0;
@@ -100,14 +166,42 @@ size_t roster_copies(const struct roster *r)
     return copies < r->n ? copies : r->n;
 }
 
+static bool is_taken(const struct roster *r, const uint8_t *chosen, size_t n, size_t at)
+{
+    for (size_t i = 0; i < n && r->domains[at].name[0] != 0; i++)
+        if (domain_eq(&r->domains[chosen[i]], &r->domains[at]))
+            return true;
+    return false;
+}
+
+size_t arc_order(const struct roster *r, size_t arc, size_t most,
+                 uint8_t out[static WIRE_ROSTER_MAX])
+{
+    uint64_t chosen = 0;
+    size_t n = 0;
+    CHECK(arc < r->n && most <= r->n);
+    for (int again = 0; again <= r->apart; again++) /* then whoever is left, as near as can be */
+        for (size_t i = 0; i < r->n && n < most; i++) {
+            size_t at = (arc + i) % r->n;
+            bool skip = r->apart && again == 0 && is_taken(r, out, n, at);
+            if (skip || (chosen >> at & 1) != 0)
+                continue;
+            chosen |= UINT64_C(1) << at;
+            out[n++] = (uint8_t)at;
+        }
+    CHECK(n == most);
+    return n;
+}
+
 /* The one place that says which members are an arc's homes, nearest first. An arc is the keys from
  * behind one member up to the next, and goes by that one's place. */
 size_t arc_home(const struct roster *r, size_t arc,
                 struct peal_id out[static CHORD_REPLICAS_MAX + 1])
 {
-    size_t copies = roster_copies(r);
+    uint8_t order[WIRE_ROSTER_MAX];
+    size_t copies = arc_order(r, arc, roster_copies(r), order);
     for (size_t i = 0; i < copies; i++)
-        out[i] = r->members[(arc + i) % r->n];
+        out[i] = r->members[order[i]];
     return copies;
 }
 
@@ -183,21 +277,31 @@ static void distrust_mark(struct chord *c, bool set)
                (struct peal_bytes){0});
 }
 
-static struct wire_roster from_0(const struct wire_roster_0 *r)
+static struct wire_roster_1 from_0(const struct wire_roster_0 *r)
 {
-    return (struct wire_roster){
+    return (struct wire_roster_1){
         .ring = r->ring, .epoch = r->epoch, .replicas = r->replicas, .members = r->members};
+}
+
+struct wire_roster roster_from_1(const struct wire_roster_1 *r)
+{
+    return (struct wire_roster){.ring = r->ring,
+                                .epoch = r->epoch,
+                                .replicas = r->replicas,
+                                .members = r->members,
+                                .takes = r->takes,
+                                .into = r->into};
 }
 
 /* What an earlier build stored: it was ready for everything or for nothing. */
 static struct wire_s_roster from_1(const struct wire_s_roster_1 *old)
 {
     bool ready = old->ready_epoch == old->decided.epoch;
-    return (struct wire_s_roster){.decided = old->decided,
+    return (struct wire_s_roster){.decided = roster_from_1(&old->decided),
                                   .ready = ready ? UINT64_MAX : 0,
                                   .promised = old->promised,
                                   .accepted = old->accepted,
-                                  .proposal = old->proposal};
+                                  .proposal = roster_from_1(&old->proposal)};
 }
 
 /* What is stored, whichever build wrote it; PEAL_E_CORRUPT: something else is. */
@@ -360,7 +464,10 @@ static struct roster without(const struct roster *r, const struct peal_id *id)
     size_t at = roster_index(r, id);
     CHECK(at < r->n && r->n > 1);
     memmove(&v.members[at], &v.members[at + 1], (v.n - at - 1) * sizeof v.members[0]);
+    memmove(&v.domains[at], &v.domains[at + 1], (v.n - at - 1) * sizeof v.domains[0]);
     v.n--;
+    memset(&v.domains[v.n], 0, sizeof v.domains[0]);
+    roster_place(&v, 0, &v.domains[0]);
     return v;
 }
 
@@ -482,6 +589,7 @@ static bool same_roster(const struct roster *a, const struct roster *b)
 {
     return id_eq(&a->ring, &b->ring) && a->epoch == b->epoch && a->replicas == b->replicas &&
            a->n == b->n && memcmp(a->members, b->members, a->n * sizeof a->members[0]) == 0 &&
+           memcmp(a->domains, b->domains, a->n * sizeof a->domains[0]) == 0 &&
            a->takes_n == b->takes_n &&
            memcmp(a->takes, b->takes, a->takes_n * sizeof a->takes[0]) == 0 &&
            id_eq(&a->into, &b->into);

@@ -119,6 +119,9 @@ static bool fill_node(const struct chord *c, const struct peal_id *live, size_t 
         s = p->state;
     *out = (struct wire_node){.id = *id, .clients = s.clients, .rows = s.rows};
     out->address = arena_copy(a, ring_address(c->ring, id));
+    size_t at = roster_index(&c->roster, id);
+    CHECK(at < c->roster.n);
+    out->domain = arena_copy(a, domain_name(&c->roster.domains[at]));
     out->incarnation = incarnation_of(c, id);
     bool ready = s.ready_epoch == c->roster.epoch;
     out->state = WIRE_NODE_DOWN;

@@ -170,9 +170,11 @@ static void print_ring(json_t *r)
     json_array_foreach(json_object_get(r, "nodes"), i, node)
     {
         bool leads = strcmp(str(node, "id"), str(r, "coordinator")) == 0;
-        (void)printf("  %.12s  %-24s %-8s clients %lld, rows %lld%s\n", str(node, "id"),
+        bool apart = str(node, "domain")[0] != '\0';
+        (void)printf("  %.12s  %-24s %-8s clients %lld, rows %lld%s%s%s\n", str(node, "id"),
                      str(node, "address"), str(node, "state"), (long long)integer(node, "clients"),
-                     (long long)integer(node, "rows"), leads ? ", coordinator" : "");
+                     (long long)integer(node, "rows"), apart ? ", domain " : "",
+                     str(node, "domain"), leads ? ", coordinator" : "");
     }
 }
 

@@ -224,11 +224,12 @@ static json_t *node_json(const struct wire_node *node)
     id_hex(&node->id, id);
     id_hex(&node->successor, next);
     id_hex(&node->predecessor, before);
-    return json_pack("{s:s,s:s%,s:I,s:s,s:s,s:s,s:I,s:I}", "id", id, "address",
+    return json_pack("{s:s,s:s%,s:I,s:s,s:s,s:s,s:I,s:I,s:s%}", "id", id, "address",
                      node->address.n != 0 ? (const char *)node->address.p : "", node->address.n,
                      "incarnation", (json_int_t)node->incarnation, "state",
                      node_state_name(node->state), "successor", next, "predecessor", before,
-                     "clients", (json_int_t)node->clients, "rows", (json_int_t)node->rows);
+                     "clients", (json_int_t)node->clients, "rows", (json_int_t)node->rows, "domain",
+                     node->domain.n != 0 ? (const char *)node->domain.p : "", node->domain.n);
 }
 
 static int send_ring(struct ask *a)

@@ -32,6 +32,8 @@ struct host_config {
     size_t joins_n;
     uint8_t replicas;
     uint8_t expect;           /* as chord_config's */
+    const char *domain;       /* likewise; lives during host_new */
+    uint64_t auto_remove_us;  /* likewise */
     struct net_groups groups; /* n 0: no multicast */
     uint32_t clients_max;
     unsigned bcrypt_cost;

@@ -186,6 +186,8 @@ static int run(const struct options *o)
     struct program p = {0};
     struct host_config cfg = {.replicas = (uint8_t)o->replicas,
                               .expect = (uint8_t)o->bootstrap_expect,
+                              .domain = o->domain,
+                              .auto_remove_us = o->auto_remove_after * 1000 * 1000,
                               .clients_max = (uint32_t)o->clients,
                               .bcrypt_cost = (unsigned)o->bcrypt_cost,
                               .quota_bytes = o->quota_mib << 20,
@@ -194,6 +196,13 @@ static int run(const struct options *o)
     char why[OPT_WHY_MAX], db[PATH_SIZE], incarnation[PATH_SIZE];
     if (parse_addresses(o, &cfg, why) != 0)
         return say(EXIT_USAGE, why);
+    if (o->domain[0] != '\0' && !chord_is_domain(peal_bytes_str(o->domain))) {
+        (void)snprintf(why, sizeof why,
+                       "--domain: \"%.40s\" is no name of a domain: 1 to %d of a-z, 0-9, '.', '_', "
+                       "'-', for example house-2",
+                       o->domain, WIRE_DOMAIN_MAX);
+        return say(EXIT_USAGE, why);
+    }
     if (mkdir(o->data, 0700) != 0 && errno != EEXIST) {
         (void)snprintf(why, sizeof why, "--data: %s cannot be made: %s", o->data, strerror(errno));
         return say(EXIT_FAILED, why);

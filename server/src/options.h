@@ -42,6 +42,13 @@ enum opt_kind { OPT_TEXT, OPT_UINT, OPT_LIST, OPT_ENUM };
       "there already is joined at once. For scripted starts of exactly N. 0: whoever is there.")   \
     X(replicas, OPT_UINT, "replicas", "K", "2", 0, 7,                                              \
       "How many copies are kept besides the first. Counts when this server founds the ring.")      \
+    X(domain, OPT_TEXT, "domain", "NAME", "", 0, 0,                                                \
+      "What this server shares with others that may fail together with it: a rack, a house, a "    \
+      "site. Copies are kept in as many domains as there are. At most 16 of a-z, 0-9, '.', '_', "  \
+      "'-'. Default: one of its own.")                                                             \
+    X(auto_remove_after, OPT_UINT, "auto-remove-after", "SECONDS", "86400", 0, 1 << 30,            \
+      "A server that is gone for so long is taken out of the ring, so that others make new "       \
+      "copies of what it kept, unless something could be lost by it. 0: never.")                   \
     X(multicast, OPT_TEXT, "multicast", "GROUP:PORT[,GROUP:PORT]|off", NET_GROUPS_DEFAULT, 0, 0,   \
       "Multicast groups on which servers and clients find each other, on every interface: one of " \
       "IPv4, one of IPv6 of link-local scope (ff02::), or both.")                                  \

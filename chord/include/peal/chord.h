@@ -1,6 +1,6 @@
-/* chord: what stands on the overlay (peal/ring.h, of which each object has one): the roster, replica
- * groups, the two kinds of replicated data, and their repair. Sans-I/O (peal/step.h). One object is
- * one node.
+/* chord: what stands on the overlay (peal/ring.h, of which each object has one): the roster,
+ * replica groups, the two kinds of replicated data, and their repair. Sans-I/O (peal/step.h). One
+ * object is one node.
  *
  * Not for: what a node does for people (peal/service.h), links, disks, discovery packets on the
  * wire (the host's).
@@ -21,8 +21,8 @@ struct chord;
 enum {
     CHORD_REPLICAS_DEFAULT = 2, /* K; R = K + 1 copies */
     CHORD_REPLICAS_MAX = 7,
-    CHORD_JOINS_MAX = 16,     /* addresses given with --join */
-    CHORD_PEERS_MAX = 320,    /* nodes heard of, admitted or not */
+    CHORD_JOINS_MAX = 16,  /* addresses given with --join */
+    CHORD_PEERS_MAX = 320, /* nodes heard of, admitted or not */
     /* operations under way that this node began */
     CHORD_PUTS_DEFAULT = 16384, /* 1000 pairs of people, 8 messages and 8 receipts each */
     CHORD_REGS_DEFAULT = 256,   /* each holds a value, WIRE_REGISTER_MAX bytes */
@@ -112,8 +112,8 @@ struct chord_app {
     /* The end of chord_find, as ring_app's. */
     void (*found)(void *ctx, struct step_update *u, uint64_t token, int err,
                   const struct ring_found *f);
-    /* The end of chord_remove: err 0 once this node's own roster no longer names the server; an error
-     * with text, prose for people that says why. NULL: chord_remove is not used. */
+    /* The end of chord_remove: err 0 once this node's own roster no longer names the server; an
+     * error with text, prose for people that says why. NULL: chord_remove is not used. */
     void (*removed)(void *ctx, struct step_update *u, uint64_t token, int err,
                     struct peal_bytes text);
     /* The set of live members, the roster, or this node's own state changed (the new view is
@@ -126,15 +126,21 @@ struct chord_config {
     struct wire_contact contact; /* this node's, signed; the views must outlive chord_init only */
     struct peal_bytes joins[CHORD_JOINS_MAX];
     size_t joins_n;
-    bool discovery;   /* beacons can be heard: wait for some before founding a ring */
+    bool discovery; /* beacons can be heard: wait for some before founding a ring */
     /* How many nodes must be present, this one included, before one of them (that with the lowest
      * id) founds a ring, at most WIRE_ROSTER_MAX; a ring that is there already is joined at once. 0
      * or 1: whoever is present. */
     uint8_t expect;
     uint8_t replicas; /* K, used when this node founds the ring; else the ring's own counts */
-    /* The coordinator takes out a member that has been down for so long, as chord_remove would, when
-     * nothing can be lost by it: besides, all that it is a home of was compared by its other homes
-     * since it went down. It counts by the wall clock, and through restarts. 0: never. */
+    /* The failure domain that this node is in (a rack, a house, a site): copies of one key are kept
+     * in as many of them as there are, before a second one in any. 1 to WIRE_DOMAIN_MAX of a-z,
+     * 0-9,
+     * '.', '_', '-' (chord_is_domain); empty: one of its own. Views must outlive chord_init only.
+     * A node that comes back with another one is moved to it by an epoch of its own. */
+    struct peal_bytes domain;
+    /* The coordinator takes out a member that has been down for so long, as chord_remove would,
+     * when nothing can be lost by it: besides, all that it is a home of was compared by its other
+     * homes since it went down. It counts by the wall clock, and through restarts. 0: never. */
     uint64_t auto_remove_us;
     /* Bounds of the operations under way that this node began, each at most SLAB_MAX, and of the
      * bytes of bodies kept for puts of which this node is not a home (at least WIRE_BODY_MAX; a
@@ -145,6 +151,7 @@ struct chord_config {
     struct chord_app app;
 };
 
+bool chord_is_domain(struct peal_bytes name);
 size_t chord_size(const struct chord_config *cfg);
 /* mem: chord_size(cfg) bytes, 16-byte aligned, the caller's for as long as the object is used. */
 PEAL_MUST int chord_init(void *mem, const struct chord_config *cfg, struct chord **out);
@@ -180,29 +187,29 @@ void chord_set_del(struct chord *c, const struct step_event *ev, struct step_upd
 PEAL_MUST int chord_set_read(struct chord *c, const struct step_event *ev, struct step_update *u,
                              uint64_t token, const struct peal_id *box,
                              const struct peal_msg_id *after, uint64_t timeout_us);
-/* Takes the server id out of the roster, for good: a new epoch has one server fewer. Its disk is not
- * touched; should it come back it learns that it was removed, and asks for admission as a new one.
- * Any member may be asked; ends with app.removed within timeout_us:
+/* Takes the server id out of the roster, for good: a new epoch has one server fewer. Its disk is
+ * not touched; should it come back it learns that it was removed, and asks for admission as a new
+ * one. Any member may be asked; ends with app.removed within timeout_us:
  *
- * | err         | why                                                                              |
+ * | err         | why |
  * |-------------|----------------------------------------------------------------------------------|
- * | 0           | it is removed, and this node has adopted the epoch                                |
- * | NOT_FOUND   | it is not a member                                                                |
- * | REFUSED     | it is up (stop it first); it is the last one; without it something could be lost: |
- * |             | too few of the other copies of some range are at servers that are up              |
- * | BUSY        | some server is still copying what the last change gave it (tried until timeout_us)|
- * | UNAVAILABLE | no coordinator, or no majority, can be reached; or this node is in no ring        |
- * | UNKNOWN     | it may be removed, or may be yet                                                  |
+ * | 0           | it is removed, and this node has adopted the epoch | | NOT_FOUND   | it is not a
+ * member                                                                | | REFUSED     | it is up
+ * (stop it first); it is the last one; without it something could be lost: | |             | too
+ * few of the other copies of some range are at servers that are up              | | BUSY        |
+ * some server is still copying what the last change gave it (tried until timeout_us)| | UNAVAILABLE
+ * | no coordinator, or no majority, can be reached; or this node is in no ring        | | UNKNOWN
+ * | it may be removed, or may be yet                                                  |
  *
  * PEAL_E_BUSY (returned) when CHORD_REMOVES_MAX of these are under way. */
 PEAL_MUST int chord_remove(struct chord *c, const struct step_event *ev, struct step_update *u,
                            uint64_t token, const struct peal_id *id, uint64_t timeout_us);
-/* What this node has promised as a voter can no longer be relied on: a backup was restored, a damaged
- * database file salvaged. The core says so itself when it meets a damaged register or a roster that
- * cannot be read. From this call on it votes on nothing, which outlasts a restart; within a tick it
- * leaves the roster and asks the ring to be renewed: an epoch with the same members, in which it has
- * to copy all its arcs before it votes. Rows and registers stay where they are, and go on as copies.
- * A ring of one just says it. why: prose, for the trace. */
+/* What this node has promised as a voter can no longer be relied on: a backup was restored, a
+ * damaged database file salvaged. The core says so itself when it meets a damaged register or a
+ * roster that cannot be read. From this call on it votes on nothing, which outlasts a restart;
+ * within a tick it leaves the roster and asks the ring to be renewed: an epoch with the same
+ * members, in which it has to copy all its arcs before it votes. Rows and registers stay where they
+ * are, and go on as copies. A ring of one just says it. why: prose, for the trace. */
 void chord_distrust(struct chord *c, const struct step_event *ev, struct step_update *u,
                     struct peal_bytes why);
 /* Sends a service message to a member, or to this node itself (then through STEP_SELF). The `to`

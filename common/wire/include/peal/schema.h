@@ -38,6 +38,7 @@ enum {
     WIRE_DIGESTS_MAX = 16,    /* parts into which a range is cut to compare it */
     WIRE_LOAD_MAX = 256,      /* bytes of what the layer above says with each ping */
     WIRE_CAST_MAX = 4096,     /* bytes of a broadcast's body */
+    WIRE_DOMAIN_MAX = 16,     /* bytes of a failure domain's name */
     WIRE_TAKES_MAX = 16,      /* rings that one ring may have offered to take in */
 };
 
@@ -79,16 +80,26 @@ enum {
 
 /* The admitted servers, dead or alive, sorted by id. `ring` is the id under which the ring was
  * founded. `takes`: rings that this one has offered to take in, sorted; `into`: the ring that this
- * one has gone into, zero: none. An epoch with `into` is a ring's last. */
+ * one has gone into, zero: none. An epoch with `into` is a ring's last. `domains`: each
+ * member's failure domain, WIRE_DOMAIN_MAX bytes each, zeros after its name; empty when none has
+ * one. */
 #define WIRE_FIELDS_roster(F)                                                                      \
     F(ID, ring, _, 0)                                                                              \
     F(U64, epoch, _, 0)                                                                            \
     F(U8, replicas, _, 0)                                                                          \
     F(IDS, members, _, WIRE_ROSTER_MAX)                                                            \
     F(IDS, takes, _, WIRE_TAKES_MAX)                                                               \
-    F(ID, into, _, 0)
+    F(ID, into, _, 0)                                                                              \
+    F(BYTES, domains, _, WIRE_ROSTER_MAX * WIRE_DOMAIN_MAX)
 
-/* A roster as it was stored before rings could unite. */
+/* A roster as it was stored before servers had failure domains, and before rings could unite. */
+#define WIRE_FIELDS_roster_1(F)                                                                    \
+    F(ID, ring, _, 0)                                                                              \
+    F(U64, epoch, _, 0)                                                                            \
+    F(U8, replicas, _, 0)                                                                          \
+    F(IDS, members, _, WIRE_ROSTER_MAX)                                                            \
+    F(IDS, takes, _, WIRE_TAKES_MAX)                                                               \
+    F(ID, into, _, 0)
 #define WIRE_FIELDS_roster_0(F)                                                                    \
     F(ID, ring, _, 0)                                                                              \
     F(U64, epoch, _, 0)                                                                            \
@@ -156,7 +167,8 @@ enum {
     F(ID, successor, _, 0)                                                                         \
     F(ID, predecessor, _, 0)                                                                       \
     F(U32, clients, _, 0)                                                                          \
-    F(U64, rows, _, 0)
+    F(U64, rows, _, 0)                                                                             \
+    F(STR, domain, _, WIRE_DOMAIN_MAX)
 
 #define WIRE_STRUCTS(S)                                                                            \
     S(contact)                                                                                     \
@@ -165,6 +177,7 @@ enum {
     S(ballot)                                                                                      \
     S(roster)                                                                                      \
     S(roster_0)                                                                                    \
+    S(roster_1)                                                                                    \
     S(node_state)                                                                                  \
     S(row)                                                                                         \
     S(record)                                                                                      \
@@ -187,6 +200,7 @@ enum {
     WIRE_NODE_HEADER(F)                                                                            \
     F(ID, ring, _, 0)                                                                              \
     F(U32, size, _, 0)                                                                             \
+    F(STR, domain, _, WIRE_DOMAIN_MAX)                                                             \
     F(STRUCT, state, node_state, 0)
 
 #define WIRE_FIELDS_n_contacts(F)                                                                  \
@@ -199,6 +213,7 @@ enum {
 #define WIRE_FIELDS_n_admit(F)                                                                     \
     WIRE_NODE_HEADER(F)                                                                            \
     F(STRUCT, contact, contact, 0)                                                                 \
+    F(STR, domain, _, WIRE_DOMAIN_MAX)                                                             \
     F(U64, lost, _, 0)
 
 /* A decided roster: to a member, the one that follows on its own. skips: those in between are no
@@ -745,11 +760,11 @@ enum {
 /* The same as earlier builds wrote it: read, and written anew in the other form. ready_epoch: the
  * epoch for which this node's copies were complete. */
 #define WIRE_FIELDS_s_roster_1(F)                                                                  \
-    F(STRUCT, decided, roster, 0)                                                                  \
+    F(STRUCT, decided, roster_1, 0)                                                                \
     F(U64, ready_epoch, _, 0)                                                                      \
     F(STRUCT, promised, ballot, 0)                                                                 \
     F(STRUCT, accepted, ballot, 0)                                                                 \
-    F(STRUCT, proposal, roster, 0)
+    F(STRUCT, proposal, roster_1, 0)
 #define WIRE_FIELDS_s_roster_0(F)                                                                  \
     F(STRUCT, decided, roster_0, 0)                                                                \
     F(U64, ready_epoch, _, 0)                                                                      \
@@ -769,6 +784,10 @@ enum {
  * that cannot be, since the name belongs to somebody else, under "aside/" ‖ the same. */
 #define WIRE_FIELDS_s_former(F)                                                                    \
     F(STRUCT, roster, roster, 0)                                                                   \
+    F(BOOL, ready, _, 0)
+/* The same as earlier builds wrote it. */
+#define WIRE_FIELDS_s_former_1(F)                                                                  \
+    F(STRUCT, roster, roster_1, 0)                                                                 \
     F(BOOL, ready, _, 0)
 
 /* A node that the overlay knows, in STEP_META under "known" ‖ id. */
@@ -867,10 +886,11 @@ enum {
     M(130, s_register)                                                                             \
     M(131, s_roster_0)                                                                             \
     M(133, s_known)                                                                                \
-    M(134, s_former)                                                                               \
+    M(134, s_former_1)                                                                             \
     M(135, s_roster_1)                                                                             \
     M(136, s_roster)                                                                               \
-    M(137, s_past)
+    M(137, s_past)                                                                                 \
+    M(138, s_former)
 
 enum {
     WIRE_FIRST_SERVICE = 32,
