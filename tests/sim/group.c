@@ -159,6 +159,7 @@ static struct chord_config with_app(struct group *r, size_t node, const struct c
 {
     struct chord_config cfg = *base;
     cfg.auto_remove_us = r->auto_remove_us;
+    cfg.domain = peal_bytes_str(r->domain[node]);
     cfg.app = (struct chord_app){.ctx = &r->nodes[node],
                                  .reg_change = reg_change,
                                  .reg_done = reg_done,

@@ -47,6 +47,7 @@ struct group {
     struct group_op ops[GROUP_OPS_MAX];
     size_t ops_n;
     uint64_t auto_remove_us; /* given to cores that are started from then on */
+    char domain[SIM_NODES_MAX][WIRE_DOMAIN_MAX + 1]; /* likewise; empty: none */
     size_t founded, dissolved, warned, strangers, waiting;
     size_t clashes; /* registers of a ring gone into another that were somebody else's there */
 };

@@ -39,6 +39,7 @@ static const uint64_t kept[] = {
 enum fate { FATE_FRESH, FATE_IN, FATE_DEAD, FATE_OUT };
 
 struct play {
+    size_t domains; /* that servers are in; 0: each is one of its own */
     struct group *g;
     uint64_t seed;
     size_t first;
@@ -115,6 +116,14 @@ static size_t down(const struct play *p)
     for (size_t i = 0; i < p->g->cfg.nodes; i++)
         n += p->fate[i] == FATE_IN && !sim_running(p->g->sim, i);
     return n;
+}
+
+/* Puts the node into some domain, from its next start on. */
+static void into_domain(struct play *p, size_t node)
+{
+    if (p->domains > 0)
+        (void)snprintf(p->g->domain[node], sizeof p->g->domain[node], "rack-%u",
+                       (unsigned)rng_below(dice(p), p->domains));
 }
 
 static void some_op(struct play *p)
@@ -257,6 +266,8 @@ static void mend(struct play *p)
             p->up_us[i] = sim_now(s) + 1 + rng_below(dice(p), 3 * US_S);
         if (sim_now(s) >= p->up_us[i] && p->heal_us == 0) {
             p->up_us[i] = 0;
+            if (rng_below(dice(p), 8) == 0)
+                into_domain(p, i); /* somebody has carried it elsewhere */
             sim_start(s, i);
         }
     }
@@ -456,6 +467,9 @@ static struct play begin(uint64_t seed, uint8_t replicas, size_t first, bool aut
                              .verbose = verbose};
     p.g = group_new(&cfg);
     p.g->auto_remove_us = automatic ? AUTO_US : 0;
+    p.domains = seed % 3 == 1 ? 2 + seed % 4 : 0;
+    for (size_t i = 0; i < cfg.nodes; i++)
+        into_domain(&p, i);
     for (size_t n = 0; n < first;) {
         size_t at = rng_below(dice(&p), cfg.nodes);
         if (p.fate[at] != FATE_FRESH)
@@ -840,4 +854,66 @@ Test(roster, none_of_the_first_is_left_and_nothing_is_lost)
         check(&p);
         group_free(p.g);
     }
+}
+
+/* ---- failure domains ---- */
+
+/* How many domains the copies of each row lie in, and that they lie nowhere else. */
+static void check_spread(struct play *p, size_t domains)
+{
+    for (size_t i = 0; i < p->g->ops_n; i++) {
+        const struct group_op *o = &p->g->ops[i];
+        size_t copies = 0, apart = 0;
+        const char *seen[SIM_NODES_MAX];
+        if (o->kind != GROUP_PUT || o->err != 0)
+            continue;
+        for (size_t n = 0; n < p->g->cfg.nodes; n++) {
+            if (group_disk_row(p->g, n, &o->key, &o->id) != WIRE_ROW_MESSAGE)
+                continue;
+            bool again = false;
+            for (size_t k = 0; k < apart && !again; k++)
+                again = strcmp(seen[k], p->g->domain[n]) == 0;
+            if (!again)
+                seen[apart++] = p->g->domain[n];
+            copies++;
+        }
+        cr_assert_eq(copies, 3, "row %zu has %zu copies", i, copies);
+        cr_assert_eq(apart, domains, "row %zu: its copies are in %zu domains", i, apart);
+    }
+}
+
+static void write_some(struct play *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        some_op(p);
+        sim_run(p->g->sim, 20000);
+    }
+}
+
+Test(roster, copies_are_in_different_domains_and_move_when_servers_do)
+{
+    struct play p = {.seed = 9, .first = 6, .removal = SIZE_MAX};
+    struct sim_config cfg = {
+        .seed = 9, .nodes = 6, .replicas = 2, .discovery = true, .ops_max = 256};
+    p.g = group_new(&cfg);
+    for (size_t i = 0; i < 6; i++) { /* neighbours are in the same house */
+        (void)snprintf(p.g->domain[i], sizeof p.g->domain[i], "house-%u", (unsigned)i / 2);
+        p.fate[i] = FATE_IN;
+    }
+    group_start_all(p.g);
+    cr_assert(group_wait_whole(p.g, 6, 6, FORM_US), "no ring formed");
+    write_some(&p, 150);
+    sim_run(p.g->sim, SETTLE_US);
+    check_spread(&p, 3);
+    for (size_t i = 4; i < 6; i++) { /* the third house is given up */
+        sim_crash(p.g->sim, i);
+        (void)snprintf(p.g->domain[i], sizeof p.g->domain[i], "house-%u", (unsigned)i % 2);
+        sim_start(p.g->sim, i);
+        cr_assert(group_wait_whole(p.g, 6, 6, HEAL_US), "it is back");
+    }
+    write_some(&p, 150);
+    sim_run(p.g->sim, 2 * SETTLE_US);
+    check_spread(&p, 2);
+    check(&p);
+    group_free(p.g);
 }
