@@ -724,22 +724,32 @@ Test(roster_hand, a_ring_of_one_has_nobody_to_be_distrusted_by)
 
 /* ---- earlier builds ---- */
 
+static struct wire_roster_1 shown_before(struct ring *r)
+{
+    return (struct wire_roster_1){
+        .ring = RING, .epoch = r->epoch, .replicas = 2, .members = {.v = r->members, .n = r->n}};
+}
+
+/* Starts anew with this on the disk. */
+static void found_stored(struct scene *s, struct peal_bytes key, uint16_t type, void *msg)
+{
+    uint8_t mem[512];
+    struct wr w;
+    wr_init(&w, mem, sizeof mem);
+    cr_assert_eq(wire_encode(type, msg, &w), 0, "encoded");
+    struct store_write put = {
+        .space = STORE_META, .op = STORE_PUT, .key = key, .value = peal_bytes_of(mem, w.n)};
+    cr_assert_eq(store_submit(s->o->store, &put, 1, NULL), 0, "as it was stored then");
+    s->o = one_again(s->o, false);
+    one_event(s->o, (struct step_event){.kind = STEP_START});
+}
+
 static enum chord_state stored_before(uint64_t ready_epoch)
 {
     struct scene s;
     begin(&s, 3);
-    struct wire_s_roster_1 old = {.decided = shown(&s.r), .ready_epoch = ready_epoch};
-    uint8_t mem[512];
-    struct wr w;
-    wr_init(&w, mem, sizeof mem);
-    cr_assert_eq(wire_encode(WIRE_s_roster_1, &old, &w), 0, "encoded");
-    struct store_write put = {.space = STORE_META,
-                              .op = STORE_PUT,
-                              .key = peal_bytes_str("roster"),
-                              .value = peal_bytes_of(mem, w.n)};
-    cr_assert_eq(store_submit(s.o->store, &put, 1, NULL), 0, "as it was stored then");
-    s.o = one_again(s.o, false);
-    one_event(s.o, (struct step_event){.kind = STEP_START});
+    struct wire_s_roster_1 old = {.decided = shown_before(&s.r), .ready_epoch = ready_epoch};
+    found_stored(&s, peal_bytes_str("roster"), WIRE_s_roster_1, &old);
     enum chord_state state = chord_state(s.o->chord);
     for (size_t i = 0; i < 3; i++)
         linked(&s, i);
@@ -753,4 +763,19 @@ Test(roster_hand, a_roster_that_an_earlier_build_stored_is_ready_for_all_or_none
 {
     cr_assert_eq(stored_before(EPOCH), CHORD_MEMBER, "for all");
     cr_assert_eq(stored_before(EPOCH - 1), CHORD_COPYING, "for none");
+}
+
+Test(roster_hand, a_ring_that_had_ended_in_an_earlier_builds_time_is_remembered)
+{
+    struct scene s;
+    begin(&s, 3);
+    struct wire_s_former_1 old = {.roster = shown_before(&s.r), .ready = true};
+    uint8_t key[6 + ID_BYTES] = "former";
+    memcpy(key + 6, RING.b, ID_BYTES);
+    old.roster.into = (struct peal_id){{0xdd}};
+    found_stored(&s, peal_bytes_of(key, sizeof key), WIRE_s_former_1, &old);
+    linked(&s, 0);
+    s.r.epoch++;
+    cr_assert_eq(accept_code(&s, &s.r, true, false), PEAL_E_FOREIGN, "it is over");
+    one_free(s.o);
 }
