@@ -121,6 +121,15 @@ static int may_vote(struct chord *c, const struct source *src, const struct peal
     return serves && ready_for(c, key) ? 0 : PEAL_E_BUSY;
 }
 
+/* Another server is at work on key: this one's next ballot for it is to be higher, and what it
+ * remembers of it is old. */
+static void meet(struct chord *c, const struct peal_id *key, const struct wire_ballot *b)
+{
+    reg_met(c, b);
+    if (!is_self(c, &b->node))
+        cache_drop(c, key);
+}
+
 void on_reg_prepare(struct chord *c, const struct source *src, const struct wire_n_reg_prepare *m)
 {
     size_t mark = c->scratch.used;
@@ -128,13 +137,16 @@ void on_reg_prepare(struct chord *c, const struct source *src, const struct wire
     int code = may_vote(c, src, &m->ring, m->epoch, &m->key, &m->ballot);
     if (code == 0)
         code = reg_open(c, &m->key, &s);
-    /* the same ballot twice is a proposer's that has restarted and forgotten it: it could be for
-     * another value */
-    if (code == 0 && ballot_cmp(&m->ballot, &s.promised) <= 0)
+    if (code == 0 && m->look) {
+        hold_answer(c); /* what was accepted need not be durable yet */
+    } else if (code == 0 && ballot_cmp(&m->ballot, &s.promised) <= 0) {
+        /* the same ballot twice is a proposer's that has restarted and forgotten it, or forgotten
+         * that it named it as its next: it could be for another value */
         code = PEAL_E_REFUSED;
-    if (code == 0) {
+    } else if (code == 0) {
         s.promised = m->ballot;
         reg_save(c, &m->key, &s);
+        meet(c, &m->key, &m->ballot);
     }
     struct wire_n_reg_promise a = {.epoch = c->roster.epoch,
                                    .op = m->op,
@@ -147,6 +159,13 @@ void on_reg_prepare(struct chord *c, const struct source *src, const struct wire
     c->scratch.used = mark;
 }
 
+/* Whether next may be promised with an acceptance of ballot. */
+static bool may_follow(const struct wire_ballot *next, const struct wire_ballot *ballot)
+{
+    return next->round == 0 || (next->round >> ROUND_BITS == ballot->round >> ROUND_BITS &&
+                                next->round > ballot->round && id_eq(&next->node, &ballot->node));
+}
+
 void on_reg_accept(struct chord *c, const struct source *src, const struct wire_n_reg_accept *m)
 {
     size_t mark = c->scratch.used;
@@ -154,11 +173,16 @@ void on_reg_accept(struct chord *c, const struct source *src, const struct wire_
     int code = may_vote(c, src, &m->ring, m->epoch, &m->key, &m->ballot);
     if (code == 0)
         code = reg_open(c, &m->key, &s);
+    if (code == 0 && !may_follow(&m->next, &m->ballot))
+        code = PEAL_E_MALFORMED;
     if (code == 0 && ballot_cmp(&m->ballot, &s.promised) < 0)
         code = PEAL_E_REFUSED;
     if (code == 0) {
-        s = (struct reg_state){.promised = m->ballot, .accepted = m->ballot, .value = m->value};
+        s = (struct reg_state){.promised = m->next.round != 0 ? m->next : m->ballot,
+                               .accepted = m->ballot,
+                               .value = m->value};
         reg_save(c, &m->key, &s);
+        meet(c, &m->key, &s.promised);
     }
     struct wire_n_reg_accepted a = {.epoch = c->roster.epoch,
                                     .op = m->op,

@@ -13,10 +13,6 @@ static size_t round_up(size_t n)
     return (n + ALIGN - 1) / ALIGN * ALIGN;
 }
 
-struct bounds {
-    uint32_t puts, regs, reads, blocks;
-};
-
 static uint32_t bound_or(uint32_t bound, uint32_t normal)
 {
     return bound != 0 ? bound : normal;
@@ -27,9 +23,13 @@ static struct bounds bounds_of(const struct chord_config *cfg)
     struct bounds b = {.puts = bound_or(cfg->puts_max, CHORD_PUTS_DEFAULT),
                        .regs = bound_or(cfg->regs_max, CHORD_REGS_DEFAULT),
                        .reads = bound_or(cfg->reads_max, CHORD_READS_DEFAULT),
-                       .blocks = bound_or(cfg->bodies_max, CHORD_BODIES_DEFAULT) / POOL_BLOCK};
-    CHECK(b.puts <= SLAB_MAX && b.regs <= SLAB_MAX && b.reads <= SLAB_MAX);
-    CHECK(b.blocks >= WIRE_BODY_MAX / POOL_BLOCK);
+                       .blocks = bound_or(cfg->bodies_max, CHORD_BODIES_DEFAULT) / POOL_BLOCK,
+                       .cached = bound_or(cfg->cached_max, CHORD_CACHED_DEFAULT),
+                       .cached_blocks =
+                           bound_or(cfg->cached_bytes, CHORD_CACHED_BYTES_DEFAULT) / POOL_BLOCK};
+    CHECK(b.puts <= SLAB_MAX && b.regs <= SLAB_MAX - TAKE_MAX && b.reads <= SLAB_MAX);
+    CHECK(b.blocks >= WIRE_BODY_MAX / POOL_BLOCK && b.cached <= SLAB_MAX);
+    CHECK(b.cached_blocks >= WIRE_REGISTER_MAX / POOL_BLOCK);
     return b;
 }
 
@@ -43,12 +43,25 @@ static struct ring_config ring_config_of(struct chord *c, const struct chord_con
     return r;
 }
 
+/* What takes registers in has room of its own: the app's operations may be waiting for that. */
+static uint32_t regs_of(const struct bounds *b)
+{
+    return b->regs + TAKE_MAX;
+}
+
+static uint32_t slots_of(const struct bounds *b)
+{
+    return regs_of(b) < REG_SLOTS ? regs_of(b) : REG_SLOTS;
+}
+
 size_t chord_size(const struct chord_config *cfg)
 {
     struct bounds b = bounds_of(cfg);
     struct ring_config ring = ring_config_of(NULL, cfg);
     return round_up(sizeof(struct chord)) + round_up(ring_size(&ring)) + SCRATCH_BYTES +
-           round_up(slab_size(b.regs, sizeof(struct reg_op))) +
+           round_up(slab_size(regs_of(&b), sizeof(struct reg_op))) +
+           round_up(slab_size(slots_of(&b), sizeof(struct reg_slot))) +
+           round_up(map_size(b.regs, ID_BYTES)) + round_up(cache_size(&b)) +
            round_up(slab_size(b.puts, sizeof(struct put_op))) +
            round_up(slab_size(b.reads, sizeof(struct read_op))) + round_up(pool_size(b.blocks));
 }
@@ -79,6 +92,22 @@ static int take_config(struct chord *c, const struct chord_config *cfg)
     return 0;
 }
 
+/* Where the memory after it begins. */
+static uint8_t *regs_init(struct chord *c, uint8_t *at, const struct bounds *b)
+{
+    struct rng g;
+    rng_init(&g, c->cfg.seed ^ UINT64_C(0x7265676973746572)); /* the maps' own */
+    slab_init(&c->regs, at, regs_of(b), sizeof(struct reg_op));
+    at += round_up(slab_size(regs_of(b), sizeof(struct reg_op)));
+    slab_init(&c->slots, at, slots_of(b), sizeof(struct reg_slot));
+    at += round_up(slab_size(slots_of(b), sizeof(struct reg_slot)));
+    map_init(&c->turns, at, b->regs, ID_BYTES, &g);
+    at += round_up(map_size(b->regs, ID_BYTES));
+    cache_init(&c->cache, at, b, &g);
+    c->trip_us = REG_TRIP_FIRST_US;
+    return at + round_up(cache_size(b));
+}
+
 int chord_init(void *mem, const struct chord_config *cfg, struct chord **out)
 {
     CHECK(mem != NULL && (uintptr_t)mem % ALIGN == 0);
@@ -94,8 +123,7 @@ int chord_init(void *mem, const struct chord_config *cfg, struct chord **out)
     c->ops_us = UINT64_MAX;
     arena_init(&c->scratch, at, SCRATCH_BYTES);
     at += SCRATCH_BYTES;
-    slab_init(&c->regs, at, b.regs, sizeof(struct reg_op));
-    at += round_up(slab_size(b.regs, sizeof(struct reg_op)));
+    at = regs_init(c, at, &b);
     slab_init(&c->puts, at, b.puts, sizeof(struct put_op));
     at += round_up(slab_size(b.puts, sizeof(struct put_op)));
     slab_init(&c->reads, at, b.reads, sizeof(struct read_op));

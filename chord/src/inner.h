@@ -14,6 +14,7 @@
  * | copy.c     | copying what is missing, and who answers it                               |
  * | acceptor.c | a register's acceptor, merging of copies                                  |
  * | register.c | a register's proposer                                                     |
+ * | cache.c    | what this proposer may write next without asking first                    |
  * | rows.c     | rows on this node's disk: storing, deleting, listing                      |
  * | put.c      | writing a row to its homes                                                |
  * | read.c     | reading the union of a box's rows                                         |
@@ -82,8 +83,15 @@ enum {
     JUMP_WAIT_US = 3 * SECOND, /* for somebody who remembers more of them */
     PARTS_MAX = WIRE_ROSTER_MAX + 1,
 
-    REG_PHASE_US = 1 * SECOND, /* a phase that is not complete by then is begun again */
-    REG_BACKOFF_US = 10 * MS,
+    REG_PHASE_US = 1 * SECOND,  /* a phase that is not complete by then is begun again */
+    REG_SLOTS = 256,            /* registers asked for at one time; the others wait in line */
+    REG_TRIP_FIRST_US = 5 * MS, /* a round trip to a quorum, before any was measured */
+    REG_TRIP_LEAST_US = 1 * MS,
+    REG_PAUSE_FIRST = 4, /* round trips to wait, on the average, when another proposer came in … */
+    REG_PAUSE = 8,       /* … between, once and once more */
+    REG_PAUSE_MOST_US = 200 * MS,
+    REG_LEAP_MOST = 16,     /* a power of two */
+    REG_GRAIN_US = 10 * MS, /* those in line look at their deadlines together */
     RETRY_US = 100 * MS,
     ROOM_BYTES = 2 << 20, /* more than any one operation puts into an update */
     ROOM_EFFECTS = 256,
@@ -93,6 +101,7 @@ enum {
     POOL_BLOCK = 1024,
     WINDOW_IDS = 256, /* ids that a read lists at a time; at most WIRE_PAGE_IDS */
     READ_PHASE_US = 1 * SECOND,
+    PUT_AGAIN_US = 10 * MS, /* a put that a home refused has another try */
     PUT_GRAIN_US = 10 * MS, /* puts wake together, since each wake-up looks at all of them */
 
     ARCS_MAX = WIRE_ROSTER_MAX, /* arcs that this node is home of */
@@ -262,27 +271,49 @@ struct removal { /* that this node was asked for */
 
 /* ---- operations ---- */
 
-enum reg_phase { REG_WAIT, REG_PREPARE, REG_ACCEPT };
+enum reg_phase { REG_BEHIND, REG_LINE, REG_WAIT, REG_LOOK, REG_PREPARE, REG_ACCEPT };
 
 struct reg_op {
     uint64_t token;
     struct peal_id key;
     uint64_t deadline_us, wake_us;
+    uint64_t sent_us; /* of the phase under way */
     enum reg_phase phase;
     uint32_t handle;
+    uint32_t ahead, behind; /* of the same key; 0: none */
+    uint32_t prev, next;    /* LINE; 0: none */
+    uint32_t slot;          /* LOOK, PREPARE, ACCEPT: of c->slots */
     uint32_t tries;
+    uint32_t trips; /* phases begun, of all tries */
     uint64_t epoch;
     struct wire_ballot ballot, best;
-    uint64_t above; /* the next round must exceed it */
+    struct wire_ballot after; /* ACCEPT: the ballot named as the next one */
+    uint64_t above;           /* the next round must exceed it */
     struct peal_id home[CHORD_REPLICAS_MAX + 1];
     uint8_t homes, need, oks, nos;
     uint8_t answered; /* a bit per home */
     bool same;        /* every promise so far reported the same accepted ballot */
-    bool accept_sent;
-    bool mine;  /* of former.c, not of the app: token is a take's op */
-    int result; /* what the change function said, to be told when the read is settled */
-    size_t value_n;
-    uint8_t value[WIRE_REGISTER_MAX];
+    bool wrote;       /* a value of the change function's was sent, in this try or an earlier one */
+    bool mine;        /* of former.c, not of the app: token is a take's op */
+    bool read;        /* the change function is not asked */
+    bool looked;
+    bool cached;    /* ACCEPT: by a ballot that was named before */
+    bool contended; /* … a moment ago: if it is refused, others are at work right now */
+    int result;     /* what the change function said, to be told when the read is settled */
+};
+
+struct reg_slot { /* the value of an operation that is asking */
+    size_t n;
+    uint8_t b[WIRE_REGISTER_MAX];
+};
+
+struct cached { /* cache.c */
+    struct peal_id key;
+    struct wire_ballot next;     /* promised to this node by a majority, and used for nothing yet */
+    struct wire_ballot accepted; /* the value's */
+    uint32_t n, block;
+    uint32_t handle, newer, older; /* 0: none */
+    uint64_t kept_us;
 };
 
 enum target_state { TARGET_SENT, TARGET_OK, TARGET_FAILED };
@@ -347,6 +378,15 @@ struct pool { /* blocks for the bodies of rows that are being put elsewhere */
     uint8_t *data;
     uint32_t *next;
     uint32_t cap, free, used;
+};
+
+struct cache { /* of one epoch of one ring */
+    struct slab slab;
+    struct map keys;
+    struct pool pool;
+    uint32_t newest, oldest;
+    struct peal_id ring;
+    uint64_t epoch;
 };
 
 /* ---- repair ---- */
@@ -474,8 +514,16 @@ struct chord {
 
     struct slab regs, puts, reads;
     struct pool pool;
-    uint64_t reg_count; /* of this node's ballots for registers, whatever the epoch or the ring */
-    uint64_t ops_us;    /* the earliest wake-up among the operations */
+    uint64_t reg_count; /* of ballots for registers, whatever the epoch or the ring: above that of
+                           each that this node has used or met */
+    struct slab slots;
+    struct map turns;        /* a register's key -> the last operation in its line */
+    uint32_t line, line_end; /* first and last of those that wait for a slot */
+    uint32_t regs_app;       /* operations of the app's */
+    uint64_t trip_us;        /* a round trip to a quorum, measured */
+    struct cache cache;
+    struct chord_reg_stats reg_stats;
+    uint64_t ops_us; /* the earliest wake-up among the operations */
 
     struct arc arcs[ARCS_MAX];
     size_t arcs_n;
@@ -705,7 +753,27 @@ int reg_decode(struct peal_bytes stored, struct reg_state *out);
 void on_reg_prepare(struct chord *c, const struct source *src, const struct wire_n_reg_prepare *m);
 void on_reg_accept(struct chord *c, const struct source *src, const struct wire_n_reg_accept *m);
 
+/* cache.c */
+struct bounds { /* as chord_init was given them, the defaults filled in */
+    uint32_t puts, regs, reads, blocks, cached, cached_blocks;
+};
+size_t cache_size(const struct bounds *b);
+void cache_init(struct cache *k, void *mem, const struct bounds *b, struct rng *g);
+/* NULL: nothing is known, or not in this epoch. Valid until the next call of this file. */
+struct cached *cache_find(struct chord *c, const struct peal_id *key);
+/* What cache_find gave. */
+struct peal_bytes cache_value(struct chord *c, const struct cached *e);
+void cache_drop(struct chord *c, const struct peal_id *key);
+/* next: promised to this node by a majority in that epoch of the present ring, and never used; when
+ * they promised it, what they had accepted last was value, by `accepted`. Keeps nothing of another
+ * epoch than the present one. */
+void cache_put(struct chord *c, uint64_t epoch, const struct peal_id *key,
+               const struct wire_ballot *next, const struct wire_ballot *accepted,
+               struct peal_bytes value);
+
 /* register.c */
+/* A ballot of this epoch was met: this node's next one outdoes it. */
+void reg_met(struct chord *c, const struct wire_ballot *b);
 /* As chord_reg_change, for former.c: take_change, take_done. */
 int reg_begin_take(struct chord *c, uint64_t op, const struct peal_id *key, uint64_t timeout_us);
 void on_reg_promise(struct chord *c, const struct source *src, const struct wire_n_reg_promise *m);
@@ -738,6 +806,10 @@ void mark_dirty(struct chord *c, const struct peal_id *key);
 /* put.c */
 size_t pool_size(uint32_t blocks);
 void pool_init(struct pool *p, void *mem, uint32_t blocks);
+/* False when there is no room. *first: of its blocks. */
+bool pool_keep(struct pool *p, struct peal_bytes b, uint32_t *first);
+void pool_drop(struct pool *p, uint32_t first);
+void pool_copy(const struct pool *p, uint32_t first, size_t n, uint8_t *out);
 void on_set_ok(struct chord *c, const struct source *src, const struct wire_n_set_ok *m);
 void puts_timer(struct chord *c);
 void puts_lost(struct chord *c, const struct peal_id *peer);

@@ -23,7 +23,7 @@ void pool_init(struct pool *p, void *mem, uint32_t blocks)
         p->next[i] = i + 1 < blocks ? i + 1 : NO_BLOCK;
 }
 
-static bool pool_keep(struct pool *p, struct peal_bytes b, uint32_t *first)
+bool pool_keep(struct pool *p, struct peal_bytes b, uint32_t *first)
 {
     size_t need = b.n == 0 ? 1 : (b.n + POOL_BLOCK - 1) / POOL_BLOCK;
     if (need > p->cap - p->used)
@@ -44,7 +44,7 @@ static bool pool_keep(struct pool *p, struct peal_bytes b, uint32_t *first)
     return true;
 }
 
-static void pool_drop(struct pool *p, uint32_t first)
+void pool_drop(struct pool *p, uint32_t first)
 {
     while (first != NO_BLOCK) {
         uint32_t next = p->next[first];
@@ -56,16 +56,21 @@ static void pool_drop(struct pool *p, uint32_t first)
     }
 }
 
+void pool_copy(const struct pool *p, uint32_t first, size_t n, uint8_t *out)
+{
+    for (size_t off = 0; off < n; off += POOL_BLOCK) {
+        CHECK(first != NO_BLOCK);
+        size_t part = n - off < POOL_BLOCK ? n - off : POOL_BLOCK;
+        memcpy(out + off, p->data + (size_t)first * POOL_BLOCK, part);
+        first = p->next[first];
+    }
+}
+
 static struct peal_bytes pool_read(struct chord *c, uint32_t first, size_t n)
 {
     uint8_t *out = arena_take(&c->scratch, n);
     CHECK(out != NULL);
-    for (size_t off = 0; off < n; off += POOL_BLOCK) {
-        CHECK(first != NO_BLOCK);
-        size_t part = n - off < POOL_BLOCK ? n - off : POOL_BLOCK;
-        memcpy(out + off, c->pool.data + (size_t)first * POOL_BLOCK, part);
-        first = c->pool.next[first];
-    }
+    pool_copy(&c->pool, first, n, out);
     return peal_bytes_of(out, n);
 }
 
@@ -281,7 +286,7 @@ void on_set_ok(struct chord *c, const struct source *src, const struct wire_n_se
     if (o->refused == PEAL_E_STALE && m->epoch < c->roster.epoch)
         roster_tell(c, src);
     if (o->refused == PEAL_E_STALE || o->refused == PEAL_E_BUSY) { /* soon it may be otherwise */
-        o->wake_us = c->now + jitter(c, REG_BACKOFF_US);
+        o->wake_us = c->now + jitter(c, PUT_AGAIN_US);
         ops_wake(c, o->wake_us);
         return;
     }

@@ -40,8 +40,9 @@ static int reg_change(void *ctx, uint64_t token, struct peal_bytes old, struct p
         return 0;
     if (old.n > 0)
         memcpy(o->value, old.p, old.n);
-    o->value[old.n] = o->want;
-    *value = peal_bytes_of(o->value, old.n + 1);
+    CHECK(old.n + o->grow <= sizeof o->value);
+    memset(o->value + old.n, o->want, o->grow);
+    *value = peal_bytes_of(o->value, old.n + o->grow);
     return 1;
 }
 
@@ -198,6 +199,7 @@ struct one *one_new(uint8_t n, bool discovery, const char *join)
     int err = cry_init();
     CHECK(err == 0);
     o->n = n;
+    o->grow = 1;
     o->self = one_peer(n);
     o->now_us = 1000000;
     o->reader = (struct step_reader){.ctx = o, .get = get, .scan = scan};
@@ -211,6 +213,8 @@ struct one *one_new(uint8_t n, bool discovery, const char *join)
                                .replicas = 2,
                                .puts_max = ONE_PUTS,
                                .regs_max = ONE_REGS,
+                               .cached_max = ONE_CACHED,
+                               .cached_bytes = ONE_CACHED_BYTES,
                                .reads_max = ONE_READS,
                                .bodies_max = ONE_BODIES,
                                .seed = n,

@@ -13,6 +13,8 @@ enum {
     ONE_PUTS = 16,
     ONE_REGS = 12,
     ONE_READS = 8,
+    ONE_CACHED = 6,
+    ONE_CACHED_BYTES = WIRE_REGISTER_MAX,
     ONE_BODIES = 2 * WIRE_BODY_MAX
 };
 
@@ -52,6 +54,7 @@ struct one {
     uint8_t value[WIRE_REGISTER_MAX];
     size_t value_n;
     uint8_t want; /* the byte that the change function appends; 0: it only reads */
+    size_t grow;  /* so many times */
 };
 
 struct one_peer one_peer(uint8_t n);

@@ -406,6 +406,147 @@ Test(core, an_epoch_that_is_sealed_gets_no_votes)
     one_free(o);
 }
 
+/* An accept of `count` that names `next` (0: none) of p's as its next; the answer's code. */
+static int accept_code(struct one *o, const struct one_peer *p, uint64_t count, uint64_t next,
+                       const struct peal_id *whose)
+{
+    union wire_any m;
+    struct wire_n_reg_accept a = {.ring = o->self.id,
+                                  .epoch = 1,
+                                  .op = 5,
+                                  .key = {{1}},
+                                  .ballot = {1ull << ROUND_BITS | count, p->id},
+                                  .next = {next, *whose},
+                                  .value = peal_bytes_str("v")};
+    one_forget(o);
+    one_hear(o, LINK, WIRE_n_reg_accept, &a);
+    const struct one_said *said = one_find(o, STEP_SEND, WIRE_n_reg_accepted, &m);
+    cr_assert_not_null(said, "it answers");
+    cr_assert(m.n_reg_accepted.code != 0 || said->held, "once it is durable");
+    return -(int)m.n_reg_accepted.code;
+}
+
+Test(core, who_accepts_promises_the_ballot_named_as_the_next)
+{
+    struct one_peer p, q = one_peer(51);
+    struct one *o = asked(&p);
+    const uint64_t in_epoch = 1ull << ROUND_BITS;
+    cr_assert_eq(accept_code(o, &p, 9, in_epoch | 12, &p.id), 0, "accepted");
+    cr_assert_eq(prepare_code(o, &p, 1, 1, 10), PEAL_E_REFUSED, "less than the named one");
+    cr_assert_eq(prepare_code(o, &p, 1, 1, 12), PEAL_E_REFUSED, "the named one");
+    cr_assert_eq(accept_code(o, &p, 10, in_epoch | 13, &p.id), PEAL_E_REFUSED, "less, to accept");
+    o = one_again(o, false);
+    one_event(o, (struct step_event){.kind = STEP_START});
+    one_link(o, LINK, &p, false);
+    one_hello(o, LINK, &p, NULL);
+    cr_assert_eq(prepare_code(o, &p, 1, 1, 12), PEAL_E_REFUSED, "the named one, after a restart");
+    cr_assert_eq(accept_code(o, &p, 12, in_epoch | 11, &p.id), PEAL_E_MALFORMED, "a lower next");
+    cr_assert_eq(accept_code(o, &p, 12, in_epoch | 12, &p.id), PEAL_E_MALFORMED, "itself");
+    cr_assert_eq(accept_code(o, &p, 12, in_epoch | 13, &q.id), PEAL_E_MALFORMED, "another's");
+    cr_assert_eq(accept_code(o, &p, 12, 2 * in_epoch | 13, &p.id), PEAL_E_MALFORMED,
+                 "a later epoch's");
+    cr_assert_eq(accept_code(o, &p, 12, in_epoch | 13, &p.id), 0, "it is accepted without asking");
+    cr_assert_eq(accept_code(o, &p, 13, 0, &p.id), 0, "and need not name another");
+    cr_assert_eq(prepare_code(o, &p, 1, 1, 14), 0, "of which nothing is promised then");
+    one_free(o);
+}
+
+Test(core, who_only_looks_is_promised_nothing_and_told_what_is_durable)
+{
+    struct one_peer p;
+    struct one *o = asked(&p);
+    union wire_any m;
+    cr_assert_eq(accept_code(o, &p, 9, 1ull << ROUND_BITS | 12, &p.id), 0, "accepted");
+    struct wire_n_reg_prepare q = {.ring = o->self.id,
+                                   .epoch = 1,
+                                   .op = 5,
+                                   .look = true,
+                                   .key = {{1}},
+                                   .ballot = {1ull << ROUND_BITS | 900, p.id}};
+    for (int i = 0; i < 2; i++) {
+        one_forget(o);
+        one_hear(o, LINK, WIRE_n_reg_prepare, &q);
+        const struct one_said *said = one_find(o, STEP_SEND, WIRE_n_reg_promise, &m);
+        cr_assert_not_null(said, "it answers");
+        cr_assert_eq(m.n_reg_promise.code, 0, "whatever the ballot");
+        cr_assert(m.n_reg_promise.value.n == 1 && m.n_reg_promise.value.p[0] == 'v', "the value");
+        cr_assert_eq(m.n_reg_promise.promised.round, 1ull << ROUND_BITS | 12, "as it was promised");
+        cr_assert(said->held, "what was accepted may not be durable yet");
+        q.ballot.round = 1ull << ROUND_BITS | 1;
+    }
+    cr_assert_eq(prepare_code(o, &p, 1, 1, 13), 0, "899 less than it looked with");
+    q.epoch = 2;
+    one_hear(o, LINK, WIRE_n_reg_prepare, &q);
+    cr_assert_not_null(one_find(o, STEP_SEND, WIRE_n_reg_promise, &m), "it answers");
+    cr_assert_eq(m.n_reg_promise.code, -PEAL_E_STALE, "not in another epoch");
+    one_free(o);
+}
+
+static struct chord_reg_stats stats(const struct one *o)
+{
+    struct chord_reg_stats s;
+    chord_reg_stats(o->chord, &s);
+    return s;
+}
+
+static struct peal_id key_of(uint8_t n)
+{
+    return (struct peal_id){{1, n}};
+}
+
+/* What is remembered is bounded in number; the one used longest ago goes first. */
+Test(core, what_is_remembered_of_registers_has_its_bounds)
+{
+    struct one *o = start(1, false, NULL);
+    one_wait(o, 100000);
+    for (uint8_t i = 0; i <= ONE_CACHED; i++) {
+        struct peal_id key = key_of(i);
+        cr_assert_eq(one_change(o, &key, 'a'), 0, "written");
+    }
+    struct chord_reg_stats s = stats(o);
+    cr_assert_eq(s.prepares, ONE_CACHED + 1, "each was asked for");
+    for (uint8_t i = ONE_CACHED; i > 0; i--) {
+        struct peal_id key = key_of(i);
+        cr_assert_eq(one_change(o, &key, 'b'), 0, "written again");
+    }
+    cr_assert_eq(stats(o).prepares, s.prepares, "without asking");
+    cr_assert_eq(stats(o).kept, ONE_CACHED, "all of them");
+    struct peal_id first = key_of(0), last = key_of(ONE_CACHED), other = key_of(1);
+    cr_assert_eq(one_change(o, &first, 'b'), 0, "written again");
+    cr_assert_eq(stats(o).prepares, s.prepares + 1, "the first one was forgotten");
+    cr_assert_eq(one_change(o, &last, 'c'), 0, "written again");
+    cr_assert_eq(stats(o).prepares, s.prepares + 2, "and now the one used longest ago");
+    cr_assert_eq(one_change(o, &other, 'c'), 0, "written again");
+    cr_assert_eq(stats(o).prepares, s.prepares + 2, "and not the one used after that");
+    cr_assert(o->value_n == 3 && memcmp(o->value, "abc", 3) == 0, "of which all is there");
+    one_free(o);
+}
+
+/* And in bytes. */
+Test(core, large_values_are_remembered_as_far_as_there_is_room)
+{
+    enum { LARGE = 1500, FIT = ONE_CACHED_BYTES / 2048 };
+    struct one *o = start(1, false, NULL);
+    one_wait(o, 100000);
+    _Static_assert((int)FIT < (int)ONE_CACHED, "bytes are short before entries are");
+    for (uint8_t i = 0; i <= FIT; i++) {
+        struct peal_id key = key_of(i);
+        o->grow = LARGE;
+        cr_assert_eq(one_change(o, &key, 'a'), 0, "written");
+        cr_assert_eq(o->value_n, LARGE, "large");
+    }
+    o->grow = 1;
+    struct chord_reg_stats s = stats(o);
+    struct peal_id first = key_of(0), last = key_of(FIT);
+    cr_assert_eq(one_change(o, &last, 'b'), 0, "written again");
+    cr_assert_eq(stats(o).prepares, s.prepares, "without asking");
+    cr_assert_eq(o->value_n, LARGE + 1, "on what was there");
+    cr_assert(o->value[LARGE - 1] == 'a' && o->value[LARGE] == 'b', "to the last byte");
+    cr_assert_eq(one_change(o, &first, 'b'), 0, "written again");
+    cr_assert_eq(stats(o).prepares, s.prepares + 1, "the first one was forgotten");
+    one_free(o);
+}
+
 Test(core, a_sick_disk_answers_for_nothing)
 {
     struct one_peer p;

@@ -7,6 +7,39 @@ enum { BODY_MAX = 4096, VIEW_BYTES = 64 * 1024 };
 
 /* ---- the app ---- */
 
+static uint32_t number(const uint8_t *p)
+{
+    struct rd d;
+    rd_init(&d, p, 4);
+    return rd_u32(&d);
+}
+
+/* For each node the number of its last operation, and how many of them there were. */
+static int tally(struct group_node *n, uint32_t op, struct peal_bytes old, struct peal_bytes *value)
+{
+    size_t all = n->group->cfg.nodes * GROUP_TALLY_BYTES;
+    uint8_t *mine = n->scratch + n->at * GROUP_TALLY_BYTES;
+    struct wr w;
+    CHECK(old.n == 0 || old.n == all);
+    memset(n->scratch, 0, all);
+    if (old.n > 0)
+        memcpy(n->scratch, old.p, all);
+    if (number(mine) == op)
+        return 0;
+    uint32_t before = number(mine + 4);
+    wr_init(&w, mine, GROUP_TALLY_BYTES);
+    wr_u32(&w, op);
+    wr_u32(&w, before + 1);
+    *value = peal_bytes_of(n->scratch, all);
+    return 1;
+}
+
+uint32_t group_tally(const struct group_op *o, size_t node)
+{
+    CHECK(o->value_n == 0 || o->value_n >= (node + 1) * GROUP_TALLY_BYTES);
+    return o->value_n == 0 ? 0 : number(o->value + node * GROUP_TALLY_BYTES + 4);
+}
+
 static int reg_change(void *ctx, uint64_t token, struct peal_bytes old, struct peal_bytes *value)
 {
     struct group_node *n = ctx;
@@ -15,8 +48,11 @@ static int reg_change(void *ctx, uint64_t token, struct peal_bytes old, struct p
     struct wr w;
     wr_init(&w, mine, sizeof mine);
     wr_u32(&w, (uint32_t)token + 1);
-    if (o->kind == GROUP_GET)
+    CHECK(o->kind != GROUP_GET);
+    if (o->kind == GROUP_LEAVE)
         return 0;
+    if (o->kind == GROUP_TALLY)
+        return tally(n, (uint32_t)token + 1, old, value);
     if (o->kind == GROUP_CLAIM) {
         if (old.n == sizeof mine && memcmp(old.p, mine, sizeof mine) == 0)
             return 0;
@@ -323,9 +359,13 @@ static void begin_it(void *core, const struct step_event *ev, struct step_update
     struct beginning *b = arg;
     struct group_op *o = &b->r->ops[b->op];
     switch (o->kind) {
+    case GROUP_GET:
+        b->err = chord_reg_read(core, ev, u, b->op, &o->key, b->timeout_us);
+        break;
     case GROUP_CLAIM:
     case GROUP_APPEND:
-    case GROUP_GET:
+    case GROUP_LEAVE:
+    case GROUP_TALLY:
         b->err = chord_reg_change(core, ev, u, b->op, &o->key, b->timeout_us);
         break;
     case GROUP_PUT:

@@ -5,12 +5,19 @@
 
 #include "sim.h"
 
-enum { GROUP_OPS_MAX = 8192, GROUP_VALUE_MAX = WIRE_REGISTER_MAX, GROUP_READ_MAX = 2048 };
+enum {
+    GROUP_OPS_MAX = 16384,
+    GROUP_VALUE_MAX = WIRE_REGISTER_MAX,
+    GROUP_READ_MAX = 2048,
+    GROUP_TALLY_BYTES = 8
+};
 
 enum group_op_kind {
     GROUP_CLAIM,  /* register: mine when it is empty */
     GROUP_APPEND, /* register: a list of u32 numbers; appends the op's own unless it is in already */
     GROUP_GET,    /* register: reads */
+    GROUP_LEAVE,  /* register: a change that leaves it as it is */
+    GROUP_TALLY,  /* register: counts the operations of each node, each once */
     GROUP_PUT,
     GROUP_READ,
     GROUP_FIND, /* the overlay's lookup */
@@ -79,6 +86,9 @@ int group_disk_row(struct group *r, size_t node, const struct peal_id *box,
                   const struct peal_msg_id *id);
 /* How many keys the node's disk has in the space. */
 uint64_t group_disk_count(struct group *r, size_t node, enum store_space space);
+/* What a register that GROUP_TALLY changes was decided to be when o ended: how often it was changed
+ * at node. */
+uint32_t group_tally(const struct group_op *o, size_t node);
 struct peal_id group_key(struct group *r, uint32_t n);
 
 #endif

@@ -183,6 +183,8 @@ static void carry_out(struct sim *s, size_t node, const struct step_effect *e)
     case STEP_WRITE:
         break;
     case STEP_SEND:
+        CHECK(e->bytes.n >= 2 && e->bytes.p[0] == 0); /* a message's type is a u16 */
+        s->messages[e->bytes.p[1]]++;
         if (e->link == STEP_SELF) {
             ev = (struct step_event){.kind = STEP_RECEIVED, .link = STEP_SELF, .bytes = e->bytes};
             step_later(s, node, s->now, &ev);
@@ -829,6 +831,12 @@ uint64_t sim_digest(const struct sim *s)
 uint64_t sim_refused(const struct sim *s)
 {
     return s->refused;
+}
+
+uint64_t sim_messages(const struct sim *s, uint16_t type)
+{
+    CHECK(type <= WIRE_TYPE_MAX);
+    return s->messages[type];
 }
 
 size_t sim_writes_most(const struct sim *s)

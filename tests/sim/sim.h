@@ -74,6 +74,8 @@ struct rng *sim_rng(struct sim *s);
 uint64_t sim_digest(const struct sim *s);
 /* Updates whose writes a disk refused. */
 uint64_t sim_refused(const struct sim *s);
+/* Messages of that type that nodes sent so far, those to themselves among them. */
+uint64_t sim_messages(const struct sim *s, uint16_t type);
 /* The most writes that an update held, refused ones too. */
 size_t sim_writes_most(const struct sim *s);
 

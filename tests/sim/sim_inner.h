@@ -80,6 +80,7 @@ struct sim {
     struct rng rng;
     uint64_t now, seq, digest, refused;
     size_t writes_most;
+    uint64_t messages[WIRE_TYPE_MAX + 1];
     struct event *heap;
     size_t heap_n, heap_cap;
     struct link *links;

@@ -25,7 +25,9 @@ enum {
     CHORD_PEERS_MAX = 320, /* nodes heard of, admitted or not */
     /* operations under way that this node began */
     CHORD_PUTS_DEFAULT = 16384, /* 1000 pairs of people, 8 messages and 8 receipts each */
-    CHORD_REGS_DEFAULT = 256,   /* each holds a value, WIRE_REGISTER_MAX bytes */
+    CHORD_REGS_DEFAULT = 4096, /* of which 256 are asked for at one time; the others wait in line */
+    CHORD_CACHED_DEFAULT = 1024, /* registers that this node wrote last, and may write again … */
+    CHORD_CACHED_BYTES_DEFAULT = 2 << 20, /* … in one round trip; bytes of their values */
     CHORD_READS_DEFAULT = 1024,
     CHORD_BODIES_DEFAULT = 16 << 20, /* bytes of bodies that wait to be stored at other nodes */
     CHORD_TOMBSTONE_DAYS = 30,
@@ -84,7 +86,8 @@ struct chord_app {
     int (*reg_change)(void *ctx, uint64_t token, struct peal_bytes old, struct peal_bytes *value);
     /* The end of a register operation: err 0 and the value that is decided now; the change
      * function's error; PEAL_E_UNKNOWN (the change may or may not have happened, or may happen
-     * yet); PEAL_E_UNAVAILABLE (no quorum was reached: nothing was written). */
+     * yet); PEAL_E_UNAVAILABLE (no quorum was reached, and in no try was a value of the change
+     * function's sent to anyone: it has not happened and will not). */
     void (*reg_done)(void *ctx, struct step_update *u, uint64_t token, int err,
                      struct peal_bytes value);
     /* Two rings have become one, and both had something in the register key: `kept` stands. Whether
@@ -147,6 +150,10 @@ struct chord_config {
      * body takes whole KiB). 0: CHORD_*_DEFAULT. Of these chord_init touches only the indices. */
     uint32_t puts_max, regs_max, reads_max;
     uint32_t bodies_max;
+    /* Bounds of what is remembered of registers: how many, at most SLAB_MAX, and bytes, at least
+     * WIRE_REGISTER_MAX, a value taking whole KiB. What was used longest ago is forgotten first. 0:
+     * CHORD_CACHED_*DEFAULT. */
+    uint32_t cached_max, cached_bytes;
     uint64_t seed;
     struct chord_app app;
 };
@@ -165,10 +172,30 @@ uint64_t chord_deadline(const struct chord *c);
 /* ---- operations: ev is the event in whose step they are called ---- */
 
 /* Reads the register key at a quorum, applies app.reg_change, writes what it returns at a quorum;
- * ends with app.reg_done, within timeout_us. Linearizable. PEAL_E_BUSY when regs_max of these are
- * under way. Contention backs off at random. */
+ * ends with app.reg_done, within timeout_us. Linearizable. Those for one key go one after the other
+ * in the order in which they came, and those of all keys wait for room to ask in; what is undone at
+ * its deadline ends. PEAL_E_BUSY when regs_max of these are under way. Contention with other
+ * servers backs off at random, and all that fails is tried again until the deadline.
+ *
+ * Two round trips; one, when this node was the last to change the register (and remembers it), or
+ * the change function leaves what a majority holds alike. app.reg_change may be called before this
+ * returns. */
 PEAL_MUST int chord_reg_change(struct chord *c, const struct step_event *ev, struct step_update *u,
                                uint64_t token, const struct peal_id *key, uint64_t timeout_us);
+/* The same without a change, and without calling app.reg_change. One round trip when a majority
+ * holds the same, which promises nothing: whoever changes the register meanwhile does not notice.
+ */
+PEAL_MUST int chord_reg_read(struct chord *c, const struct step_event *ev, struct step_update *u,
+                             uint64_t token, const struct peal_id *key, uint64_t timeout_us);
+/* Since chord_init. */
+struct chord_reg_stats {
+    uint64_t ended, ok;
+    uint64_t looks, prepares, accepts; /* rounds that were begun, each a message to every home */
+    uint64_t kept;                     /* of the accepts, those that needed no other round first */
+    uint64_t again;                    /* tries that came to nothing and were not the last */
+    uint32_t tries_most, trips_most;   /* of one operation; a trip is a round */
+};
+void chord_reg_stats(const struct chord *c, struct chord_reg_stats *out);
 /* Writes row to home(row->box), stand-ins taking the place of homes that are down; ends with
  * app.set_done. Idempotent by (box, id). push: ask the first live home to push the row
  * (app.row_stored there). PEAL_E_BUSY when puts_max of these are under way, or the bodies kept for

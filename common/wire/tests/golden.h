@@ -1,4 +1,4 @@
-/* Nine messages and their encodings, kept so that neither format changes unnoticed. A change here
+/* Eleven messages and their encodings, kept so that neither format changes unnoticed. A change here
  * is a change of the protocol. */
 #ifndef PEAL_WIRE_GOLDEN_H
 #define PEAL_WIRE_GOLDEN_H
@@ -149,6 +149,60 @@ static inline bool golden_message(unsigned i, struct golden *g)
                     "\"id\":\"01020300000000000000000000000000000000ff\",\"incarnation\":\"3\","
                     "\"addresses\":[\"1.2.3.4:5\",\"[::1]:6\"],\"key\":\"APv_vg\","
                     "\"signature\":\"AA\"}]}"};
+        return true;
+    case 9:
+        *g = (struct golden){
+            .type = WIRE_n_reg_prepare,
+            .msg.n_reg_prepare = {.to = id,
+                                  .stamp = 1,
+                                  .ring = {{0x80}},
+                                  .epoch = 2,
+                                  .op = UINT64_MAX,
+                                  .look = true,
+                                  .key = id,
+                                  .ballot = {(uint64_t)2 << 40 | 7, path[1]}},
+            .hex = "000b01020300000000000000000000000000000000ff0000000000000001"
+                   "8000000000000000000000000000000000000000"
+                   "0000000000000002ffffffffffffffff01"
+                   "01020300000000000000000000000000000000ff"
+                   "0000020000000007c900000000000000000000000000000000000001",
+            .json = "{\"t\":\"n_reg_prepare\","
+                    "\"to\":\"01020300000000000000000000000000000000ff\",\"stamp\":\"1\","
+                    "\"ring\":\"8000000000000000000000000000000000000000\",\"epoch\":\"2\","
+                    "\"op\":\"18446744073709551615\",\"look\":true,"
+                    "\"key\":\"01020300000000000000000000000000000000ff\","
+                    "\"ballot\":{\"round\":\"2199023255559\","
+                    "\"node\":\"c900000000000000000000000000000000000001\"}}"};
+        return true;
+    case 10:
+        *g = (struct golden){
+            .type = WIRE_n_reg_accept,
+            .msg.n_reg_accept = {.to = id,
+                                 .stamp = 1,
+                                 .ring = {{0x80}},
+                                 .epoch = 2,
+                                 .op = 9,
+                                 .key = id,
+                                 .ballot = {(uint64_t)2 << 40 | 7, path[1]},
+                                 .next = {(uint64_t)2 << 40 | 8, path[1]},
+                                 .value = peal_bytes_of(body, sizeof body)},
+            .hex = "000d01020300000000000000000000000000000000ff0000000000000001"
+                   "8000000000000000000000000000000000000000"
+                   "00000000000000020000000000000009"
+                   "01020300000000000000000000000000000000ff"
+                   "0000020000000007c900000000000000000000000000000000000001"
+                   "0000020000000008c900000000000000000000000000000000000001"
+                   "0000000400fbffbe",
+            .json = "{\"t\":\"n_reg_accept\","
+                    "\"to\":\"01020300000000000000000000000000000000ff\",\"stamp\":\"1\","
+                    "\"ring\":\"8000000000000000000000000000000000000000\",\"epoch\":\"2\","
+                    "\"op\":\"9\","
+                    "\"key\":\"01020300000000000000000000000000000000ff\","
+                    "\"ballot\":{\"round\":\"2199023255559\","
+                    "\"node\":\"c900000000000000000000000000000000000001\"},"
+                    "\"next\":{\"round\":\"2199023255560\","
+                    "\"node\":\"c900000000000000000000000000000000000001\"},"
+                    "\"value\":\"APv_vg\"}"};
         return true;
     default:
         return false;

@@ -286,12 +286,15 @@ enum {
     F(U16, code, _, 0)                                                                             \
     F(STRUCT, promised, ballot, 0)
 
-/* CASPaxos on home(key) (Rystsov, "CASPaxos: Replicated State Machines without logs", 2018). */
+/* CASPaxos on home(key) (Rystsov, "CASPaxos: Replicated State Machines without logs", 2018).
+ * `look`: nothing is to be promised. `next`: who accepts also promises this ballot, a higher one of
+ * the same server's and epoch; round 0: none. */
 #define WIRE_FIELDS_n_reg_prepare(F)                                                               \
     WIRE_NODE_HEADER(F)                                                                            \
     F(ID, ring, _, 0)                                                                              \
     F(U64, epoch, _, 0)                                                                            \
     F(U64, op, _, 0)                                                                               \
+    F(BOOL, look, _, 0)                                                                            \
     F(ID, key, _, 0)                                                                               \
     F(STRUCT, ballot, ballot, 0)
 #define WIRE_FIELDS_n_reg_promise(F)                                                               \
@@ -310,6 +313,7 @@ enum {
     F(U64, op, _, 0)                                                                               \
     F(ID, key, _, 0)                                                                               \
     F(STRUCT, ballot, ballot, 0)                                                                   \
+    F(STRUCT, next, ballot, 0)                                                                     \
     F(BYTES, value, _, WIRE_REGISTER_MAX)
 #define WIRE_FIELDS_n_reg_accepted(F)                                                              \
     WIRE_NODE_HEADER(F)                                                                            \
