@@ -2,14 +2,15 @@
  * the ring, so that each of these is one linearizable read or change of it; requests wait in slots
  * for what they asked of chord and of the bcrypt workers.
  *
- * Retries. A registration that is sent again with its req_id finds itself in the register and
- * becomes a login with the same password: the first answer's token is known to nobody but the
- * client that did not get it, so the retry gets a new session. A login that is sent again is simply
- * another login: its generation is higher, and it takes over from the first one. Both ways a client
- * that retries ends up with one working session. */
+ * Retries. A client sends what was not answered again, through any server, with the same req_id,
+ * and gets the first result. The session's token follows from the authentication key and the req_id
+ * (with BLAKE2b, which only who has the key can repeat), so any server finds in the register
+ * whether the session there is this request's own, and can say its token once more. A registration
+ * whose req_id is the register's has been done, and a login whose req_id is among the last ones as
+ * well, whatever came after them: neither is done again, since that would end a session that was
+ * opened later; the client is told that its session is over. */
 #include "inner.h"
 
-#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -100,12 +101,21 @@ static void fail_taken(struct svc *s, struct request *r)
     fail_naming(s, r, PEAL_E_EXISTS, "the name ", " is taken", "choose another name");
 }
 
+/* It was done before, and what it began has ended. */
+static void fail_over(struct svc *s, struct request *r)
+{
+    fail(s, r, PEAL_E_TAKEN_OVER, "this was done before, and its session is over", "log in again");
+}
+
 /* A register operation in this phase; the request may be over when it returns. */
 static void operate(struct svc *s, struct request *r, enum request_phase phase)
 {
     r->phase = phase;
     uint32_t h = r->handle;
-    int err = chord_reg_change(s->chord, s->ev, s->u, token_of(r), &r->box, REGISTER_US);
+    /* a login reads what it is about to change */
+    bool only = phase == PHASE_READ && r->kind != REQ_LOGIN;
+    int err = (only ? chord_reg_read : chord_reg_change)(s->chord, s->ev, s->u, token_of(r),
+                                                         &r->box, REGISTER_US);
     if (err != 0) {
         r = slab_get(&s->requests, h);
         CHECK(r != NULL);
@@ -140,20 +150,23 @@ static bool may_sign_in(struct svc *s, struct client *c)
 
 /* ---- tokens and failures ---- */
 
-/* Fast key erasure: each draw replaces the key that it was drawn with. */
-static void draw(struct svc *s, uint8_t out[static 32])
+/* The same for the same request, at every server. */
+static void make_token(struct request *r)
 {
-    uint8_t both[64];
-    randombytes_buf_deterministic(both, sizeof both, s->secret);
-    memcpy(s->secret, both, 32);
-    memcpy(out, both + 32, 32);
-    cry_wipe(both, sizeof both);
+    struct cry_hash h;
+    cry_hash_init(&h, "peal.session.2");
+    cry_hash_part(&h, peal_bytes_of(r->auth, sizeof r->auth));
+    cry_hash_part(&h, peal_bytes_of(r->name, r->name_n));
+    cry_hash_part(&h, peal_bytes_of(r->id.b, sizeof r->id.b));
+    cry_hash_end(&h, r->token);
+    cry_digest(token_domain, peal_bytes_of(r->token, sizeof r->token), r->token_hash);
+    cry_wipe(&h, sizeof h);
 }
 
-static void new_token(struct svc *s, struct request *r)
+static bool is_own_token(const struct request *r, const struct wire_s_account *a)
 {
-    draw(s, r->token);
-    cry_digest(token_domain, peal_bytes_of(r->token, sizeof r->token), r->token_hash);
+    return a->token.n == sizeof r->token_hash &&
+           cry_equal(a->token.p, r->token_hash, sizeof r->token_hash);
 }
 
 uint32_t account_failure_cell(const struct svc *s, const char *kind, struct peal_bytes who)
@@ -293,8 +306,7 @@ void account_resume(struct svc *s, struct client *c, const struct wire_c_resume 
 
 static void resumed(struct svc *s, struct request *r, const struct wire_s_account *a)
 {
-    if (a->token.n == sizeof r->token_hash &&
-        cry_equal(a->token.p, r->token_hash, sizeof r->token_hash))
+    if (is_own_token(r, a))
         sign_in(s, r, a);
     else
         fail(s, r, PEAL_E_AUTH, "this session has ended", "log in with the password");
@@ -345,6 +357,7 @@ void account_login(struct svc *s, struct client *c, const struct wire_c_login *m
     r->failure_cell = cell;
     r->id = m->req_id;
     memcpy(r->auth, m->auth.p, sizeof r->auth);
+    make_token(r);
     operate(s, r, PHASE_READ);
 }
 
@@ -392,8 +405,10 @@ static void verified(struct svc *s, struct request *r, int err)
         fail(s, r, err, NULL, NULL);
         return;
     }
-    new_token(s, r);
-    operate(s, r, PHASE_CHANGE);
+    if (r->kind == REQ_REGISTER)
+        fail_over(s, r);
+    else
+        operate(s, r, PHASE_CHANGE);
 }
 
 /* ---- register ---- */
@@ -466,6 +481,7 @@ void account_register(struct svc *s, struct client *c, const struct wire_c_regis
     r->phase = PHASE_HASH;
     r->id = m->req_id;
     memcpy(r->auth, m->auth.p, sizeof r->auth);
+    make_token(r);
     step_work(s->u, STEP_WORK_HASH, token_of(r), m->auth);
 }
 
@@ -477,7 +493,6 @@ static void hashed(struct svc *s, struct request *r, int err, struct peal_bytes 
         fail(s, r, err, NULL, NULL);
         return;
     }
-    new_token(s, r);
     operate(s, r, PHASE_CHANGE);
 }
 
@@ -497,13 +512,40 @@ void account_worked(struct svc *s)
 
 /* ---- the register ---- */
 
+/* As an earlier build stored it: of logins it knew the last one, in the place of the registration.
+ */
+static void take_old(const struct wire_s_account_0 *o, struct wire_s_account *a)
+{
+    *a = (struct wire_s_account){.version = o->version,
+                                 .name = o->name,
+                                 .display = o->display,
+                                 .created = o->created,
+                                 .cred_epoch = o->cred_epoch,
+                                 .generation = o->generation,
+                                 .token = o->token,
+                                 .request = o->request,
+                                 .bcrypt = o->bcrypt,
+                                 .salt = o->salt,
+                                 .ops = o->ops,
+                                 .mem_kib = o->mem_kib,
+                                 .bundle = o->bundle,
+                                 .wrapped = o->wrapped};
+}
+
 static int read_account(struct peal_bytes value, struct wire_s_account *a)
 {
+    union wire_any m;
     struct arena none;
     uint16_t type = 0;
     arena_init(&none, NULL, 0);
-    int err = wire_decode(value.p, value.n, &type, a, sizeof *a, &none);
-    if (err != 0 || type != WIRE_s_account || a->version != 1 || a->bcrypt.n >= CRY_BCRYPT_SIZE)
+    int err = wire_decode(value.p, value.n, &type, &m, sizeof m, &none);
+    if (err != 0 || (type != WIRE_s_account && type != WIRE_s_account_0))
+        return PEAL_E_CORRUPT;
+    if (type == WIRE_s_account)
+        *a = m.s_account;
+    else
+        take_old(&m.s_account_0, a);
+    if (a->version != 1 || a->bcrypt.n >= CRY_BCRYPT_SIZE || a->logins.n % MSG_ID_BYTES != 0)
         return PEAL_E_CORRUPT;
     return 0;
 }
@@ -540,9 +582,9 @@ static int change_register(struct svc *s, struct request *r, struct peal_bytes o
             return err;
         if (!msg_id_eq(&a.request, &r->id))
             return PEAL_E_EXISTS;
-        /* Either this very operation, which had to be repeated, or an earlier one. */
-        r->retry = !(a.token.n == sizeof r->token_hash &&
-                     cry_equal(a.token.p, r->token_hash, sizeof r->token_hash));
+        /* This very request, in this try or an earlier one; or its session is over; or somebody
+         * else has seen its req_id. */
+        r->retry = !is_own_token(r, &a);
         return 0;
     }
     const struct draft *d = slab_get(&s->drafts, r->draft);
@@ -552,6 +594,14 @@ static int change_register(struct svc *s, struct request *r, struct peal_bytes o
     a.bcrypt = peal_bytes_str(r->bcrypt);
     a.token = peal_bytes_of(r->token_hash, sizeof r->token_hash);
     return write_account(s, &a, value);
+}
+
+static bool done_before(const struct wire_s_account *a, const struct peal_msg_id *id)
+{
+    for (size_t i = 0; i < a->logins.n; i += MSG_ID_BYTES)
+        if (memcmp(a->logins.p + i, id->b, MSG_ID_BYTES) == 0)
+            return true;
+    return false;
 }
 
 static int change_login(struct svc *s, struct request *r, struct peal_bytes old,
@@ -565,12 +615,18 @@ static int change_login(struct svc *s, struct request *r, struct peal_bytes old,
         return err;
     if (!peal_bytes_eq(a.bcrypt, peal_bytes_str(r->bcrypt)))
         return PEAL_E_STALE;
-    if (a.token.n == sizeof r->token_hash &&
-        cry_equal(a.token.p, r->token_hash, sizeof r->token_hash))
+    if (is_own_token(r, &a))
         return 0;
+    if (done_before(&a, &r->id))
+        return PEAL_E_TAKEN_OVER;
+    uint8_t logins[WIRE_LOGINS_MAX * MSG_ID_BYTES];
+    size_t kept = a.logins.n < sizeof logins ? a.logins.n : sizeof logins - MSG_ID_BYTES;
+    memcpy(logins, r->id.b, MSG_ID_BYTES);
+    if (kept > 0)
+        memcpy(logins + MSG_ID_BYTES, a.logins.p, kept);
+    a.logins = peal_bytes_of(logins, MSG_ID_BYTES + kept);
     a.generation++;
     a.token = peal_bytes_of(r->token_hash, sizeof r->token_hash);
-    a.request = r->id;
     return write_account(s, &a, value);
 }
 
@@ -596,7 +652,7 @@ int account_change(struct svc *s, struct request *r, struct peal_bytes old,
         return 0;
     switch (r->kind) {
     case REQ_REGISTER:
-        return r->draft != 0 ? change_register(s, r, old, value) : change_login(s, r, old, value);
+        return change_register(s, r, old, value);
     case REQ_LOGIN:
         return change_login(s, r, old, value);
     case REQ_LOGOUT:
@@ -632,11 +688,7 @@ static void change_done(struct svc *s, struct request *r, const struct wire_s_ac
     if (r->kind == REQ_LOGOUT) {
         logged_out(s, r);
     } else if (r->kind == REQ_REGISTER && r->retry) {
-        /* From here on it is a login; the draft's end marks that. */
-        r->retry = false;
-        slab_release(&s->drafts, r->draft);
-        r->draft = 0;
-        verify(s, r, a);
+        verify(s, r, a); /* whose it is, the password tells */
     } else {
         sign_in(s, r, a);
     }
@@ -658,6 +710,8 @@ void account_done(struct svc *s, struct request *r, int err, struct peal_bytes v
         fail_not_found(s, r);
     else if (err == PEAL_E_EXISTS)
         fail_taken(s, r);
+    else if (err == PEAL_E_TAKEN_OVER)
+        fail_over(s, r);
     else if (err != 0)
         fail(s, r, err, NULL, NULL);
     else if (r->phase == PHASE_READ)

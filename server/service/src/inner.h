@@ -179,7 +179,7 @@ enum request_kind { REQ_FIND, REQ_REGISTER, REQ_LOGIN, REQ_RESUME, REQ_LOGOUT };
  *   RESUME                 READ --> answered
  *   LOGIN                  READ --> VERIFY --> CHANGE --> answered
  *   REGISTER               HASH --> CHANGE --> answered
- *                                     +--> it was done before: becomes a LOGIN in VERIFY
+ *                                     +--> done before, and over: VERIFY --> answered
  *   LOGOUT                          CHANGE --> answered */
 enum request_phase { PHASE_PRESENCE, PHASE_READ, PHASE_HASH, PHASE_VERIFY, PHASE_CHANGE };
 
@@ -204,7 +204,7 @@ struct request {
     uint8_t token[WIRE_TOKEN_BYTES];
     uint8_t token_hash[CRY_HASH_BYTES];
     char bcrypt[CRY_BCRYPT_SIZE];
-    bool retry;            /* REGISTER: the register holds this very registration already */
+    bool retry;            /* REGISTER: it was done before, and its session is over */
     uint32_t draft;        /* REGISTER */
     uint32_t failure_cell; /* of the account */
 };
@@ -250,8 +250,6 @@ struct svc {
     struct chord *chord;
     struct peal_id self;
     uint32_t sessions_max;
-    uint8_t secret[32];
-
     /* the step under way */
     const struct step_event *ev;
     struct step_update *u;

@@ -265,7 +265,6 @@ int svc_init(void *mem, const struct svc_config *cfg, struct svc **out)
     s->self = cfg->chord.self;
     s->sessions_max = z.sessions;
     s->tick_us = NEVER;
-    memcpy(s->secret, cfg->secret, sizeof s->secret);
     memcpy(s->operator_pub, cfg->operator_pub, sizeof s->operator_pub);
     uint64_t seed = 0;
     memcpy(&seed, cfg->secret, sizeof seed);

@@ -169,3 +169,61 @@ int disk_scan(void *ctx, enum step_space space, struct peal_bytes from, struct p
     }
     return 0;
 }
+
+/* An encoded s_register whose account is of the old form, in out; its size, 0 when it holds none.
+ */
+static size_t aged(const struct blob *value, uint8_t out[static WIRE_REGISTER_MAX + 256])
+{
+    static uint8_t account[WIRE_REGISTER_MAX];
+    union wire_any m, v;
+    struct arena none;
+    uint16_t type = 0;
+    struct wr w;
+    arena_init(&none, NULL, 0);
+    if (wire_decode(value->p, value->n, &type, &m, sizeof m, &none) != 0 ||
+        type != WIRE_s_register || m.s_register.value.n == 0)
+        return 0;
+    struct wire_s_register *r = &m.s_register;
+    if (wire_decode(r->value.p, r->value.n, &type, &v, sizeof v, &none) != 0 ||
+        type != WIRE_s_account)
+        return 0;
+    const struct wire_s_account *a = &v.s_account;
+    struct wire_s_account_0 old = {.version = a->version,
+                                   .name = a->name,
+                                   .display = a->display,
+                                   .created = a->created,
+                                   .cred_epoch = a->cred_epoch,
+                                   .generation = a->generation,
+                                   .token = a->token,
+                                   .request = a->request,
+                                   .bcrypt = a->bcrypt,
+                                   .salt = a->salt,
+                                   .ops = a->ops,
+                                   .mem_kib = a->mem_kib,
+                                   .bundle = a->bundle,
+                                   .wrapped = a->wrapped};
+    wr_init(&w, account, sizeof account);
+    int err = wire_encode(WIRE_s_account_0, &old, &w);
+    CHECK(err == 0);
+    r->value = peal_bytes_of(account, w.n);
+    wr_init(&w, out, WIRE_REGISTER_MAX + 256);
+    err = wire_encode(WIRE_s_register, r, &w);
+    CHECK(err == 0);
+    return w.n;
+}
+
+size_t disk_age_accounts(struct disk *d)
+{
+    static uint8_t out[WIRE_REGISTER_MAX + 256];
+    size_t done = 0;
+    for (size_t i = 0; i < d->n; i++) {
+        struct record *r = &d->v[i];
+        size_t n = r->space == STEP_REGISTERS ? aged(&r->value, out) : 0;
+        if (n == 0)
+            continue;
+        free(r->value.p);
+        r->value = blob_of(peal_bytes_of(out, n));
+        done++;
+    }
+    return done;
+}

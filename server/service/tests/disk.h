@@ -43,6 +43,8 @@ void disk_commit(struct disk *d, uint64_t ticket);
 /* Everything else is lost. */
 void disk_crash(struct disk *d);
 void disk_free(struct disk *d);
+/* Stores all accounts anew as the earliest build did (s_account_0); how many there are. */
+size_t disk_age_accounts(struct disk *d);
 /* For struct step_reader, with ctx = the disk. */
 int disk_get(void *ctx, enum step_space space, struct peal_bytes key, struct arena *a,
              struct peal_bytes *value);

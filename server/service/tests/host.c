@@ -480,6 +480,12 @@ void host_store_state(struct host *h, uint32_t n, int err)
     step(h, n, &ev);
 }
 
+size_t host_age_accounts(struct host *h, uint32_t n)
+{
+    CHECK(!h->nodes[n].alive);
+    return disk_age_accounts(&h->nodes[n].disk);
+}
+
 size_t host_rows(struct host *h, uint32_t n)
 {
     size_t rows = 0;

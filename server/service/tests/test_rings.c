@@ -58,6 +58,78 @@ Test(rings, one_name_two_servers)
     }
 }
 
+/* The first answer that client gets within us: a session, an error, or nothing (then 0 and no
+ * generation). */
+static int answer(struct person *p, uint64_t us)
+{
+    uint64_t end = host_now(p->h) + us;
+    p->generation = 0;
+    while (host_now(p->h) < end && host_connected(p->h, p->client)) {
+        uint16_t type = 0;
+        const union wire_any *m = host_next(p->h, p->client, &type);
+        if (m == NULL)
+            host_run(p->h, HOST_MS);
+        else if (type == WIRE_c_error)
+            return -(int)m->c_error.code;
+        else if (type == WIRE_c_session) {
+            memcpy(p->token, m->c_session.token.p, WIRE_TOKEN_BYTES);
+            p->generation = m->c_session.generation;
+            return 0;
+        }
+    }
+    return 0;
+}
+
+/* Asks again and again with one req_id, each time at the next server that lives, until there is a
+ * session; the first server dies after a while, and comes back after some tries. Never is the name
+ * taken, never is anything done a second time. */
+static void insist(struct person *p, void (*ask)(struct person *, uint64_t), uint64_t req_id,
+                   uint64_t dies_us, uint64_t generation, const char *what)
+{
+    enum { TRIES = 12 };
+    struct host *h = p->h;
+    uint8_t token[WIRE_TOKEN_BYTES];
+    person_greet(p, 0);
+    ask(p, req_id);
+    host_run(h, dies_us);
+    host_kill(h, 0);
+    for (uint32_t i = 0; i < TRIES; i++) {
+        if (i == 3)
+            host_start(h, 0);
+        person_greet(p, 1 + i % 2);
+        ask(p, req_id);
+        int err = answer(p, 6 * HOST_SEC);
+        cr_assert(err == 0 || err == PEAL_E_UNKNOWN || err == PEAL_E_UNAVAILABLE ||
+                      err == PEAL_E_BUSY,
+                  "%s, dies after %d us: try %u: %s", what, (int)dies_us, i, err_name(err));
+        if (err == 0 && p->generation != 0)
+            break;
+    }
+    cr_assert_eq(p->generation, generation, "%s, dies after %d us: session %d", what, (int)dies_us,
+                 (int)p->generation);
+    memcpy(token, p->token, sizeof token);
+    host_hang_up(h, p->client);
+    person_greet(p, 1);
+    ask(p, req_id);
+    person_session(p);
+    cr_assert_eq(p->generation, generation, "%s: once more", what);
+    cr_assert_eq(memcmp(p->token, token, sizeof token), 0, "%s: the same token", what);
+}
+
+Test(rings, who_asks_again_elsewhere_gets_the_first_result)
+{
+    for (uint64_t us = 0; us <= 60 * HOST_MS; us += 1500) {
+        struct host *h = ring(3, 2, 40 + us);
+        struct person alice = person_of(h, 0, "alice"), again = person_of(h, 1, "alice");
+        insist(&alice, person_ask_register, 7, us, 1, "registered");
+        if (!host_alive(h, 0))
+            host_start(h, 0);
+        cr_assert(host_whole(h, 60 * HOST_SEC), "whole again");
+        insist(&again, person_ask_login, 8, us, 2, "logged in");
+        host_free(h);
+    }
+}
+
 Test(rings, sessions_move)
 {
     struct host *h = ring(5, 2, 11);

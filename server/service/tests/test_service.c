@@ -43,11 +43,110 @@ Test(account, one_owner_and_retries)
     person_greet(&retry, 0);
     person_ask_register(&retry, 77);
     person_session(&retry);
-    cr_assert_eq(retry.generation, 2, "the retry has a session of its own");
-    person_bye(&alice, PEAL_E_TAKEN_OVER);
+    cr_assert_eq(retry.generation, 1, "the retry has the first one's session");
+    cr_assert_eq(memcmp(retry.token, alice.token, WIRE_TOKEN_BYTES), 0, "and its token");
+    person_bye(&alice, PEAL_E_CLOSED);
     host_hang_up(h, 2);
     person_resume(&retry, 0);
-    cr_assert_eq(retry.generation, 2, "and its token is good");
+    cr_assert_eq(retry.generation, 1, "which is good");
+    host_free(h);
+}
+
+/* A request that was answered once is not done again, however late its retry comes. */
+Test(account, what_is_asked_again_is_done_once)
+{
+    struct host *h = one();
+    struct person first = person_of(h, 0, "alice"), late = person_of(h, 1, "alice");
+    struct person again = person_of(h, 2, "alice"), thief = person_of(h, 3, "alice");
+    person_greet(&first, 0);
+    person_ask_register(&first, 70);
+    person_session(&first);
+    person_greet(&again, 0);
+    person_ask_login(&again, 71);
+    person_session(&again);
+    cr_assert_eq(again.generation, 2, "a login takes over");
+    cr_assert_neq(memcmp(again.token, first.token, WIRE_TOKEN_BYTES), 0, "with another token");
+    person_bye(&first, PEAL_E_TAKEN_OVER);
+
+    person_greet(&late, 0);
+    person_ask_register(&late, 70);
+    person_refused(&late, PEAL_E_TAKEN_OVER); /* not "taken": it is her own */
+    person_greet(&thief, 0);
+    thief.auth[1] ^= 1;
+    person_ask_register(&thief, 70);
+    person_refused(&thief, PEAL_E_EXISTS);
+    cr_assert(host_connected(h, 2), "the session is not disturbed");
+
+    host_hang_up(h, 2);
+    person_greet(&again, 0);
+    uint8_t token[WIRE_TOKEN_BYTES];
+    memcpy(token, again.token, sizeof token);
+    person_ask_login(&again, 71);
+    person_session(&again);
+    cr_assert_eq(again.generation, 2, "the same login again is the same session");
+    cr_assert_eq(memcmp(again.token, token, sizeof token), 0, "by the same token");
+
+    person_ask_login(&late, 72);
+    person_session(&late);
+    cr_assert_eq(late.generation, 3, "another one takes over");
+    person_bye(&again, PEAL_E_TAKEN_OVER);
+    person_greet(&again, 0);
+    person_ask_login(&again, 71);
+    person_refused(&again, PEAL_E_TAKEN_OVER);
+    cr_assert(host_connected(h, 1), "and the first one's retry does not take it back");
+    struct wire_c_logout out = {.req = 5};
+    host_say(h, 1, WIRE_c_logout, &out);
+    cr_assert_not_null(host_expect(h, 1, WIRE_c_ok, PEOPLE_WAIT), "logged out");
+    person_ask_login(&again, 72);
+    person_refused(&again, PEAL_E_TAKEN_OVER);
+    person_ask_register(&again, 70);
+    person_refused(&again, PEAL_E_TAKEN_OVER);
+    host_free(h);
+}
+
+/* As many logins are remembered as an account has room for; and each has its place in the order. */
+Test(account, the_last_logins_are_remembered)
+{
+    struct host *h = one();
+    struct person alice = person_of(h, 0, "alice");
+    person_register(&alice, 0);
+    for (uint64_t i = 1; i <= 2 * WIRE_LOGINS_MAX; i++) {
+        struct person p = person_of(h, 1 + (uint32_t)i, "alice");
+        person_greet(&p, 0);
+        person_ask_login(&p, 100 + i);
+        person_session(&p);
+        cr_assert_eq(p.generation, 1 + i, "login %d", (int)i);
+        if (i == 1)
+            continue;
+        struct person late = person_of(h, 30, "alice");
+        uint64_t old = i > WIRE_LOGINS_MAX ? i - WIRE_LOGINS_MAX + 1 : 1;
+        person_greet(&late, 0);
+        person_ask_login(&late, 100 + old);
+        person_refused(&late, PEAL_E_TAKEN_OVER);
+        person_ask_login(&late, 100 + i);
+        person_session(&late);
+        cr_assert_eq(late.generation, 1 + i, "login %d again", (int)i);
+    }
+    host_free(h);
+}
+
+/* An account that an earlier build stored can be read, and logged in to. */
+Test(account, one_that_an_earlier_build_stored)
+{
+    struct host *h = one();
+    struct person alice = person_of(h, 0, "alice");
+    person_register(&alice, 0);
+    host_run(h, HOST_SEC);
+    host_kill(h, 0);
+    cr_assert_eq(host_age_accounts(h, 0), 1, "hers is stored as it was then");
+    host_start(h, 0);
+    cr_assert(host_whole(h, 20 * HOST_SEC), "a ring of one");
+    person_resume(&alice, 0);
+    cr_assert_eq(alice.generation, 1, "her session goes on");
+    struct person next = person_of(h, 1, "alice");
+    person_login(&next, 0);
+    cr_assert_eq(next.generation, 2, "it is the same account");
+    person_bye(&alice, PEAL_E_TAKEN_OVER);
     host_free(h);
 }
 

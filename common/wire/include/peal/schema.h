@@ -31,6 +31,7 @@ enum {
     WIRE_ACK_MAX = 256,
     WIRE_WATCH_MAX = 16,
     WIRE_TOKEN_BYTES = 32,
+    WIRE_LOGINS_MAX = 8, /* ids of logins that an account remembers */
     WIRE_KEY_MAX = 64,
     WIRE_SUCCESSORS_MAX = 32, /* entries of a successor list */
     WIRE_PATH_MAX = 48,       /* nodes that a lookup may pass, the asker included */
@@ -717,9 +718,28 @@ enum {
 /* ---- stored: never on a link; the values of a node's own spaces (docs/protocol.md) ---- */
 
 /* An account's register. `token` is the BLAKE2b-256 of the session token that may resume, `request`
- * the last registration or login that changed it (a retry of the same one returns the first
- * outcome). `salt`, ops, mem_kib: the client's Argon2id. */
+ * the registration that made it, `logins` the last logins that changed it, the newest first, 16
+ * bytes each (a retry of any of these returns the first outcome). `salt`, ops, mem_kib: the
+ * client's Argon2id. */
 #define WIRE_FIELDS_s_account(F)                                                                   \
+    F(U8, version, _, 0)                                                                           \
+    F(STR, name, _, WIRE_NAME_MAX)                                                                 \
+    F(STR, display, _, WIRE_NAME_MAX)                                                              \
+    F(U64, created, _, 0)                                                                          \
+    F(U64, cred_epoch, _, 0)                                                                       \
+    F(U64, generation, _, 0)                                                                       \
+    F(BYTES, token, _, 32)                                                                         \
+    F(MSGID, request, _, 0)                                                                        \
+    F(BYTES, logins, _, WIRE_LOGINS_MAX * 16)                                                      \
+    F(STR, bcrypt, _, 64)                                                                          \
+    F(BYTES, salt, _, 16)                                                                          \
+    F(U32, ops, _, 0)                                                                              \
+    F(U32, mem_kib, _, 0)                                                                          \
+    F(BYTES, bundle, _, WIRE_BUNDLE_MAX)                                                           \
+    F(BYTES, wrapped, _, WIRE_WRAPPED_MAX)
+
+/* The same as it was stored before logins were remembered. */
+#define WIRE_FIELDS_s_account_0(F)                                                                 \
     F(U8, version, _, 0)                                                                           \
     F(STR, name, _, WIRE_NAME_MAX)                                                                 \
     F(STR, display, _, WIRE_NAME_MAX)                                                              \
@@ -885,7 +905,7 @@ enum {
     M(112, m_beacon)                                                                               \
     M(113, m_probe)                                                                                \
     M(114, m_answer)                                                                               \
-    M(128, s_account)                                                                              \
+    M(128, s_account_0)                                                                            \
     M(129, s_row)                                                                                  \
     M(130, s_register)                                                                             \
     M(131, s_roster_0)                                                                             \
@@ -894,7 +914,8 @@ enum {
     M(135, s_roster_1)                                                                             \
     M(136, s_roster)                                                                               \
     M(137, s_past)                                                                                 \
-    M(138, s_former)
+    M(138, s_former)                                                                               \
+    M(139, s_account)
 
 enum {
     WIRE_FIRST_SERVICE = 32,

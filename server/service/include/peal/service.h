@@ -17,7 +17,7 @@ struct svc;
 enum {
     SVC_SESSIONS_DEFAULT = 4096,   /* client links at one node */
     SVC_LOCATIONS_DEFAULT = 16384, /* session locations and last-seen times kept at one home */
-    SVC_REQUESTS_MAX = 1024,       /* requests under way */
+    SVC_REQUESTS_MAX = 4096,       /* requests under way */
     SVC_LINK_REQUESTS_MAX = 8,     /* of these per client link, sends not counted */
     SVC_LINK_SENDS_MAX =
         256, /* messages of one link that are not stored yet; more wait at the client (BUSY) */
@@ -32,9 +32,8 @@ struct svc_config {
     struct chord_config chord; /* .app is filled in by svc_init */
     uint32_t sessions_max;
     uint32_t locations_max;
-    /* 32 random bytes per run: session tokens and request slots are drawn from a generator keyed
-     * with it (libsodium's randombytes_buf_deterministic), so that a simulated run is repeatable.
-     */
+    /* 32 random bytes per run: what the tables are keyed with, so that nobody can choose what
+     * collides there, and a simulated run is repeatable. */
     uint8_t secret[32];
     uint8_t operator_pub[32]; /* of cry_ring_operator_key: whose word removes servers */
 };
