@@ -381,6 +381,42 @@ Test(registers, what_was_promised_is_used_once)
     }
 }
 
+static bool linked_again(void *arg)
+{
+    const struct group *r = arg;
+    struct peal_id one = sim_id(r->sim, 1), two = sim_id(r->sim, 2);
+    return chord_is_up(group_chord(r, 0), &one) || chord_is_up(group_chord(r, 0), &two);
+}
+
+/* One home alone has a value: a read that meets it there has it written before it tells, or a later
+ * read that does not meet it would go back. */
+Test(registers, a_read_settles_what_it_tells)
+{
+    size_t met = 0;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct group *r = form(seed, 3, 0);
+        struct peal_id key = group_key(r, 1);
+        cr_assert_eq(run(r, 0, GROUP_APPEND, &key), 0, "seed %d: written", (int)seed);
+        sim_run(r->sim, SEC);
+        size_t lost = group_begin(r, 0, GROUP_APPEND, &key, SEC / 10);
+        sim_partition(r->sim, 1u << 0);
+        sim_break(r->sim, 0, 1);
+        sim_break(r->sim, 0, 2);
+        cr_assert_eq(group_wait(r, lost, SEC), PEAL_E_UNKNOWN, "seed %d: alone", (int)seed);
+        sim_partition(r->sim, 0);
+        cr_assert(sim_until(r->sim, linked_again, r, FORM_US), "seed %d: linked", (int)seed);
+        cr_assert_eq(run(r, 0, GROUP_GET, &key), 0, "seed %d: read", (int)seed);
+        size_t told = last_op(r)->value_n;
+        sim_partition(r->sim, 1u << 0);
+        cr_assert_eq(run(r, 1, GROUP_GET, &key), 0, "seed %d: read elsewhere", (int)seed);
+        cr_assert_geq(last_op(r)->value_n, told, "seed %d: %zu bytes were read, and then %zu",
+                      (int)seed, told, last_op(r)->value_n);
+        met += told == 8 && stats(r, 0).looks > 0 && stats(r, 0).prepares > 1;
+        group_free(r);
+    }
+    cr_assert_gt(met, 5, "it was met alone %zu times", met);
+}
+
 /* One home cannot read what it has: the other two are a majority. */
 Test(registers, a_damaged_copy_blocks_nobody)
 {
