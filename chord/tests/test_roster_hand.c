@@ -545,6 +545,50 @@ Test(roster_hand, an_old_copy_is_knowledge_whatever_was_promised_and_never_a_ste
     one_free(s.o);
 }
 
+/* This node and a peer hold the same ballot of the epoch; whether a read is content with that. */
+static bool read_is_settled_by(uint64_t epoch)
+{
+    struct scene s;
+    union wire_any m;
+    enter(&s, 2);
+    complete(&s);
+    struct wire_ballot b = {.round = epoch << ROUND_BITS | 1, .node = s.peer[0].id};
+    struct wire_record v = {.key = s.o->self.id, .accepted = b, .value = peal_bytes_str("copied")};
+    struct wire_n_records g = {.ring = RING, .epoch = EPOCH, .records = {.v = &v, .n = 1}};
+    one_hear(s.o, LINK, WIRE_n_records, &g);
+    one_forget(s.o);
+    s.o->want = 0;
+    size_t before = s.o->done_n;
+    cr_assert_eq(one_begin_change(s.o), 0, "it reads");
+    bool settled = false, written = false;
+    for (int t = 0; t < 20 && !settled && !written; t++) { /* its first ballot may be too low */
+        if (one_sent(s.o, LINK, WIRE_n_reg_prepare, &m) != NULL) {
+            struct wire_n_reg_promise a = {.epoch = EPOCH,
+                                           .op = m.n_reg_prepare.op,
+                                           .ballot = m.n_reg_prepare.ballot,
+                                           .promised = m.n_reg_prepare.ballot,
+                                           .accepted = b,
+                                           .value = v.value};
+            one_forget(s.o);
+            one_hear(s.o, LINK, WIRE_n_reg_promise, &a);
+        }
+        settled = s.o->done_n > before;
+        written = one_sent(s.o, LINK, WIRE_n_reg_accept, &m) != NULL;
+        if (written)
+            cr_assert(peal_bytes_eq(m.n_reg_accept.value, v.value), "what it has read");
+        one_wait(s.o, 10 * MS_US);
+    }
+    cr_assert_neq(settled, written, "the one or the other");
+    one_free(s.o);
+    return settled;
+}
+
+Test(roster_hand, copies_from_an_older_epoch_are_no_majority)
+{
+    cr_assert_not(read_is_settled_by(EPOCH - 1), "one may have accepted it, and one copied it");
+    cr_assert(read_is_settled_by(EPOCH), "both have accepted it");
+}
+
 /* ---- lost, distrusted, damaged ---- */
 
 /* Waits until it asks; the epoch of which it says that it has lost it. */
