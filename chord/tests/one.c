@@ -107,6 +107,14 @@ static void message(void *ctx, struct step_update *u, const struct peal_id *from
     (void)msg;
 }
 
+static void removed(void *ctx, struct step_update *u, uint64_t token, int err,
+                    struct peal_bytes text)
+{
+    struct one *o = ctx;
+    CHECK(o->removed != NULL);
+    o->removed(ctx, u, token, err, text);
+}
+
 static void changed(void *ctx, struct step_update *u)
 {
     (void)ctx;
@@ -227,6 +235,7 @@ struct one *one_new(uint8_t n, bool discovery, const char *join)
                                        .row_stored = row_stored,
                                        .message = message,
                                        .found = found,
+                                       .removed = removed,
                                        .changed = changed}};
     if (join != NULL) {
         cfg.joins[0] = peal_bytes_str(join);
@@ -411,6 +420,20 @@ static struct step_event begin(struct one *o)
     fill(o, &ev);
     step_update_reset(&o->u);
     return ev;
+}
+
+void one_on_removed(struct one *o, void (*fn)(void *ctx, struct step_update *u, uint64_t token,
+                                              int err, struct peal_bytes text))
+{
+    o->removed = fn;
+}
+
+int one_begin_remove(struct one *o, const struct peal_id *id, uint64_t token)
+{
+    struct step_event ev = begin(o);
+    int err = chord_remove(o->chord, &ev, &o->u, token, id, 1000000);
+    obey(o);
+    return err;
 }
 
 int one_begin_change(struct one *o)

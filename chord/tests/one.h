@@ -53,6 +53,8 @@ struct one {
     size_t done_n, changes;
     uint8_t value[WIRE_REGISTER_MAX];
     size_t value_n;
+    void (*removed)(void *ctx, struct step_update *u, uint64_t token, int err,
+                    struct peal_bytes text);
     uint8_t want; /* the byte that the change function appends; 0: it only reads */
     size_t grow;  /* so many times */
 };
@@ -89,6 +91,10 @@ struct one *one_again(struct one *o, bool discovery);
  * then. */
 int one_change(struct one *o, const struct peal_id *key, uint8_t append);
 
+/* What the app's removed does from then on, and chord_remove, for a second. */
+void one_on_removed(struct one *o, void (*removed)(void *ctx, struct step_update *u, uint64_t token,
+                                                   int err, struct peal_bytes text));
+int one_begin_remove(struct one *o, const struct peal_id *id, uint64_t token);
 /* Begin such an operation on the box or register of this node's own id; what chord said of it. */
 int one_begin_change(struct one *o);
 int one_begin_put(struct one *o, size_t body_n);

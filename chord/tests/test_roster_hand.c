@@ -766,6 +766,114 @@ Test(roster_hand, a_ring_of_one_has_nobody_to_be_distrusted_by)
     one_free(o);
 }
 
+/* ---- what may not be said, and what has no effect ---- */
+
+Test(roster_hand, an_admission_to_a_ring_that_is_none_is_malformed)
+{
+    struct scene s;
+    begin(&s, 2);
+    linked(&s, 0);
+    struct ring alone = {.epoch = 3, .n = 1, .members = {s.o->self.id}}, others = s.r;
+    others = take_out(&others, &s.o->self.id);
+    cr_assert_eq(accept_code(&s, &alone, true, false), PEAL_E_MALFORMED, "of itself alone");
+    cr_assert_eq(accept_code(&s, &others, true, false), PEAL_E_MALFORMED, "without it");
+    others.members[0] = others.members[1];
+    cr_assert_eq(accept_code(&s, &others, true, false), PEAL_E_MALFORMED, "of one twice");
+    one_free(s.o);
+}
+
+Test(roster_hand, who_is_in_no_roster_accepts_no_older_epoch_and_none_that_is_not_its_own)
+{
+    struct scene s;
+    begin(&s, 2);
+    linked(&s, 0);
+    struct ring fresh = s.r, later;
+    fresh.epoch += 3;
+    cr_assert_eq(accept_code(&s, &fresh, true, false), 0, "its own");
+    cr_assert_eq(accept_code(&s, &s.r, true, false), PEAL_E_STALE, "an older one");
+    later = next(&fresh);
+    cr_assert_eq(accept_code(&s, &later, false, false), PEAL_E_STALE, "another's");
+    one_free(s.o);
+}
+
+static size_t removals_ended;
+static int removal_err;
+
+static void on_removed(void *ctx, struct step_update *u, uint64_t token, int err,
+                       struct peal_bytes text)
+{
+    (void)ctx;
+    (void)u;
+    cr_assert_eq(token, 77, "the one that was begun");
+    cr_assert_eq(err == 0, text.n == 0, "a reason for each refusal");
+    removals_ended++;
+    removal_err = err;
+}
+
+/* Peer 0 is the coordinator. */
+static void elects(struct scene *s)
+{
+    struct wire_r_elected m = {.coordinator = s->peer[0].id, .hops = 1};
+    one_hear(s->o, LINK, WIRE_r_elected, &m);
+    one_forget(s->o);
+}
+
+/* Refusals come from the coordinator only; an answer to nothing, and an answer without a code, are
+ * no answers. */
+Test(roster_hand, only_the_coordinators_answer_ends_a_removal)
+{
+    struct scene s;
+    union wire_any m;
+    enter(&s, 3);
+    complete(&s);
+    elects(&s);
+    one_on_removed(s.o, on_removed);
+    removals_ended = 0;
+    cr_assert_eq(one_begin_remove(s.o, &s.peer[2].id, 77), 0, "it is begun");
+    cr_assert_not_null(one_sent(s.o, LINK, WIRE_n_remove, &m), "the coordinator is asked");
+    struct wire_n_removed a = {
+        .op = m.n_remove.op, .code = (uint16_t)-PEAL_E_REFUSED, .text = peal_bytes_str("because")};
+    one_hear(s.o, link_of(1), WIRE_n_removed, &a);
+    cr_assert_eq(removals_ended, 0, "of another");
+    a.op++;
+    one_hear(s.o, LINK, WIRE_n_removed, &a);
+    a.op--;
+    a.code = 0;
+    one_hear(s.o, LINK, WIRE_n_removed, &a);
+    cr_assert_eq(removals_ended, 0, "to nothing, and nothing");
+    a.code = (uint16_t)-PEAL_E_REFUSED;
+    one_hear(s.o, LINK, WIRE_n_removed, &a);
+    cr_assert(removals_ended == 1 && removal_err == PEAL_E_REFUSED, "that is one");
+    one_hear(s.o, LINK, WIRE_n_removed, &a);
+    cr_assert_eq(removals_ended, 1, "once");
+    one_free(s.o);
+}
+
+/* What ends it well is this node's own roster. */
+Test(roster_hand, a_removal_ends_when_its_own_roster_no_longer_names_the_server)
+{
+    struct scene s;
+    enter(&s, 3);
+    complete(&s);
+    elects(&s);
+    one_on_removed(s.o, on_removed);
+    removals_ended = 0;
+    cr_assert_eq(one_begin_remove(s.o, &s.peer[2].id, 77), 0, "it is begun");
+    pass(&s, 2 * STEP_US);
+    cr_assert_eq(removals_ended, 0, "nobody has said anything");
+    s.peers = 2;
+    s.r = take_out(&s.r, &s.peer[2].id);
+    tells(&s, 0, &s.r, false);
+    pass(&s, 2 * STEP_US);
+    cr_assert(removals_ended == 1 && removal_err == 0, "it is done");
+    cr_assert_eq(one_begin_remove(s.o, &s.peer[2].id, 77), 0, "again");
+    cr_assert(removals_ended == 2 && removal_err == PEAL_E_NOT_FOUND, "it is no member");
+    cr_assert_eq(one_begin_remove(s.o, &s.peer[1].id, 77), 0, "another");
+    pass(&s, 1500 * MS_US);
+    cr_assert(removals_ended == 3 && removal_err == PEAL_E_UNKNOWN, "nobody has answered");
+    one_free(s.o);
+}
+
 /* ---- earlier builds ---- */
 
 static struct wire_roster_1 shown_before(struct ring *r)
