@@ -75,6 +75,15 @@ static int reg_open(struct chord *c, const struct peal_id *key, struct reg_state
     return err;
 }
 
+/* It has promised a ballot that came to nothing, so it may take no copy of what the others have: it
+ * would be offered it for ever. Writing what is there anew makes them alike. */
+static void settle(struct chord *c, const struct peal_id *key)
+{
+    if (c->regs.used < SETTLES_MAX && c->now >= c->settle_us &&
+        reg_begin_take(c, REG_SETTLE, key, TAKE_CHANGE_US) == 0)
+        c->settle_us = c->now + SETTLE_EVERY_US;
+}
+
 /* A copy counts as a late acceptance, so one of this epoch must not be behind what was promised.
  * What was accepted in an older one cannot be decided by it any more (every majority's word on it
  * was heard): it is only knowledge, and a node that promised much when it was a home long ago needs
@@ -84,7 +93,7 @@ void reg_merge(struct chord *c, const struct wire_record *r)
     size_t mark = c->scratch.used;
     struct reg_state s;
     int err = reg_open(c, &r->key, &s);
-    bool old = r->accepted.round >> ROUND_BITS < c->roster.epoch;
+    bool old = r->accepted.round >> ROUND_BITS < c->roster.epoch, behind = false;
     if (err == PEAL_E_CORRUPT) { /* the damaged one is of no use */
         s = (struct reg_state){0};
         err = 0;
@@ -96,10 +105,14 @@ void reg_merge(struct chord *c, const struct wire_record *r)
             s.promised = s.accepted;
         s.value = r->value;
         reg_save(c, &r->key, &s);
-    } else if (err < 0) {
+    } else if (err == 0) {
+        behind = ballot_cmp(&r->accepted, &s.accepted) > 0;
+    } else {
         step_trace(c->u, STEP_WARN, "store", "a register cannot be read: %s", err_prose(err));
     }
     c->scratch.used = mark;
+    if (behind && ready_for(c, &r->key))
+        settle(c, &r->key);
 }
 
 /* Whether this node may vote on key in epoch. */

@@ -92,6 +92,8 @@ enum {
     REG_PAUSE_MOST_US = 200 * MS,
     REG_LEAP_MOST = 16,     /* a power of two */
     REG_GRAIN_US = 10 * MS, /* those in line look at their deadlines together */
+    SETTLES_MAX = 16, /* operations under way beside which registers are not settled */
+    SETTLE_EVERY_US = 100 * MS,
     RETRY_US = 100 * MS,
     ROOM_BYTES = 2 << 20, /* more than any one operation puts into an update */
     ROOM_EFFECTS = 256,
@@ -372,6 +374,8 @@ struct read_op {
     uint8_t mask[WINDOW_IDS];
 };
 
+#define REG_SETTLE UINT64_MAX /* in place of a take's op: what is there is written anew */
+
 #define NO_BLOCK UINT32_MAX /* in place of a block: none */
 
 struct pool { /* blocks for the bodies of rows that are being put elsewhere */
@@ -523,6 +527,7 @@ struct chord {
     uint64_t trip_us;        /* a round trip to a quorum, measured */
     struct cache cache;
     struct chord_reg_stats reg_stats;
+    uint64_t settle_us; /* when the next register may be settled */
     uint64_t ops_us; /* the earliest wake-up among the operations */
 
     struct arc arcs[ARCS_MAX];
@@ -774,7 +779,7 @@ void cache_put(struct chord *c, uint64_t epoch, const struct peal_id *key,
 /* register.c */
 /* A ballot of this epoch was met: this node's next one outdoes it. */
 void reg_met(struct chord *c, const struct wire_ballot *b);
-/* As chord_reg_change, for former.c: take_change, take_done. */
+/* As chord_reg_change, for former.c: take_change, take_done. op: a take's, or REG_SETTLE. */
 int reg_begin_take(struct chord *c, uint64_t op, const struct peal_id *key, uint64_t timeout_us);
 void on_reg_promise(struct chord *c, const struct source *src, const struct wire_n_reg_promise *m);
 void on_reg_accepted(struct chord *c, const struct source *src,

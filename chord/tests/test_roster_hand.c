@@ -589,6 +589,44 @@ Test(roster_hand, copies_from_an_older_epoch_are_no_majority)
     cr_assert(read_is_settled_by(EPOCH), "both have accepted it");
 }
 
+/* A promise to a proposer that died keeps it from taking the others' copy, which repair would offer
+ * it for ever. */
+Test(roster_hand, a_register_that_a_promise_keeps_behind_is_written_anew)
+{
+    struct scene s;
+    union wire_any m;
+    enter(&s, 2);
+    complete(&s);
+    struct peal_id key = s.o->self.id;
+    cr_assert_eq(vote_code(&s, &key), 0, "promised");
+    struct wire_record v = {.key = key,
+                            .accepted = {.round = (uint64_t)EPOCH << ROUND_BITS | 1},
+                            .value = peal_bytes_str("late")};
+    cr_assert_eq(vote_code(&s, &key), 0, "promised again");
+    struct wire_n_records g = {.ring = RING, .epoch = EPOCH, .records = {.v = &v, .n = 1}};
+    one_forget(s.o);
+    one_hear(s.o, LINK, WIRE_n_records, &g);
+    cr_assert_not_null(one_sent(s.o, LINK, WIRE_n_reg_prepare, &m), "it reads the register");
+    cr_assert(id_eq(&m.n_reg_prepare.key, &key), "that one");
+    for (int t = 0; t < 20 && one_sent(s.o, LINK, WIRE_n_reg_accept, &m) == NULL; t++) {
+        if (one_sent(s.o, LINK, WIRE_n_reg_prepare, &m) != NULL) {
+            struct wire_n_reg_promise a = {.epoch = EPOCH,
+                                           .op = m.n_reg_prepare.op,
+                                           .ballot = m.n_reg_prepare.ballot,
+                                           .promised = m.n_reg_prepare.ballot,
+                                           .accepted = v.accepted,
+                                           .value = v.value};
+            one_forget(s.o);
+            one_hear(s.o, LINK, WIRE_n_reg_promise, &a);
+        }
+        if (one_sent(s.o, LINK, WIRE_n_reg_accept, &m) == NULL)
+            one_wait(s.o, 10 * MS_US);
+    }
+    cr_assert_not_null(one_sent(s.o, LINK, WIRE_n_reg_accept, &m), "and writes");
+    cr_assert(peal_bytes_eq(m.n_reg_accept.value, v.value), "what the others have");
+    one_free(s.o);
+}
+
 /* ---- lost, distrusted, damaged ---- */
 
 /* Waits until it asks; the epoch of which it says that it has lost it. */
