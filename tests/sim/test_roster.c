@@ -17,7 +17,7 @@
 enum {
     NODES_MOST = 18,
     FIRST_MOST = 9,
-    SEEDS = 24, /* of each kind */
+    SEEDS = 16, /* of each kind */
     NAMES = 16,
     LISTS = 4,
     BOXES = 5,
@@ -697,9 +697,9 @@ Test(roster, what_one_home_missed_is_not_missed_by_the_next_epoch)
 {
     for (enum change c = 0; c < CHANGES; c++) {
         size_t came = 0;
-        for (uint64_t seed = 1; seed <= 40; seed++)
+        for (uint64_t seed = 1; seed <= 24; seed++)
             came += missed(seed, c);
-        cr_assert_gt(came, 8, "%zu of the runs with change %d came about", came, (int)c);
+        cr_assert_gt(came, 5, "%zu of the runs with change %d came about", came, (int)c);
     }
 }
 
