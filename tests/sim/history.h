@@ -68,13 +68,13 @@
 #include <stdio.h>
 
 enum {
-    HISTORY_OPS_MAX = 1 << 20,      /* operations of registers */
-    HISTORY_EVENTS_MAX = 1 << 22,   /* of messages */
-    HISTORY_LINE_MAX = 1 << 20,     /* bytes of a line of a file */
-    HISTORY_TEXT_MAX = 1 << 16,     /* bytes of a key, id, name or value */
-    HISTORY_MEMORY_MAX = 256 << 20, /* bytes of configurations remembered for one key */
-    HISTORY_SHOWN_MAX = 40,         /* operations in one explanation */
-    HISTORY_FAULTS_MAX = 10,        /* keys and messages that are explained; the rest is counted */
+    HISTORY_OPS_MAX = 1 << 20,     /* operations of registers */
+    HISTORY_EVENTS_MAX = 1 << 22,  /* of messages */
+    HISTORY_LINE_MAX = 1 << 20,    /* bytes of a line of a file */
+    HISTORY_TEXT_MAX = 1 << 16,    /* bytes of a key, id, name or value */
+    HISTORY_MEMORY_MAX = 32 << 20, /* bytes of configurations remembered for one key */
+    HISTORY_SHOWN_MAX = 40,        /* operations in one explanation */
+    HISTORY_FAULTS_MAX = 10,       /* keys and messages that are explained; the rest is counted */
 };
 
 enum history_op { HISTORY_READ, HISTORY_WRITE, HISTORY_CAS, HISTORY_APPEND };

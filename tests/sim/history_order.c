@@ -224,18 +224,11 @@ static void reduce(const struct history *h, struct steps *s)
     free(less.at);
 }
 
-static size_t writers_of(const struct steps *s, uint32_t value, uint64_t *first_us)
+static size_t writers_of(const struct steps *s, uint32_t value)
 {
     size_t n = 0;
-    *first_us = UINT64_MAX;
-    for (size_t i = 0; i < s->n; i++) {
-        const struct order_step *t = &s->at[i];
-        if (t->does == DOES_NOTHING || (t->does == DOES_SET && t->value != value))
-            continue;
-        n++;
-        if (t->began_us < *first_us)
-            *first_us = t->began_us;
-    }
+    for (size_t i = 0; i < s->n; i++)
+        n += s->at[i].does == DOES_APPEND || (s->at[i].does == DOES_SET && s->at[i].value == value);
     return n;
 }
 
@@ -244,9 +237,9 @@ static bool is_change(const struct order_step *t)
     return !t->optional && t->needs == NEEDS_IS && t->does == DOES_SET && t->what != t->value;
 }
 
-static enum history_kind kind_of(const struct steps *s)
+/* value: of HISTORY_NOWHERE, which. */
+static enum history_kind kind_of(const struct steps *s, uint32_t *value)
 {
-    uint64_t first;
     for (size_t i = 0; i < s->n; i++)
         if (s->at[i].needs == NEEDS_WHAT_CANNOT_BE)
             return HISTORY_LOST;
@@ -254,18 +247,30 @@ static enum history_kind kind_of(const struct steps *s)
         for (size_t k = 0; k < i && is_change(&s->at[i]); k++)
             if (is_change(&s->at[k]) && s->at[k].what == s->at[i].what &&
                 s->at[k].call != s->at[i].call &&
-                writers_of(s, s->at[i].what, &first) < 1 + (s->at[i].what != 0))
+                writers_of(s, s->at[i].what) < 1 + (s->at[i].what != 0))
                 return HISTORY_TWICE_SET;
     for (size_t i = 0; i < s->n; i++) {
         const struct order_step *t = &s->at[i];
         if (t->needs != NEEDS_IS || t->what == 0 || t->optional)
             continue;
-        if (writers_of(s, t->what, &first) == 0)
+        *value = t->what;
+        if (writers_of(s, t->what) == 0)
             return HISTORY_NOWHERE;
-        if (first > t->ended_us)
-            return HISTORY_FORESEEN;
     }
     return HISTORY_ORDER;
+}
+
+static bool is_written_later(const struct history *h, const size_t *calls, size_t n, uint32_t value)
+{
+    struct steps all = {.at = history_must(calloc(2 * n + 1, sizeof *all.at))};
+    for (size_t i = 0; i < n; i++) {
+        const struct reg_call *c = &h->calls[calls[i]];
+        if (c->end != HISTORY_FAIL && c->end != HISTORY_REFUSED)
+            add_unknown(h->texts, &all, c, calls[i]);
+    }
+    bool written = writers_of(&all, value) > 0;
+    free(all.at);
+    return written;
 }
 
 static void show_call(const struct history *h, FILE *out, const struct reg_call *c,
@@ -329,7 +334,10 @@ enum history_verdict order_check(const struct history *h, const size_t *calls, s
             of += h->calls[calls[i]].began_us <= until_us;
         steps_until(h, calls, n, until_us, &s);
         reduce(h, &s);
-        *kind = kind_of(&s);
+        uint32_t value = 0;
+        *kind = kind_of(&s, &value);
+        if (*kind == HISTORY_NOWHERE && is_written_later(h, calls, n, value))
+            *kind = HISTORY_FORESEEN;
         (void)order_search(h->texts, s.at, s.n); /* sorts */
         if (out != NULL)
             show(h, out, &s, of, until_us, *kind);

@@ -256,6 +256,21 @@ static uint32_t candidate(const struct search *s, uint32_t after, bool quiet)
     return NONE;
 }
 
+/* Whether every value that is needed can come about at all: else a search would go through all
+ * orders of what leads nowhere. */
+static bool has_sources(const struct order_step *steps, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        bool found = steps[i].optional || steps[i].needs != NEEDS_IS || steps[i].what == 0;
+        for (size_t k = 0; k < n && !found; k++)
+            found = steps[k].does == DOES_APPEND ||
+                    (steps[k].does == DOES_SET && steps[k].value == steps[i].what);
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
 static enum history_verdict run(struct search *s)
 {
     uint32_t after = NONE;
@@ -297,6 +312,8 @@ enum history_verdict order_search(struct texts *t, struct order_step *steps, siz
 {
     qsort(steps, n, sizeof *steps, by_begin);
     struct search s = {.texts = t, .steps = steps, .n = n};
+    if (!has_sources(steps, n))
+        return HISTORY_BAD;
     s.next = history_must(calloc(n + 1, sizeof *s.next));
     s.prev = history_must(calloc(n + 1, sizeof *s.prev));
     s.rank = history_must(calloc(n + 1, sizeof *s.rank));
