@@ -107,6 +107,9 @@ void sim_move(struct sim *s, size_t node, const char *address);
 /* Likewise a second one besides. */
 void sim_also(struct sim *s, size_t node, const char *address);
 void sim_skew(struct sim *s, size_t node, int64_t ms);
+/* The node's wall clock runs fast (ppm > 0) or slow from now on, in millionths; where it stands now
+ * it stays. */
+void sim_drift(struct sim *s, size_t node, int64_t ppm);
 /* Gives the node a STORE_STATE event, and makes its disk refuse to commit (err < 0) or not. */
 void sim_disk(struct sim *s, size_t node, int err);
 /* The node's disk has found itself full and refuses every write; the core has not heard of it yet

@@ -69,7 +69,8 @@ struct node {
     struct held *first, *last;
     bool committing;
     uint64_t timer_at;
-    int64_t skew_ms;
+    int64_t skew_ms, drift_ppm;
+    uint64_t drift_us; /* since when */
     uint32_t crash_after; /* 0: not */
     struct event *stalled;
     size_t stalled_n;
