@@ -37,6 +37,7 @@ while [ "$SECONDS" -lt "$end" ]; do
   round $bin/peal-sim --scenario networks --nodes 40 --seed "$seed" --seeds 3
   round env PEAL_SIM_FROM="$seed" PEAL_SIM_SEEDS=40 $bin/test_ring --filter 'ring/chaos*'
   round env PEAL_SIM_FROM="$((seed % 1000000000))" PEAL_SIM_SEEDS=40 $bin/test_unite --filter 'unite/whoever*'
+  round env PEAL_SIM_FROM="$((seed % 1000000000))" PEAL_SIM_SEEDS=200 $bin/test_records --filter 'records/chaos*'
   rounds=$((rounds + 1))
 done
 echo "$rounds rounds, $failed failed"
