@@ -41,5 +41,5 @@ cmake --preset clang -Wno-dev >/dev/null
 cmake --build --preset clang -j "$jobs" -- --quiet
 run fuzz -L fuzz
 step "shell scripts"
-shellcheck startup.sh .ci/run bench/*.sh chord/model/*.sh cmake/*.sh tests/*.sh
+shellcheck startup.sh .ci/run bench/*.sh chord/model/*.sh cmake/*.sh tests/*.sh tests/mutants/*.sh
 printf '\nall tests passed\n'

@@ -277,3 +277,88 @@ Test(records, a_home_that_was_away_gets_a_register_that_was_read_in_the_meantime
     MUST(t, records_in_place(t));
     records_free(t);
 }
+
+static uint64_t epoch_of(const struct group *r, size_t node)
+{
+    static uint8_t mem[64 * 1024];
+    struct arena a;
+    struct wire_c_ring v;
+    arena_init(&a, mem, sizeof mem);
+    chord_ring(group_chord(r, node), &a, &v);
+    return v.epoch;
+}
+
+struct later {
+    const struct group *r;
+    size_t node;
+    uint64_t epoch;
+};
+
+static bool has_decided(void *arg)
+{
+    const struct later *l = arg;
+    return epoch_of(l->r, l->node) > l->epoch;
+}
+
+static bool is_member(void *arg)
+{
+    const struct later *l = arg;
+    return chord_state(group_chord(l->r, l->node)) == CHORD_MEMBER;
+}
+
+static bool has_ended(void *arg)
+{
+    const struct later *l = arg;
+    return l->r->ops[l->epoch].err != GROUP_RUNNING;
+}
+
+/* Of three homes of a register the last is to make place for a newcomer, and hears nothing of it:
+ * while it changes the register it has the second one's promise in the old epoch, and its value
+ * arrives there when the newcomer has copied from the other two. If it were taken, a majority of
+ * the old homes would have it, and a majority of the new ones would not. */
+Test(records, what_arrives_from_an_epoch_that_is_over_is_refused)
+{
+    enum { FIRST, SECOND, NEWCOMER, LAST, STEP_US = 2000 };
+    struct sim_config cfg = {.seed = 1,
+                             .nodes = 4,
+                             .replicas = 2,
+                             .join_first = true,
+                             .latency_us = {1000, 1000},
+                             .fsync_us = {100, 100}};
+    struct group *r = group_new(&cfg);
+    struct sim *s = r->sim;
+    struct peal_id key = sim_id(s, FIRST); /* homes: it and the next two */
+    for (size_t i = 0; i < 4; i++)
+        if (i != NEWCOMER)
+            sim_start(s, i);
+    cr_assert(group_wait_whole(r, 3, 3, RECORDS_FORM_US), "no ring forms");
+    struct later decided = {.r = r, .node = FIRST, .epoch = epoch_of(r, FIRST)};
+    struct later ready = {.r = r, .node = NEWCOMER};
+    sim_start(s, NEWCOMER);
+    cr_assert(sim_until(s, has_decided, &decided, RECORDS_FORM_US), "nobody is admitted");
+    cr_assert_eq(epoch_of(r, SECOND), decided.epoch, "the second has not heard of it yet");
+    sim_cut(s, LAST, FIRST, true);
+    sim_cut(s, LAST, NEWCOMER, true);
+    sim_cut_way(s, FIRST, SECOND, SIM_HELD);
+    struct later op = {.r = r};
+    op.epoch = group_begin(r, LAST, GROUP_APPEND, &key, RECORDS_OP_US);
+    sim_run(s, STEP_US); /* what it asks arrives, what follows from the answer cannot have */
+    sim_cut_way(s, LAST, SECOND, SIM_HELD);
+    sim_cut_way(s, FIRST, SECOND, SIM_THROUGH);
+    cr_assert(sim_until(s, is_member, &ready, RECORDS_FORM_US), "the newcomer is not ready");
+    cr_assert_leq(sim_now(s), r->ops[op.epoch].began_us + 800 * 1000,
+                  "the change is begun anew before the newcomer is ready");
+    cr_assert_eq(epoch_of(r, LAST), decided.epoch, "the last one has not heard of it");
+    sim_cut_way(s, SECOND, LAST, SIM_HELD);
+    sim_cut_way(s, LAST, SECOND, SIM_THROUGH);
+    sim_run(s, 10 * STEP_US); /* the value arrives, and is answered */
+    sim_cut_way(s, SECOND, LAST, SIM_THROUGH);
+    (void)sim_until(s, has_ended, &op, RECORDS_OP_US + 1);
+    bool acknowledged = r->ops[op.epoch].err == 0;
+    sim_crash(s, SECOND);
+    sim_crash(s, LAST);
+    size_t get = group_begin(r, NEWCOMER, GROUP_GET, &key, RECORDS_OP_US);
+    cr_assert_eq(group_wait(r, get, RECORDS_OP_US + 1), 0, "two of the new homes are a majority");
+    cr_assert(!acknowledged || r->ops[get].value_n > 0, "an acknowledged change is not there");
+    group_free(r);
+}
