@@ -195,7 +195,7 @@ static struct failure_cell *cell_now(struct svc *s, uint32_t at)
 
 /* ---- find ---- */
 
-void account_presence(struct svc *s, struct request *r, const struct wire_n_presence *m)
+static void note_presence(struct request *r, const struct wire_n_presence *m)
 {
     CHECK(r->phase == PHASE_PRESENCE);
     bool better = m->generation > r->generation ||
@@ -205,7 +205,19 @@ void account_presence(struct svc *s, struct request *r, const struct wire_n_pres
         r->online = m->online;
         r->last_seen = m->last_seen;
     }
-    if (r->waiting > 0 && --r->waiting == 0)
+}
+
+void account_presence(struct svc *s, struct request *r, const struct peal_id *from,
+                      const struct wire_n_presence *m)
+{
+    uint32_t i = 0;
+    while (i < r->asked_n && !id_eq(&r->asked[i], from))
+        i++;
+    if (i == r->asked_n)
+        return;
+    note_presence(r, m);
+    r->asked[i] = r->asked[--r->asked_n];
+    if (r->asked_n == 0)
         operate(s, r, PHASE_READ);
 }
 
@@ -227,10 +239,32 @@ void account_find(struct svc *s, struct client *c, const struct wire_c_find *m)
         if (id_eq(&homes[i], &s->self))
             home_presence(s, &r->box, &here);
         else if (chord_send(s->chord, s->u, &homes[i], WIRE_n_presence_get, &ask, true) == 0)
-            r->waiting++;
+            r->asked[r->asked_n++] = homes[i];
     }
-    r->waiting++; /* for what this node itself knows */
-    account_presence(s, r, &here);
+    note_presence(r, &here); /* what this node itself knows */
+    if (r->asked_n == 0)
+        operate(s, r, PHASE_READ);
+}
+
+/* A home that is down now will not answer. */
+void account_homes_changed(struct svc *s)
+{
+    uint32_t at = 0;
+    uint32_t h = 0;
+    struct request *r = NULL;
+    while (s->requests.used > 0 && (r = slab_each(&s->requests, &at, &h)) != NULL) {
+        if (r->phase != PHASE_PRESENCE)
+            continue;
+        for (uint32_t i = r->asked_n; i > 0; i--)
+            if (!chord_is_up(s->chord, &r->asked[i - 1]))
+                r->asked[i - 1] = r->asked[--r->asked_n];
+        if (r->asked_n > 0)
+            continue;
+        if (update_has_room(s))
+            operate(s, r, PHASE_READ);
+        else
+            r->due_us = s->ev->now_us;
+    }
 }
 
 /* Homes that are late about presence are done without. */

@@ -193,8 +193,9 @@ struct request {
     char name[WIRE_NAME_MAX];
     uint8_t name_n;
 
-    uint64_t due_us; /* PRESENCE */
-    uint32_t waiting;
+    uint64_t due_us;                              /* PRESENCE */
+    struct peal_id asked[CHORD_REPLICAS_MAX + 1]; /* PRESENCE: homes that have yet to answer */
+    uint32_t asked_n;
     uint64_t generation; /* PRESENCE: of the best answer; LOGOUT: the session's */
     bool online;
     uint64_t last_seen;
@@ -259,6 +260,7 @@ struct svc {
     uint32_t view; /* counts changes of the ring */
     uint32_t servers_serial;
     uint8_t servers_hash[CRY_HASH_BYTES];
+    bool homes_dirty; /* in this step servers went down or came up */
     bool servers_dirty;
     bool ring_dirty;
     uint64_t ring_us; /* of the last push */
@@ -368,7 +370,10 @@ void account_done(struct svc *s, struct request *r, int err, struct peal_bytes v
 /* Whether two registers are forms of one registration. name: the second one's. */
 bool account_same(struct peal_bytes kept, struct peal_bytes other,
                   char name[static CHORD_LABEL_MAX + 1]);
-void account_presence(struct svc *s, struct request *r, const struct wire_n_presence *m);
+void account_presence(struct svc *s, struct request *r, const struct peal_id *from,
+                      const struct wire_n_presence *m);
+/* Servers went down or came up: what waits for somebody who is gone goes on. */
+void account_homes_changed(struct svc *s);
 void account_tick(struct svc *s);
 uint32_t account_failure_cell(const struct svc *s, const char *kind, struct peal_bytes who);
 

@@ -147,14 +147,14 @@ static void on_notice(struct svc *s, const struct wire_n_notice *m)
         deliver_notice(s, c, m->ids.v, m->ids.n);
 }
 
-static void on_presence(struct svc *s, const struct wire_n_presence *m)
+static void on_presence(struct svc *s, const struct peal_id *from, const struct wire_n_presence *m)
 {
     if (token_kind(m->op) == TOKEN_WATCH) {
         watch_presence(s, (uint32_t)m->op, m);
     } else if (token_kind(m->op) == TOKEN_REQUEST) {
         struct request *r = slab_get(&s->requests, (uint32_t)m->op);
         if (r != NULL && r->phase == PHASE_PRESENCE && id_eq(&r->box, &m->box))
-            account_presence(s, r, m);
+            account_presence(s, r, from, m);
     }
 }
 
@@ -198,7 +198,7 @@ static void on_message(void *ctx, struct step_update *u, const struct peal_id *f
     else if (type == WIRE_n_presence_get)
         on_presence_get(s, from, msg);
     else if (type == WIRE_n_presence)
-        on_presence(s, msg);
+        on_presence(s, from, msg);
 }
 
 static void on_found(void *ctx, struct step_update *u, uint64_t token, int err,
@@ -222,6 +222,7 @@ static void on_changed(void *ctx, struct step_update *u)
     struct svc *s = ctx;
     CHECK(u == s->u);
     s->view++;
+    s->homes_dirty = true;
     s->servers_dirty = true;
     s->ring_dirty = true;
 }
@@ -446,6 +447,9 @@ void svc_step(struct svc *s, const struct step_event *ev, struct step_update *u)
         chord_step(s->chord, ev, u);
         break;
     }
+    if (s->homes_dirty)
+        account_homes_changed(s);
+    s->homes_dirty = false;
     client_flush_stored(s);
     if (s->observers > 0)
         watch_traces(s, first);

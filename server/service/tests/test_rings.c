@@ -19,6 +19,24 @@ static struct host *ring(uint32_t nodes, uint8_t replicas, uint64_t seed)
     return h;
 }
 
+/* A home that dies after it was asked about somebody's presence is not waited for. */
+Test(rings, found_while_a_home_dies)
+{
+    for (uint32_t dead = 1; dead < 3; dead++) {
+        struct host *h = ring(3, 2, dead);
+        struct person a = person_of(h, 0, "alice"), b = person_of(h, 1, "bob");
+        person_register(&a, 0);
+        person_register(&b, 0);
+        struct wire_c_find m = {.req = ++b.req, .name = peal_bytes_str("alice")};
+        host_say(h, b.client, WIRE_c_find, &m);
+        host_kill(h, dead);
+        const union wire_any *u = host_expect(h, b.client, WIRE_c_user, 150 * HOST_MS);
+        cr_assert_not_null(u, "alice is found as soon as node %u is known to be down", dead);
+        cr_assert(u->c_user.online, "and is online, as the others know");
+        host_free(h);
+    }
+}
+
 /* Two at two servers at the same instant: one owner, and one clear refusal. */
 Test(rings, one_name_two_servers)
 {
