@@ -1,10 +1,17 @@
 #!/usr/bin/env bash
-# The long way: the simulators with random seeds, round after round, for so many minutes. Each failure is told with the line that does it again.
+# The long way: the simulators with random seeds, or real servers under load that are killed and restarted, round after round, for so many
+# minutes. Each failure is told with the line that does it again.
 #   tests/soak.sh [MINUTES, default 30]
+#   tests/soak.sh processes [MINUTES, default 30]
 set -euo pipefail
+what=simulators
+if [ "${1:-}" = processes ]; then
+  what=processes
+  shift
+fi
 case "$#:${1:-30}" in
 [01]:*[!0-9]* | [2-9]:*)
-  sed -n '2,3s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,5s/^# \{0,1\}//p' "$0" >&2
   exit 2
   ;;
 esac
@@ -25,9 +32,17 @@ round() { # round COMMAND...: what the command says is shown when it fails
   fi
 }
 
-while [ "$SECONDS" -lt "$end" ]; do
-  seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
-  echo "round $((rounds + 1)), seed $seed"
+processes() { # ten minutes of load at most, with five servers and with nine; then restarts, three times around
+  local seconds=$(((end - SECONDS) / 3))
+  [ "$seconds" -lt 600 ] || seconds=600
+  [ "$seconds" -gt 10 ] || seconds=10
+  round env PEAL_BIN=$bin node tests/e2e/chaos.mjs --servers 5 --seconds "$seconds" --seed "$1"
+  round env PEAL_BIN=$bin node tests/e2e/chaos.mjs --servers 9 --seconds "$seconds" --seed "$1"
+  round env PEAL_BIN=$bin node tests/e2e/chaos.mjs --servers 5 --rolling 3 --seed "$1"
+}
+
+simulators() {
+  local seed=$1
   round $bin/peal-sim --scenario small --nodes 12 --seed "$seed" --seeds 300
   round $bin/peal-sim --scenario partition --nodes 40 --parts 2 --seed "$seed" --seeds 5
   round $bin/peal-sim --scenario partition --nodes 60 --parts 5 --seed "$seed"
@@ -38,6 +53,12 @@ while [ "$SECONDS" -lt "$end" ]; do
   round env PEAL_SIM_FROM="$seed" PEAL_SIM_SEEDS=40 $bin/test_ring --filter 'ring/chaos*'
   round env PEAL_SIM_FROM="$((seed % 1000000000))" PEAL_SIM_SEEDS=40 $bin/test_unite --filter 'unite/whoever*'
   round env PEAL_SIM_FROM="$((seed % 1000000000))" PEAL_SIM_SEEDS=200 $bin/test_records --filter 'records/chaos*'
+}
+
+while [ "$SECONDS" -lt "$end" ]; do
+  seed=$(($(od -An -N4 -tu4 /dev/urandom) % 2147483648))
+  echo "round $((rounds + 1)), seed $seed"
+  $what "$seed"
   rounds=$((rounds + 1))
 done
 echo "$rounds rounds, $failed failed"

@@ -1,10 +1,9 @@
 // Bad input at every port while two people talk: each piece of it ends its own link, with a reason in the log, and nobody else notices.
 // Then wrong passwords, words out of form, and full disks.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import dgram from 'node:dgram';
-import { closeSync, ftruncateSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import { networkInterfaces } from 'node:os';
@@ -12,7 +11,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as pace } from 'node:timers/promises';
 import tls from 'node:tls';
-import { eventually, folder, killAll, PATIENCE, Person, Ring, Server, ringKeyFile } from './lib.mjs';
+import { eventually, folder, killAll, PATIENCE, Person, Ring, Server, SmallDisk, ringKeyFile } from './lib.mjs';
 
 const FRAME_MAX = 256 * 1024;
 const CODE = { VERSION: 6, AUTH: 10, BUSY: 18 };
@@ -190,7 +189,7 @@ before(async () => {
 after(async () => {
   for (const s of Stranger.strangers) s.socket.destroy();
   await killAll();
-  for (const path of SmallDisk.mounted) spawnSync('umount', ['-l', path]);
+  SmallDisk.unmountAll();
 });
 
 /** Memory may grow with what is being held, within the bounds of peal/net.h, and by nothing like what was thrown at it. */
@@ -593,39 +592,6 @@ test('all the while nothing was lost, and the servers leave in good order', asyn
 });
 
 // ---- full disks ----
-
-/** A small file system of its own, which can be filled and emptied. Mounting takes root. */
-class SmallDisk {
-  static possible = process.getuid() === 0 && (() => {
-    const at = folder('probe');
-    const ok = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', at]).status === 0;
-    if (ok) spawnSync('umount', [at]);
-    return ok;
-  })();
-
-  static mounted = new Set();
-
-  constructor(name, kib) {
-    this.path = folder(name);
-    assert.equal(spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${kib}k,mode=700`, 'tmpfs', this.path]).status, 0);
-    SmallDisk.mounted.add(this.path);
-    this.ballast = join(this.path, 'ballast');
-  }
-
-  /** Takes what is left, but for `spare` bytes. */
-  fill(spare = 0) {
-    const fd = openSync(this.ballast, 'w');
-    const block = Buffer.alloc(4096, 0x55);
-    let n = 0;
-    try {
-      for (;;) n += writeSync(fd, block);
-    } catch (e) { assert.equal(e.code, 'ENOSPC'); }
-    if (spare > 0) ftruncateSync(fd, Math.max(0, n - spare));
-    closeSync(fd);
-  }
-
-  empty() { rmSync(this.ballast); }
-}
 
 const bulk = (i) => `${i}: ${randomBytes(20_000).toString('hex')}`;
 

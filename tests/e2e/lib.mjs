@@ -1,7 +1,8 @@
 // What the end-to-end tests share: real processes in folders of their own, on loopback addresses and free ports, and waiting for
 // what they print. Nothing here sleeps: everything waits for a line, an exit, or the answer to a question asked again.
-import { spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { chmodSync, closeSync, existsSync, ftruncateSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -213,6 +214,45 @@ export class Person {
       { name: `${this.name}: web`, env: { PEAL_MULTICAST: 'off' } });
     this.url = (await this.page.match(/^ready web=(\S+)$/m))[1];
     return this.url;
+  }
+}
+
+/** A small file system of its own, which can be filled and emptied. Mounting takes root. */
+export class SmallDisk {
+  static possible = process.getuid() === 0 && (() => {
+    const at = folder('probe');
+    const ok = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', at]).status === 0;
+    if (ok) spawnSync('umount', [at]);
+    return ok;
+  })();
+
+  static mounted = new Set();
+
+  constructor(name, kib) {
+    this.path = folder(name);
+    assert.equal(spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${kib}k,mode=700`, 'tmpfs', this.path]).status, 0);
+    SmallDisk.mounted.add(this.path);
+    this.ballast = join(this.path, 'ballast');
+  }
+
+  /** Takes what is left, but for `spare` bytes. */
+  fill(spare = 0) {
+    const fd = openSync(this.ballast, 'w');
+    const block = Buffer.alloc(4096, 0x55);
+    let n = 0;
+    try {
+      for (;;) n += writeSync(fd, block);
+    } catch (e) { assert.equal(e.code, 'ENOSPC'); }
+    if (spare > 0) ftruncateSync(fd, Math.max(0, n - spare));
+    closeSync(fd);
+  }
+
+  empty() { rmSync(this.ballast); }
+
+  /** Before the folders are removed. */
+  static unmountAll() {
+    for (const path of SmallDisk.mounted) spawnSync('umount', ['-l', path]);
+    SmallDisk.mounted.clear();
   }
 }
 
