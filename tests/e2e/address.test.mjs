@@ -2,74 +2,12 @@
 // in network namespaces of their own, joined by a bridge. Takes root and ip(8); skipped otherwise.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { bin, eventually, folder, killAll, Proc, ringKeyFile } from './lib.mjs';
+import { bridged, ip, Machine, namespace, removeAll, skip } from './netns.mjs';
 
 const HEALED = 20_000; // how long the ring may take to be whole again, in milliseconds; what it took is printed
 const PORT = 7400;
-const tag = `peal${process.pid}`;
-const made = [];
-
-function ip(...args) {
-  return execFileSync('ip', args, { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' });
-}
-
-function namespace(name) {
-  ip('netns', 'add', `${tag}${name}`);
-  made.push(`${tag}${name}`);
-  ip('-n', `${tag}${name}`, 'link', 'set', 'lo', 'up');
-  return `${tag}${name}`;
-}
-
-function removeAll() {
-  for (const ns of made.splice(0)) {
-    try { ip('netns', 'del', ns); } catch (e) { console.error(String(e)); }
-  }
-}
-
-function possible() {
-  if (process.getuid() !== 0) return 'network namespaces take root';
-  try {
-    namespace('try');
-    ip('-n', `${tag}try`, 'link', 'add', 'br0', 'type', 'bridge');
-    ip('-n', `${tag}try`, 'link', 'add', 'one', 'type', 'veth', 'peer', 'name', 'two');
-    return undefined;
-  } catch (e) {
-    return `no network namespaces with bridge and veth here: ${String(e.stderr ?? e).trim()}`;
-  } finally { removeAll(); }
-}
-
-const skip = possible();
-process.on('exit', removeAll);
-
-/** A machine: a namespace with one interface on the bridge at a time. */
-class Machine {
-  constructor(name, bridge) {
-    this.bridge = bridge;
-    this.ns = namespace(name);
-    this.ports = 0;
-    // a second address of the network outlives the first, as systemd sets it up
-    execFileSync('ip', ['netns', 'exec', this.ns, 'sh', '-c', 'echo 1 >/proc/sys/net/ipv4/conf/all/promote_secondaries']);
-    this.plug('eth0');
-  }
-
-  plug(dev) {
-    const port = `${this.ns.slice(tag.length)}${this.ports++}`;
-    ip('link', 'add', dev, 'netns', this.ns, 'type', 'veth', 'peer', 'name', port, 'netns', this.bridge);
-    ip('-n', this.bridge, 'link', 'set', port, 'master', 'br0', 'up');
-    ip('-n', this.ns, 'link', 'set', dev, 'up');
-    this.dev = dev;
-  }
-
-  unplug() { ip('-n', this.ns, 'link', 'del', this.dev); }
-  add(address) { ip('-n', this.ns, 'addr', 'add', `${address}/24`, 'dev', this.dev); }
-  del(address) { ip('-n', this.ns, 'addr', 'del', `${address}/24`, 'dev', this.dev); }
-  run(name, file, ...args) {
-    const input = typeof args.at(-1) === 'object' ? args.pop().input : undefined;
-    return new Proc('ip', ['netns', 'exec', this.ns, join(bin, file), ...args], { name, input, env: { PEAL_MULTICAST: 'off' } });
-  }
-}
 
 class Server {
   constructor(index, machine, key, address) {
@@ -136,9 +74,7 @@ const sent = [];
 
 before(async () => {
   if (skip) return;
-  bridge = namespace('br');
-  ip('-n', bridge, 'link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '0');
-  ip('-n', bridge, 'link', 'set', 'br0', 'up');
+  bridge = bridged('br', 'br0');
   clients = new Machine('c', bridge);
   clients.add('10.77.0.100');
   key = ringKeyFile();

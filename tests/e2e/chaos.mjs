@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pace } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { bin, eventually, folder, killAll, PATIENCE, peal, Proc, Ring, Server } from './lib.mjs';
+import { bin, eventually, folder, killAll, PATIENCE, Proc, Ring, Server } from './lib.mjs';
 
 const UNSHOWN_MAX = 400; // messages under way, beyond which nobody writes: a slow machine is given less to do
 const RIVALS_MAX = 3; // people who want one name
@@ -82,19 +82,14 @@ export class History {
 
 /** One person at a client of their own, which stays the same one however often it is stopped and started. */
 class User {
-  constructor(load, name) {
-    Object.assign(this, { load, name, profile: folder(`user-${name}`), online: false, runs: 0, shown: 0 });
+  constructor(load, name, site) {
+    Object.assign(this, { load, name, site, profile: folder(`user-${name}`), online: false, runs: 0 });
   }
-
-  flags() { return someServers(this.load); }
-
-  run(...args) { return peal(this.profile, ...this.flags(), '--json', ...args); }
 
   /** Opens the client: what it shows and what it says of sent messages goes into the history. */
   async come() {
     const run = ++this.runs;
-    this.proc = this.load.spawn(new Proc(join(bin, 'peal'), ['--profile', this.profile, ...this.flags(), '--json', 'recv', '--follow'],
-      { name: this.name, env: { PEAL_MULTICAST: 'off' } }));
+    this.proc = this.load.peal(this.site, this.name, this.profile, 'recv', '--follow');
     let rest = '';
     this.proc.child.stdout.on('data', (d) => {
       const lines = (rest + d).split('\n');
@@ -115,7 +110,6 @@ class User {
       this.load.history.add('trouble', { who: this.name, code: m.error.code, message: m.error.message });
       return;
     }
-    this.shown++;
     this.load.arrived(m.id);
     this.load.history.add('shown', { id: m.id, who: this.name, from: m.from, to: m.to, text: m.text, state: m.state, run });
   }
@@ -192,20 +186,23 @@ class User {
   }
 }
 
-/** Two servers of those there are; the client finds the others by itself. */
-function someServers(load) {
-  return load.rng.some(load.places, 2).flatMap((s) => ['--server', s.address]);
-}
-
-/** What people do. */
+/**
+ * What people do. sites: where they are, one after the other: { servers, machine? }, the servers whose addresses they are given, and a
+ * machine of netns.mjs; here, with all of them, by default.
+ */
 export class Load {
-  constructor(ring, { seed, users = 8 }) {
+  constructor(ring, { seed, users = 8, sites = [{ servers: ring.servers }] }) {
     Object.assign(this, { ring, seed, rng: new Rng(seed ^ 0x10ad), history: new History(), procs: [], unshown: new Set(), known: new Set(), texts: 0, names: [] });
-    this.places = ring.servers;
-    this.users = [...Array(users)].map((_, i) => new User(this, `u${i}`));
+    this.sites = sites;
+    this.users = [...Array(users)].map((_, i) => new User(this, `u${i}`, sites[i % sites.length]));
   }
 
-  spawn(proc) {
+  /** A client at a site, given two of its servers; it finds the others by itself. */
+  peal(site, name, profile, ...args) {
+    const last = typeof args.at(-1) === 'object' ? args.pop() : {};
+    const all = ['--profile', profile, ...this.rng.some(site.servers, 2).flatMap((s) => ['--server', s.address]), '--json', ...args];
+    const proc = site.machine ? site.machine.run(name, 'peal', ...all, last)
+      : new Proc(join(bin, 'peal'), all, { name, env: { PEAL_MULTICAST: 'off' }, ...last });
     this.procs.push(proc);
     return proc;
   }
@@ -223,27 +220,32 @@ export class Load {
   /** Everybody registers, one name each, and comes. */
   async begin() {
     for (const u of this.users) {
-      const r = await this.#enter('register', u.name, u.profile, `the password of ${u.name}`);
+      const r = await this.enter(u.site, 'register', u.name, u.profile, `the password of ${u.name}`);
       assert.equal(r.outcome, 'mine', JSON.stringify(r));
       await u.come();
     }
   }
 
-  async #enter(command, name, profile, password) {
+  /** Registers or logs in; what was said of it. */
+  async enter(site, command, name, profile, password) {
     const began = this.history.now();
-    const r = await peal(profile, ...someServers(this), '--json', command, name, '--password-file', '-', { input: `${password}\n` });
-    const error = r.json[0]?.error;
-    const outcome = r.code === 0 ? 'mine' : error?.code ?? `exit ${r.code}: ${r.err}`;
+    const p = this.peal(site, `${command} ${name}`, profile, command, name, '--password-file', '-', { input: `${password}\n` });
+    const code = await p.ended;
+    const error = p.out ? JSON.parse(p.out).error : undefined;
+    const outcome = code === 0 ? 'mine' : error?.code ?? `exit ${code}: ${p.err}`;
     this.history.add(command, { name, password, began, outcome, message: error?.message });
     return { outcome, message: error?.message };
   }
 
   /** As somebody does who wants the name, and does as the program says. */
-  async #claim(name, password) {
+  async #claim(site, name, password) {
     for (let i = 0; i < TRIES_MAX; i++) {
       const profile = folder('rival');
-      let r = await this.#enter('register', name, profile, password);
-      while (r.outcome === 'unknown') r = await this.#enter('login', name, profile, password);
+      let r = await this.enter(site, 'register', name, profile, password);
+      for (let k = 0; r.outcome === 'unknown' && k < TRIES_MAX; k++) {
+        r = await this.enter(site, 'login', name, profile, password);
+        if (r.outcome === 'unavailable') r.outcome = 'unknown'; // whether it is registered, that is
+      }
       if (r.outcome === 'mine' || r.outcome === 'exists' || r.outcome === 'auth') return r.outcome;
       if (r.outcome !== 'not_found' && r.outcome !== 'unavailable') throw new Error(`registering ${name}: ${JSON.stringify(r)}`);
     }
@@ -255,9 +257,9 @@ export class Load {
     const name = `n${this.seed}-${this.names.length}`;
     const rivals = [...Array(this.rng.between(1, RIVALS_MAX))].map((_, i) => `rival ${i} wants ${name}`);
     this.names.push({ name, rivals });
-    const outcomes = await Promise.all(rivals.map((password) => this.#claim(name, password)));
+    const outcomes = await Promise.all(rivals.map((password) => this.#claim(this.rng.one(this.sites), name, password)));
     const winner = rivals[outcomes.indexOf('mine')];
-    if (winner) await this.#enter('login', name, folder('again'), winner);
+    if (winner) await this.enter(this.rng.one(this.sites), 'login', name, folder('again'), winner);
   }
 
   async #writing(rate) {
@@ -286,13 +288,38 @@ export class Load {
     }
   }
 
-  /** Lets people live while work() goes on, and waits for what they were about to do. */
-  async during(work, { rate = 30 } = {}) {
-    this.done = false;
-    const living = Promise.all([this.#writing(rate / 2), this.#writing(rate / 2), this.#wandering(), this.#wanting(), this.#wanting()]);
+  /** Everybody has written to everybody, so that each knows the others' keys, and all of it is read. */
+  async greet() {
+    for (const u of this.users) for (const peer of this.users) if (u !== peer) await u.send(peer, `${this.seed}:${this.texts++} good day`);
+    await this.history.until(() => this.unshown.size === 0, () => `${this.unshown.size} greetings are not shown`);
+  }
+
+  /** Somebody tries for a name, once. */
+  want(site, name, password) { return this.enter(site, 'register', name, folder('rival'), password); }
+
+  /** So many further messages have been written. */
+  more(n) {
+    const enough = this.texts + n;
+    return this.history.until(() => this.texts >= enough, () => `only ${enough - this.texts} were written`);
+  }
+
+  async #living(work, lives) {
+    const living = Promise.all(lives());
     living.catch(() => { this.done = true; });
     try { await Promise.race([work(), living.then(() => new Promise(() => {}))]); } finally { this.done = true; }
     await living;
+  }
+
+  /** Lets people live while work() goes on, and waits for what they were about to do. */
+  during(work, { rate = 30 } = {}) {
+    this.done = false;
+    return this.#living(work, () => [this.#writing(rate / 2), this.#writing(rate / 2), this.#wandering(), this.#wanting(), this.#wanting()]);
+  }
+
+  /** The same with people who stay where they are, and only write. */
+  writing(work, { rate = 30 } = {}) {
+    this.done = false;
+    return this.#living(work, () => [this.#writing(rate / 2), this.#writing(rate / 2)]);
   }
 
   /** Everybody is here, has been shown everything, and knows that what they wrote was read; then what each client has on its disk. */
@@ -315,11 +342,15 @@ export class Load {
   /** Who gets in with which password, when all is over. */
   async auditNames() {
     for (const { name, rivals } of this.names) {
-      for (const password of rivals) {
-        const { outcome } = await this.#enter('login', name, folder('audit'), password);
-        assert.ok(outcome === 'mine' || outcome === 'auth', `${password}: ${outcome}`);
-      }
+      for (const password of rivals) assert.notEqual(await this.audit(name, password), 'not_found', `${name} is somebody's`);
     }
+  }
+
+  /** Whether this password opens the name: `mine`, `auth` when somebody else has it, or `not_found`. */
+  async audit(name, password) {
+    const { outcome } = await this.enter(this.sites[0], 'login', name, folder('audit'), password);
+    assert.ok(['mine', 'auth', 'not_found'].includes(outcome), `${password}: ${outcome}`);
+    return outcome;
   }
 
   async end() {
