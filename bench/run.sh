@@ -99,3 +99,6 @@ until s=$("$bin/peal" --profile "$work/p" --server "$address" --json ring status
 echo "{\"ring_whole_ms\":$((($(date +%s%N) - begin) / 1000000))}"
 "$bin/peal-bench" messages --server "$address" --seconds "$seconds"
 stop_all
+
+echo "# five servers, K = 2: time without service for a key whose first server is killed with -9"
+PEAL_BIN=$bin node bench/failover.mjs --kills 20
