@@ -41,8 +41,14 @@ processes() { # ten minutes of load at most, with five servers and with nine; th
   round env PEAL_BIN=$bin node tests/e2e/chaos.mjs --servers 5 --rolling 3 --seed "$1"
 }
 
-simulators() {
-  local seed=$1
+while [ "$SECONDS" -lt "$end" ]; do
+  seed=$(($(od -An -N4 -tu4 /dev/urandom) % 2147483648))
+  echo "round $((rounds + 1)), seed $seed"
+  if [ "$what" = processes ]; then
+    processes "$seed"
+    rounds=$((rounds + 1))
+    continue
+  fi
   round $bin/peal-sim --scenario small --nodes 12 --seed "$seed" --seeds 300
   round $bin/peal-sim --scenario partition --nodes 40 --parts 2 --seed "$seed" --seeds 5
   round $bin/peal-sim --scenario partition --nodes 60 --parts 5 --seed "$seed"
@@ -52,13 +58,8 @@ simulators() {
   round $bin/peal-sim --scenario networks --nodes 40 --seed "$seed" --seeds 3
   round env PEAL_SIM_FROM="$seed" PEAL_SIM_SEEDS=40 $bin/test_ring --filter 'ring/chaos*'
   round env PEAL_SIM_FROM="$((seed % 1000000000))" PEAL_SIM_SEEDS=40 $bin/test_unite --filter 'unite/whoever*'
+  round env PEAL_SIM_FROM="$((seed % 1000000000))" PEAL_SIM_SEEDS=60 $bin/test_roster --filter 'roster/chaos*'
   round env PEAL_SIM_FROM="$((seed % 1000000000))" PEAL_SIM_SEEDS=200 $bin/test_records --filter 'records/chaos*'
-}
-
-while [ "$SECONDS" -lt "$end" ]; do
-  seed=$(($(od -An -N4 -tu4 /dev/urandom) % 2147483648))
-  echo "round $((rounds + 1)), seed $seed"
-  $what "$seed"
   rounds=$((rounds + 1))
 done
 echo "$rounds rounds, $failed failed"
