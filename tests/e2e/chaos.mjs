@@ -63,16 +63,18 @@ export class History {
     for (const w of [...this.waiters]) w();
   }
 
-  /** Resolves once test() is true, looked at with each new line; in vain when nothing at all happens for so long. */
+  /** Resolves once test() is true, looked at with each new line; in vain when nothing at all happens for PATIENCE, or always something else. */
   until(test, what) {
     return new Promise((resolve, reject) => {
       let timer;
+      const end = Date.now() + 5 * PATIENCE;
       const over = (f, v) => { clearTimeout(timer); this.waiters.delete(look); f(v); };
       const patience = () => { timer = setTimeout(() => over(reject, new Error(`in vain: ${what()}`)), PATIENCE); };
       const look = () => {
         clearTimeout(timer);
         if (test()) over(resolve);
-        else patience();
+        else if (Date.now() < end) patience();
+        else over(reject, new Error(`in vain for long: ${what()}`));
       };
       this.waiters.add(look);
       look();
