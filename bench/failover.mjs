@@ -2,83 +2,15 @@
 // put after another (c_send) for the same name, asked of another server, while the name's first server is killed, again and again.
 //   node bench/failover.mjs [--servers 5] [--kills 50] [--how SIGKILL|SIGSTOP]      PEAL_BIN: the folder of the programs
 // The time without service is the longest time between two answers from the kill on. Prints one JSON object.
-import { randomBytes } from 'node:crypto';
-import tls from 'node:tls';
 import { setTimeout as pace } from 'node:timers/promises';
 import { killAll } from '../tests/e2e/lib.mjs';
 import { again, foundRing } from '../tests/e2e/chaos.mjs';
+import { Link } from '../tests/e2e/link.mjs';
 
 const PERIOD_MS = 2; // between an answer and the next question
 const WATCHED_MS = 2000; // of service before the next kill, and before a killed server is started again
 
 const now = () => Number(process.hrtime.bigint() / 1000n); // microseconds
-
-/** A client that knows the protocol only: one link, one account. */
-class Link {
-  static async open(address) {
-    const [host, port] = address.split(':');
-    const l = new Link();
-    l.socket = tls.connect({ host, port: Number(port), rejectUnauthorized: false, ALPNProtocols: ['peal-json/1'] });
-    await new Promise((resolve, reject) => { l.socket.once('secureConnect', resolve).once('error', reject); });
-    l.got = Buffer.alloc(0);
-    l.waiting = new Map();
-    l.req = 0;
-    l.socket.on('data', (d) => l.#take(d));
-    l.socket.on('error', () => {});
-    l.say({ t: 'c_hello', version: 1, agent: 'failover/1' });
-    return l;
-  }
-
-  #take(d) {
-    this.got = Buffer.concat([this.got, d]);
-    while (this.got.length >= 4 && this.got.length >= 4 + this.got.readUInt32BE(0)) {
-      const n = 4 + this.got.readUInt32BE(0);
-      this.#heard(JSON.parse(this.got.subarray(4, n)));
-      this.got = this.got.subarray(n);
-    }
-  }
-
-  #heard(m) {
-    for (const key of m.ids ?? [m.req ?? m.id]) {
-      this.waiting.get(key)?.(m);
-      this.waiting.delete(key);
-    }
-  }
-
-  say(m) {
-    const text = Buffer.from(JSON.stringify(m));
-    const head = Buffer.alloc(4);
-    head.writeUInt32BE(text.length);
-    this.socket.write(Buffer.concat([head, text]));
-  }
-
-  ask(key, m) {
-    return new Promise((resolve) => {
-      this.waiting.set(key, resolve);
-      this.say(m);
-    });
-  }
-
-  request(m) {
-    const req = String(++this.req);
-    return this.ask(req, { ...m, req });
-  }
-
-  register(name) {
-    return this.request({
-      t: 'c_register', req_id: randomBytes(16).toString('hex'), name, display: name, salt: randomBytes(16).toString('base64url'), ops: 2, mem_kib: 19456,
-      auth: randomBytes(32).toString('base64url'), bundle: randomBytes(300).toString('base64url'), wrapped: randomBytes(300).toString('base64url'),
-    });
-  }
-
-  find(name) { return this.request({ t: 'c_find', name }); }
-  put(name) {
-    const id = randomBytes(16).toString('hex');
-    return this.ask(id, { t: 'c_send', id, name, kind: 1, body: randomBytes(60).toString('base64url') });
-  }
-
-  lookup(name) { return this.request({ t: 'c_lookup', name }); }
-}
 
 /** Asks one thing after the other until told to stop; when each good answer came, and what else was answered. */
 function asking(ask, good) {
