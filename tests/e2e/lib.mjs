@@ -219,12 +219,18 @@ export class Person {
 
 /** A small file system of its own, which can be filled and emptied. Mounting takes root. */
 export class SmallDisk {
-  static possible = process.getuid() === 0 && (() => {
-    const at = folder('probe');
-    const ok = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', at]).status === 0;
-    if (ok) spawnSync('umount', [at]);
-    return ok;
-  })();
+  static #possible;
+
+  /** Looked at once it is asked for: most tests mount nothing. */
+  static get possible() {
+    SmallDisk.#possible ??= process.getuid() === 0 && (() => {
+      const at = folder('probe');
+      const ok = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', at]).status === 0;
+      if (ok) spawnSync('umount', [at]);
+      return ok;
+    })();
+    return SmallDisk.#possible;
+  }
 
   static mounted = new Set();
 
