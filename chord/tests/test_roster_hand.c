@@ -320,7 +320,7 @@ static bool read_is_settled_by(uint64_t epoch)
     union wire_any m;
     enter(&s, 2);
     complete(&s);
-    struct wire_ballot b = {.round = epoch << ROUND_BITS | 1, .node = s.peer[0].id};
+    struct wire_ballot b = {.round = epoch << ROUND_BITS | 1, .node = {{0, 1}}};
     struct wire_record v = {.key = s.o->self.id, .accepted = b, .value = peal_bytes_str("copied")};
     struct wire_n_records g = {.ring = RING, .epoch = EPOCH, .records = {.v = &v, .n = 1}};
     one_hear(s.o, LINK, WIRE_n_records, &g);
@@ -329,7 +329,7 @@ static bool read_is_settled_by(uint64_t epoch)
     size_t before = s.o->done_n;
     cr_assert_eq(one_begin_change(s.o), 0, "it reads");
     bool settled = false, written = false;
-    for (int t = 0; t < 20 && !settled && !written; t++) { /* its first ballot may be too low */
+    for (int t = 0; t < 20 && !settled && !written; t++) {
         if (one_sent(s.o, LINK, WIRE_n_reg_prepare, &m) != NULL) {
             struct wire_n_reg_promise a = {.epoch = EPOCH,
                                            .op = m.n_reg_prepare.op,
@@ -341,6 +341,8 @@ static bool read_is_settled_by(uint64_t epoch)
             one_hear(s.o, LINK, WIRE_n_reg_promise, &a);
         }
         settled = s.o->done_n > before;
+        if (settled)
+            cr_assert_eq(s.o->done_err, 0, "it ends well");
         written = one_sent(s.o, LINK, WIRE_n_reg_accept, &m) != NULL;
         if (written)
             cr_assert(peal_bytes_eq(m.n_reg_accept.value, v.value), "what it has read");
