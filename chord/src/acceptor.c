@@ -57,7 +57,6 @@ static void reg_save(struct chord *c, const struct peal_id *key, const struct re
     int err = wire_encode(WIRE_s_register, &s, &w);
     CHECK(err == 0);
     step_write(c->u, STEP_REGISTERS, STEP_PUT, id_bytes(key), peal_bytes_of(mem, w.n));
-    mark_dirty(c, key);
 }
 
 void reg_damaged(struct chord *c, const struct peal_id *key)
@@ -105,6 +104,7 @@ void reg_merge(struct chord *c, const struct wire_record *r)
             s.promised = s.accepted;
         s.value = r->value;
         reg_save(c, &r->key, &s);
+        mark_dirty(c, &r->key);
     } else if (err == 0) {
         behind = ballot_cmp(&r->accepted, &s.accepted) > 0;
     } else {
@@ -196,6 +196,7 @@ void on_reg_accept(struct chord *c, const struct source *src, const struct wire_
                                .value = m->value};
         reg_save(c, &m->key, &s);
         meet(c, &m->key, &s.promised);
+        mark_dirty(c, &m->key); /* a promise alone is nothing that homes compare */
     }
     struct wire_n_reg_accepted a = {.epoch = c->roster.epoch,
                                     .op = m->op,

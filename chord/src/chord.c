@@ -74,7 +74,7 @@ static int take_config(struct chord *c, const struct chord_config *cfg)
         cfg->app.row_stored == NULL || cfg->app.message == NULL || cfg->app.found == NULL ||
         cfg->app.changed == NULL)
         return PEAL_E_USAGE;
-    if (!id_eq(&cfg->contact.id, &cfg->self))
+    if (!id_eq(&cfg->contact.id, &cfg->self) || cfg->repair_bytes > CHORD_REPAIR_BYTES_MAX)
         return PEAL_E_USAGE;
     if (domain_take(&c->domain, cfg->domain) < 0)
         return PEAL_E_USAGE;
@@ -327,7 +327,7 @@ static void on_start(struct chord *c)
     former_load(c);
     downs_load(c);
     found_start(c);
-    c->repair_us = c->now + jitter(c, REPAIR_EVERY_US);
+    c->repair.fast_us = c->now + FAST_US;
     c->sweep.due_us = c->now + jitter(c, SECOND);
     c->sweep.again = true;
     if (c->roster.epoch == 0)
@@ -396,6 +396,8 @@ static void on_event(struct chord *c, const struct step_event *ev)
                        err_prose(ev->err));
         else
             step_trace(c->u, STEP_INFO, "store", "answers for its copies again");
+        if (ev->err == 0)
+            repair_self(c);
         break;
     case STEP_CONTACT:
         c->changed = true;
@@ -421,7 +423,7 @@ void chord_step(struct chord *c, const struct step_event *ev, struct step_update
     if (c->state != CHORD_LEFT) {
         if (c->now >= c->tick_us)
             on_timer(c);
-        if (c->scan.active && c->now >= c->scan_us)
+        if (c->now >= repair_deadline(c))
             repair_timer(c);
         if (c->now >= unite_deadline(c))
             unite_timer(c);
@@ -444,8 +446,8 @@ uint64_t chord_deadline(const struct chord *c)
     uint64_t at = ring_deadline(c->ring);
     if (c->state != CHORD_LEFT && c->tick_us < at)
         at = c->tick_us;
-    if (c->scan.active && c->scan_us < at && c->state != CHORD_LEFT)
-        at = c->scan_us;
+    if (repair_deadline(c) < at)
+        at = repair_deadline(c);
     if (unite_deadline(c) < at)
         at = unite_deadline(c);
     if (take_deadline(c) < at)

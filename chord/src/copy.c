@@ -286,6 +286,9 @@ void on_copy(struct chord *c, const struct source *src, const struct wire_n_copy
     } else {
         a.more = false;
     }
+    struct peer *p = peer_of(c, &src->id);
+    if (p != NULL)
+        p->gave_us = a.more ? c->now : 0;
     a.code = (uint16_t)-code;
     answer(c, src, WIRE_n_copy_page, &a);
     c->scratch.used = mark;
@@ -319,6 +322,7 @@ void on_copy_page(struct chord *c, const struct source *src, const struct wire_n
         s->due_us = c->now + jitter(c, never ? COPY_WAIT_US : RETRY_US);
         return;
     }
+    c->repair.copied_us = c->now;
     batch_apply(c, &m->records, &m->rows);
     if (m->more && m->next.n <= sizeof s->cursor) {
         memcpy(s->cursor, m->next.p, m->next.n);

@@ -18,7 +18,9 @@
  * | rows.c     | rows on this node's disk: storing, deleting, listing                      |
  * | put.c      | writing a row to its homes                                                |
  * | read.c     | reading the union of a box's rows                                         |
- * | repair.c   | digests, inventories, pulls and pushes between homes                      |
+ * | cells.c    | the digests of each arc's parts: marking, reading, adding up              |
+ * | inventory.c| what of a part is here, and what another home lacks of it                 |
+ * | repair.c   | rounds and descent between homes; giving records, within a bandwidth      |
  * | sweep.c    | expiry, and handing over what this node is not home of                    |
  * | view.c     | what is shown to others                                                   |
  *
@@ -108,13 +110,41 @@ enum {
 
     ARCS_MAX = WIRE_ROSTER_MAX, /* arcs that this node is home of */
     ITEM_MAX = WIRE_PAGE_ITEMS,
-    REPAIR_EVERY_US = 2 * SECOND,
+    CELL_BITS_MAX = 10,         /* an arc has at most 1,024 cells */
+    CELLS_MAX = 16384,          /* of all arcs: fewer of each once there are more than 16 */
+    REPAIR_EVERY_US = 2 * SECOND, /* between two rounds of an arc in which something differed, */
+    REPAIR_REST_US = 60 * SECOND, /* and at most; each one without a difference doubles it, */
+    EARLY_ROUNDS = 4,             /* but for the first ones after a change in the ring */
+    /* Upkeep reads at most SCAN_STEP records in SCAN_EVERY_US, 12,800 a second: at some 4 us each
+     * that is 5 % of a processor, and no step takes longer than half a millisecond. A round of 60
+     * seconds gets through 768,000 at that rate. For FAST_US after a membership change or a restart,
+     * when copies may be missing, it is SCAN_FAST, 102,400 a second, as long as this node has no
+     * operations of its own to see to. */
     SCAN_EVERY_US = 10 * MS,
+    SCAN_STEP = 128,
+    SCAN_FAST = 1024,
+    SCAN_RUN = 4, /* what it costs to begin anywhere, in records */
+    FAST_US = 60 * SECOND,
     TICK_US = 50 * MS,
-    PUSHES_MAX = 4,   /* pages pushed in answer to one page of an inventory */
-    SCAN_STEP = 1024, /* records that one step digests */
     SETTLE_MS = 3000, /* younger rows are not compared: they are still on their way */
     SETTLE_GRAIN_MS = 2048,
+    /* Rows that expire within one or two of these do not count: homes drop them when it suits each */
+    EXPIRY_GRAIN_MS = 1 << 19,
+    REREAD_GRAINS = 24 * 3600 * 1000 / EXPIRY_GRAIN_MS, /* a cell is read again after so long at the
+                                                           latest: disks forget silently */
+    STEP_BITS = 4,   /* depth from a part to those that are compared next: 2^4 is WIRE_DIGESTS_MAX */
+    LEAF_ITEMS = 64, /* a part with so many at both homes together is listed, not cut further */
+    ASKED_MAX = 32,  /* digests that wait until this node has read what they are compared with */
+    SAYS_MAX = 1024, /* digests and inventories that wait for bandwidth: as many as an arc has cells */
+    SAYS_STEP = 16,  /* of them, in one update */
+    GIVES_MAX = 64,  /* lists of records that wait for bandwidth */
+    GIVE_KEYS = WIRE_PAGE_ROWS, /* in each */
+    GIVE_PAGES = 4,             /* of records, in one update */
+    GIVE_REST_US = 1 * MS,
+    WITH_US = 2 * SECOND, /* an arc that is being made equal to one home's is not to another's, until
+                             nothing has come for so long: else both would bring the same */
+    COPIED_US = 10 * SECOND, /* who copied so lately gets it all by that */
+    BURST_LEAST = 2 * WIRE_PAGE_BYTES,
     SWEEP_STEP = 512,
     SWEEP_REST_US = 30 * SECOND,
     HANDOVER_WAIT_US = 5 * SECOND,
@@ -152,6 +182,7 @@ struct peer { /* a node that was heard of */
     uint64_t met_us;      /* since when its ring is known to be another one; 0: it is not */
     struct domain domain; /* as it says, with its state */
     struct wire_node_state state;
+    uint64_t gave_us; /* when it last copied from here; 0: not */
 };
 
 struct roster {
@@ -395,19 +426,42 @@ struct cache { /* of one epoch of one ring */
 
 /* ---- repair ---- */
 
-struct arc {
-    struct peal_id from, upto;
-    size_t index; /* of upto in the roster: its home begins there */
-    bool dirty;
-    bool have;  /* digest was computed */
-    bool asked; /* by a peer, whose digest is to be compared as soon as ours is fresh */
-    struct peal_id by;
-    uint8_t alike; /* a bit per home: since a member went down last its digest was the same once */
-    uint8_t digest[MSG_ID_BYTES], theirs[MSG_ID_BYTES];
+struct cell { /* the smallest part of an arc of which a digest is kept */
+    uint64_t sum;
+    uint32_t count;
+    uint32_t cut;   /* as of when, in SETTLE_GRAIN_MS; 0: it was never read */
+    uint32_t until; /* in EXPIRY_GRAIN_MS: from then on something in it does not count any more */
+    bool stale;     /* written since its reading began */
+    bool young;     /* there was something later than the cut */
 };
 
-/* A place in an arc's inventory, which goes by space and then clockwise: everything up to and with
- * this key is behind it. An arc that crosses zero is two ranges of keys. */
+struct arc {
+    struct peal_id from, upto;
+    size_t index;   /* of upto in the roster: its home begins there */
+    uint8_t length; /* bits of the number (upto - from - 1) */
+    uint8_t bits;   /* it has 1 << bits cells: its parts at this depth */
+    uint16_t block; /* where they lie */
+    bool saying;    /* a round has begun, and waits for cells to be read */
+    bool found;     /* something differed since the last round */
+    bool all;       /* the next round goes to every home; else of a pair the smaller id speaks first */
+    uint8_t alike;  /* a bit per home: since a member went down last its digest was the same once */
+    uint8_t early;  /* so many rounds before they become rarer */
+    uint64_t due_us, every_us;
+    struct peal_id with; /* whose copies differed last, */
+    uint64_t with_us;    /* and when something last came of it */
+};
+
+struct range { /* of keys: (from, upto], all when the two are equal */
+    struct peal_id from, upto;
+};
+
+struct sum {
+    uint64_t digest;
+    uint32_t count;
+};
+
+/* A place in a range's inventory, which goes by space and then clockwise: everything up to and with
+ * this key is behind it. A range that crosses zero has two parts. */
 struct place {
     uint8_t space;
     uint8_t part;
@@ -415,12 +469,66 @@ struct place {
     size_t n; /* 0: the part's beginning */
 };
 
-struct scan {
+struct scan { /* of the cells [cell, end) */
     bool active;
     size_t arc;
-    bool skipped; /* rows too young to count were met: the arc stays dirty */
+    uint32_t cell, end, cut;
     struct place at;
-    uint8_t digest[MSG_ID_BYTES];
+};
+
+/* Digests of another home, which wait for the same cells to be read here. */
+struct question {
+    bool say; /* nobody's: this node's own round */
+    struct peal_id peer;
+    size_t arc;
+    uint32_t cut, first;
+    uint8_t bits, n;
+    struct sum sums[WIRE_DIGESTS_MAX];
+};
+
+/* SAY_DIGESTS: of the part's parts. SAY_ITEMS: the inventory from `after` on. SAY_ALL: gives
+ * everything from `after` on, since the peer has nothing there. */
+enum say_kind { SAY_DIGESTS, SAY_ITEMS, SAY_ALL };
+
+struct say {
+    enum say_kind kind;
+    struct peal_id peer;
+    size_t arc;
+    uint32_t cut, part;
+    uint8_t bits;
+    struct place after;
+};
+
+struct give_key {
+    uint8_t space, n;
+    uint8_t key[ROW_KEY_BYTES];
+};
+
+struct give {
+    struct peal_id peer;
+    size_t n, at;
+    struct give_key keys[GIVE_KEYS];
+};
+
+struct bucket {
+    int64_t level; /* bytes; below zero it is owed */
+    uint64_t us;
+};
+
+struct repair {
+    bool on;         /* there are other homes */
+    uint8_t block_bits; /* room for so many cells, in bits, for each arc */
+    uint8_t key[16]; /* of the digests: the ring's */
+    size_t left;     /* records that may be read before scan_us */
+    uint64_t scan_us, give_us, fast_us;
+    uint64_t copied_us; /* when a page of what is being copied came last; 0: never */
+    bool again;         /* a queue was full: what it could not take comes again */
+    struct bucket bucket;
+    struct question asked[ASKED_MAX];
+    struct say says[SAYS_MAX];
+    struct give gives[GIVES_MAX];
+    size_t asked_n, says_n, gives_n;
+    struct cell cells[CELLS_MAX];
 };
 
 struct stray {
@@ -533,7 +641,7 @@ struct chord {
     struct arc arcs[ARCS_MAX];
     size_t arcs_n;
     struct scan scan;
-    uint64_t repair_us, scan_us;
+    struct repair repair;
     struct sweep sweep;
 };
 
@@ -806,7 +914,6 @@ void on_set_put(struct chord *c, const struct source *src, const struct wire_n_s
 void on_set_del(struct chord *c, const struct source *src, const struct wire_n_set_del *m);
 void on_set_list(struct chord *c, const struct source *src, const struct wire_n_set_list *m);
 void on_set_get(struct chord *c, const struct source *src, const struct wire_n_set_get *m);
-void mark_dirty(struct chord *c, const struct peal_id *key);
 
 /* put.c */
 size_t pool_size(uint32_t blocks);
@@ -824,21 +931,79 @@ void on_set_page(struct chord *c, const struct source *src, const struct wire_n_
 void reads_timer(struct chord *c);
 void reads_lost(struct chord *c, const struct peal_id *peer);
 
-/* repair.c */
-void repair_soon(struct chord *c);
-/* Since a member went down last, all that this node is to compare was found the same. */
-bool repair_alike(const struct chord *c);
-/* A member went down. */
-void repair_doubt(struct chord *c);
-void repair_timer(struct chord *c);
+/* cells.c */
+/* Something under key was written, or is being written in this update. */
+void mark_dirty(struct chord *c, const struct peal_id *key);
+/* The arcs are new; those that were among the old ones keep what is known of them. */
+void cells_assign(struct chord *c, const struct arc *old, size_t old_n);
+uint32_t cell_of(const struct arc *a, const struct peal_id *key);
+/* The keys of parts [first, end) at depth bits, at most the arc's length; false when they lie beyond
+ * its end. */
+bool parts_range(const struct arc *a, uint8_t bits, uint32_t first, uint32_t end,
+                 struct range *out);
+/* Of a part at depth bits, at most the arc's. */
+struct sum part_sum(const struct chord *c, const struct arc *a, uint8_t bits, uint32_t part);
+/* Whether the cells [first, end) of the arc are known as of the cut; if not, some are now being read.
+ * With the time for it, reads the next few records. */
+bool cells_known(struct chord *c, size_t arc, uint32_t first, uint32_t end, uint32_t cut);
 /* The keys of a part of ]behind, last]: [lo, hi), no end if no_end. False when there is no such
  * part; there are two, 0 and 1. */
 bool range_part(const struct peal_id *behind, const struct peal_id *last, uint8_t part,
                 struct peal_id *lo, struct peal_id *hi, bool *no_end);
 /* To the next part, or space; false when there is none. */
 bool place_next(struct place *at);
-void on_arc_digest(struct chord *c, const struct source *src, const struct wire_n_arc_digest *m);
+/* As of when rows can be compared now. */
+uint32_t settle_cut(struct chord *c);
+
+/* Goes through a range from a place on. */
+struct walk {
+    struct chord *c;
+    struct place *at;
+    uint32_t cut;
+    bool stopped;
+    size_t left, seen;
+    uint64_t expires; /* of the item at hand; 0: never */
+    /* What counts; returns whether to go on. */
+    bool (*each)(struct walk *w, struct wire_item item);
+    void (*young)(struct walk *w, struct peal_bytes key); /* NULL: whatever is later than the cut */
+    void *ctx;
+};
+/* Over at most w->left records. True when the range's end was reached. */
+bool walk_range(struct walk *w, const struct range *r);
+
+/* inventory.c */
 void on_arc_items(struct chord *c, const struct source *src, const struct wire_n_arc_items *m);
+/* SAY_ITEMS, SAY_ALL. */
+void say_items(struct chord *c, const struct say *s);
+void say_all(struct chord *c, const struct say *s);
+
+/* repair.c */
+/* Copies may be missing: rounds begin at once. */
+void repair_soon(struct chord *c);
+/* Likewise, and it is this node that may lack something. */
+void repair_self(struct chord *c);
+/* Since a member went down last, all that this node is to compare was found the same. */
+bool repair_alike(const struct chord *c);
+/* A member went down. */
+void repair_doubt(struct chord *c);
+void repair_timer(struct chord *c);
+/* When it wants to be called before the next tick; UINT64_MAX: it does not. */
+uint64_t repair_deadline(const struct chord *c);
+bool repairs(const struct chord *c);
+/* Counts what the update's effects from `from` on send against the bandwidth. */
+void repair_spent(struct chord *c, size_t from);
+/* Whether there is bandwidth for anything; for what does not wait long, when others do. */
+bool repair_may_send(struct chord *c);
+bool repair_may_hand_over(struct chord *c);
+bool repair_send(struct chord *c, const struct peal_id *to, uint16_t type, void *msg);
+struct arc *arc_of(struct chord *c, const struct peal_id *from, const struct peal_id *upto);
+/* Something of the arc differs from peer's. */
+void repair_found(struct chord *c, struct arc *a, const struct peal_id *peer);
+void say_later(struct chord *c, const struct say *s);
+/* Whether there is room for giving so many records. */
+bool give_room(const struct chord *c, size_t n);
+void give_later(struct chord *c, const struct peal_id *to, const struct wire_item *v, size_t n);
+void on_arc_digest(struct chord *c, const struct source *src, const struct wire_n_arc_digest *m);
 void on_pull(struct chord *c, const struct source *src, const struct wire_n_pull *m);
 void on_records(struct chord *c, const struct source *src, const struct wire_n_records *m);
 

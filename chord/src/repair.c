@@ -1,19 +1,78 @@
-/* repair: homes of an arc compare a digest of what they hold of it, and where it differs their
- * inventories, page by page in turns; each pulls what it lacks and pushes what the other lacks. A
- * register's newer ballot wins, and a tombstone wins over a row. Rows that are only seconds old are
- * left out, since they are still on their way; an arc that has not changed since its digest was
- * made is not read again. */
+/* repair: homes of an arc compare a digest of what they hold of it; where it differs, those of its
+ * parts, and so on, until what is left is small or at one of them only. Then they list it, and each
+ * pulls what it lacks and gives what the other lacks (inventory.c).
+ *
+ * Rounds go on always: every REPAIR_EVERY_US while there are differences, ever more rarely when
+ * there are none. What this sends is bounded by a bucket of bytes: digests and lists wait in
+ * `says`, records in `gives`, digests of others that this node has yet to read for in `asked`. What
+ * does not fit into one of these is forgotten, and found again by the next round. */
 #include "inner.h"
 
 #include <string.h>
 
-void mark_dirty(struct chord *c, const struct peal_id *key)
+enum { SUM_BYTES = 12 };
+
+bool repairs(const struct chord *c)
 {
-    for (size_t i = 0; i < c->arcs_n; i++)
-        if (id_in_arc(&c->arcs[i].from, key, &c->arcs[i].upto)) {
-            c->arcs[i].dirty = true;
-            return;
-        }
+    return c->repair.on && c->store_err == 0 && c->roster.n > 1 &&
+           (c->state == CHORD_MEMBER || c->state == CHORD_COPYING);
+}
+
+/* ---- bandwidth ---- */
+
+static uint64_t rate(const struct chord *c)
+{
+    return c->cfg.repair_bytes != 0 ? c->cfg.repair_bytes : CHORD_REPAIR_BYTES_DEFAULT;
+}
+
+static int64_t burst(const struct chord *c)
+{
+    uint64_t quarter = rate(c) / 4;
+    return (int64_t)(quarter > BURST_LEAST ? quarter : BURST_LEAST);
+}
+
+static void refill(struct chord *c)
+{
+    struct bucket *b = &c->repair.bucket;
+    uint64_t us = c->now - b->us;
+    uint64_t more = us > 60 * (uint64_t)SECOND ? UINT64_MAX : us * rate(c) / SECOND;
+    if (more == 0)
+        return;
+    b->us = c->now;
+    if (more > (uint64_t)(burst(c) - b->level))
+        b->level = burst(c);
+    else
+        b->level += (int64_t)more;
+}
+
+bool repair_may_send(struct chord *c)
+{
+    refill(c);
+    return c->repair.bucket.level > 0;
+}
+
+/* Other sending, which goes on as soon as nothing is owed, would leave it nothing: so it may owe.
+ */
+bool repair_may_hand_over(struct chord *c)
+{
+    refill(c);
+    return c->repair.bucket.level > -burst(c);
+}
+
+void repair_spent(struct chord *c, size_t from)
+{
+    CHECK(from <= c->u->n);
+    for (size_t i = from; i < c->u->n; i++)
+        if (c->u->effects[i].kind == STEP_SEND)
+            c->repair.bucket.level -= (int64_t)c->u->effects[i].bytes.n;
+}
+
+bool repair_send(struct chord *c, const struct peal_id *to, uint16_t type, void *msg)
+{
+    size_t from = c->u->n;
+    bool ok = send_to(c, to, type, msg);
+    repair_spent(c, from);
+    return ok;
 }
 
 /* ---- pages of records ---- */
@@ -82,32 +141,61 @@ static void send_batch(struct chord *c, const struct peal_id *to, struct batch *
                                .epoch = c->roster.epoch,
                                .records = {.v = b->records, .n = b->records_n},
                                .rows = {.v = b->rows, .n = b->rows_n}};
-    (void)send_to(c, to, WIRE_n_records, &m);
+    (void)repair_send(c, to, WIRE_n_records, &m);
 }
 
-/* Sends the records of which the keys are given, in at most pages pages; the rest waits for another
- * round. */
-static void push_keys(struct chord *c, const struct peal_id *to, const struct wire_item *v,
-                      size_t n, size_t pages)
+/* ---- giving ---- */
+
+bool give_room(const struct chord *c, size_t n)
 {
-    struct batch b = {0};
-    size_t mark = c->scratch.used;
-    for (size_t i = 0; i < n && pages > 0; i++) {
-        struct peal_bytes value;
-        enum step_space space = v[i].space == STEP_REGISTERS ? STEP_REGISTERS : STEP_ROWS;
-        if (c->rd->get(c->rd->ctx, space, v[i].key, &c->scratch, &value) < 0)
-            continue;
-        if (batch_add(c, &b, space, v[i].key, value))
-            continue;
-        send_batch(c, to, &b);
-        b.records_n = b.rows_n = b.bytes = 0;
-        pages--;
-        c->scratch.used = mark;
-        i--;
+    return (GIVES_MAX - c->repair.gives_n) * GIVE_KEYS >= n;
+}
+
+void give_later(struct chord *c, const struct peal_id *to, const struct wire_item *v, size_t n)
+{
+    struct repair *p = &c->repair;
+    struct give *g = NULL;
+    for (size_t i = 0; i < p->gives_n; i++)
+        if (id_eq(&p->gives[i].peer, to))
+            g = &p->gives[i]; /* the last one may have room */
+    for (size_t i = 0; i < n; i++) {
+        if (g == NULL || g->n == GIVE_KEYS) {
+            if (p->gives_n == GIVES_MAX) {
+                p->again = true;
+                return;
+            }
+            g = &p->gives[p->gives_n++];
+            g->peer = *to;
+            g->n = g->at = 0;
+        }
+        struct give_key *k = &g->keys[g->n++];
+        CHECK(v[i].key.n <= ROW_KEY_BYTES);
+        k->space = v[i].space;
+        k->n = (uint8_t)v[i].key.n;
+        memcpy(k->key, v[i].key.p, v[i].key.n);
     }
-    if (pages > 0)
-        send_batch(c, to, &b);
-    c->scratch.used = mark;
+}
+
+/* A page of them. */
+static void give_page(struct chord *c, struct give *g)
+{
+    struct batch *b = arena_take(&c->scratch, sizeof *b);
+    CHECK(b != NULL);
+    b->records_n = b->rows_n = b->bytes = 0;
+    while (g->at < g->n) {
+        const struct give_key *k = &g->keys[g->at];
+        struct peal_bytes value;
+        enum step_space space = k->space == STEP_REGISTERS ? STEP_REGISTERS : STEP_ROWS;
+        struct peal_bytes key = peal_bytes_of(k->key, k->n);
+        size_t mark = c->scratch.used;
+        if (c->rd->get(c->rd->ctx, space, key, &c->scratch, &value) == 0 &&
+            !batch_add(c, b, space, key, value))
+            break;
+        if (b->records_n + b->rows_n == 0)
+            c->scratch.used = mark;
+        g->at++;
+    }
+    send_batch(c, &g->peer, b);
 }
 
 void on_records(struct chord *c, const struct source *src, const struct wire_n_records *m)
@@ -119,6 +207,9 @@ void on_records(struct chord *c, const struct source *src, const struct wire_n_r
         code = PEAL_E_STALE;
     if (code == 0)
         batch_apply(c, &m->records, &m->rows);
+    for (size_t i = 0; i < c->arcs_n; i++)
+        if (id_eq(&c->arcs[i].with, &src->id))
+            c->arcs[i].with_us = c->now;
     for (size_t i = 0; code == 0 && i < m->rows.n; i++) /* its owner may be waiting for it */
         if (!row_over(c, &m->rows.v[i]) &&
             roster_is_home(&c->roster, &m->rows.v[i].box, &c->cfg.self))
@@ -133,7 +224,7 @@ void on_records(struct chord *c, const struct source *src, const struct wire_n_r
 
 void on_pull(struct chord *c, const struct source *src, const struct wire_n_pull *m)
 {
-    if (c->state != CHORD_MEMBER && c->state != CHORD_COPYING)
+    if (!repairs(c))
         return;
     struct wire_item v[2 * WIRE_PAGE_ROWS];
     uint8_t keys[WIRE_PAGE_ROWS][ROW_KEY_BYTES];
@@ -146,226 +237,13 @@ void on_pull(struct chord *c, const struct source *src, const struct wire_n_pull
         v[n++] =
             (struct wire_item){.space = STEP_ROWS, .key = peal_bytes_of(keys[i], ROW_KEY_BYTES)};
     }
-    push_keys(c, &src->id, v, n, 2 * PUSHES_MAX);
+    give_later(c, &src->id, v, n);
+    repair_timer(c);
 }
 
-/* ---- going through an arc ---- */
+/* ---- saying ---- */
 
-static struct peal_id after_id(const struct peal_id *id, bool *over)
-{
-    struct peal_id next = id_add_pow2(id, 0);
-    *over = id_is_zero(&next);
-    return next;
-}
-
-bool range_part(const struct peal_id *behind, const struct peal_id *last, uint8_t part,
-                struct peal_id *lo, struct peal_id *hi, bool *no_end)
-{
-    bool wraps = id_cmp(behind, last) >= 0;
-    bool from_over, upto_over;
-    struct peal_id from = after_id(behind, &from_over), upto = after_id(last, &upto_over);
-    if (part == 0 && !wraps) {
-        *lo = from;
-        *hi = upto;
-        *no_end = upto_over;
-        return true;
-    }
-    if (part == 0) {
-        *lo = from;
-        *no_end = true;
-        return !from_over;
-    }
-    *lo = (struct peal_id){{0}};
-    *hi = upto;
-    *no_end = upto_over;
-    return wraps;
-}
-
-bool place_next(struct place *at)
-{
-    at->n = 0;
-    if (at->part == 0) {
-        at->part = 1;
-        return true;
-    }
-    at->part = 0;
-    if (at->space == STEP_REGISTERS) {
-        at->space = STEP_ROWS;
-        return true;
-    }
-    return false;
-}
-
-struct walk {
-    struct chord *c;
-    struct place *at;
-    uint64_t cut;
-    bool skipped, stopped;
-    size_t left, seen;
-    bool (*each)(struct walk *w, struct wire_item item);
-    void *ctx;
-};
-
-static bool walk_one(void *ctx, struct peal_bytes key, struct peal_bytes value)
-{
-    struct walk *w = ctx;
-    struct wire_item item = {.space = w->at->space, .key = key};
-    bool counts = key.n <= WIRE_KEY_MAX;
-    if (w->at->space == STEP_REGISTERS) {
-        struct reg_state r;
-        counts = counts && reg_decode(value, &r) == 0 && r.accepted.round != 0;
-        if (counts) {
-            struct wr out;
-            wr_init(&out, item.digest.b, MSG_ID_BYTES);
-            wr_u64(&out, r.accepted.round);
-            wr_bytes(&out, r.accepted.node.b, MSG_ID_BYTES - 8);
-        }
-    } else {
-        struct wire_s_row s;
-        counts = counts && key.n == ROW_KEY_BYTES && row_decode(value, &s) == 0 &&
-                 !row_over(w->c, &s.row);
-        if (counts && clk_ms(s.row.stamp) > w->cut) {
-            w->skipped = true;
-            counts = false;
-        }
-        if (counts)
-            item.digest.b[0] = s.row.kind == WIRE_ROW_TOMBSTONE ? 2 : 1;
-    }
-    if (counts && !w->each(w, item)) {
-        w->stopped = true;
-        return false;
-    }
-    if (key.n <= WIRE_KEY_MAX) {
-        memcpy(w->at->key, key.p, key.n);
-        w->at->n = key.n;
-    }
-    w->seen++;
-    return true;
-}
-
-/* Goes on from w->at, over at most w->left records. True when the arc's end was reached. */
-static bool walk(struct walk *w, const struct arc *a)
-{
-    for (;;) {
-        struct peal_id lo, hi;
-        bool no_end = false;
-        if (range_part(&a->from, &a->upto, w->at->part, &lo, &hi, &no_end)) {
-            uint8_t from[WIRE_KEY_MAX + 1];
-            size_t n = ID_BYTES;
-            memcpy(from, lo.b, ID_BYTES);
-            if (w->at->n > 0) {
-                memcpy(from, w->at->key, w->at->n);
-                n = w->at->n < WIRE_KEY_MAX ? w->at->n : WIRE_KEY_MAX - 1;
-                from[n++] = 0;
-            }
-            size_t before = w->seen;
-            int err = w->c->rd->scan(w->c->rd->ctx, w->at->space, peal_bytes_of(from, n),
-                                     no_end ? (struct peal_bytes){0} : id_bytes(&hi), w->left,
-                                     walk_one, w);
-            if (err < 0)
-                step_trace(w->c->u, STEP_WARN, "store", "a record cannot be read: %s",
-                           err_prose(err));
-            size_t got = w->seen - before;
-            if (w->stopped || (err == 0 && got == w->left))
-                return false;
-            w->left -= got;
-        }
-        if (!place_next(w->at))
-            return true;
-    }
-}
-
-static uint64_t settle_cut(const struct chord *c)
-{
-    uint64_t cut = c->wall > SETTLE_MS ? c->wall - SETTLE_MS : 0;
-    return cut - cut % SETTLE_GRAIN_MS;
-}
-
-/* ---- inventories ---- */
-
-struct inventory {
-    struct wire_item items[ITEM_MAX];
-    uint8_t keys[ITEM_MAX][ROW_KEY_BYTES];
-    size_t n;
-    bool more;
-    struct place end; /* how far it goes, when there is more */
-};
-
-static bool inventory_add(struct walk *w, struct wire_item item)
-{
-    struct inventory *v = w->ctx;
-    if (v->n == ITEM_MAX)
-        return false;
-    CHECK(item.key.n <= ROW_KEY_BYTES);
-    memcpy(v->keys[v->n], item.key.p, item.key.n);
-    item.key.p = v->keys[v->n];
-    v->items[v->n++] = item;
-    return true;
-}
-
-static void take_inventory(struct chord *c, const struct arc *a, const struct place *after,
-                           struct inventory *v)
-{
-    v->n = 0;
-    v->end = *after;
-    struct walk w = {.c = c,
-                     .at = &v->end,
-                     .cut = settle_cut(c),
-                     .left = 8 * ITEM_MAX,
-                     .each = inventory_add,
-                     .ctx = v};
-    v->more = !walk(&w, a);
-    if (v->more && v->n == 0)
-        v->more =
-            false; /* nothing that counts in so long a stretch: the next round begins elsewhere */
-    if (v->more && v->n > 0) { /* it ends with its last item */
-        const struct wire_item *last = &v->items[v->n - 1];
-        struct peal_id id = id_from_bytes(last->key.p);
-        v->end = (struct place){.space = last->space, .n = last->key.n};
-        v->end.part = id_cmp(&a->from, &a->upto) >= 0 && id_cmp(&id, &a->upto) <= 0;
-        memcpy(v->end.key, last->key.p, last->key.n);
-    }
-}
-
-static int place_cmp(const struct place *a, const struct place *b)
-{
-    if (a->space != b->space)
-        return a->space < b->space ? -1 : 1;
-    if (a->part != b->part)
-        return a->part < b->part ? -1 : 1;
-    size_t n = a->n < b->n ? a->n : b->n;
-    int cmp = n == 0 ? 0 : memcmp(a->key, b->key, n);
-    return cmp != 0 ? cmp : a->n < b->n ? -1 : a->n > b->n;
-}
-
-static struct place place_of(const struct arc *a, uint8_t space, struct peal_bytes key)
-{
-    struct place p = {.space = space, .n = key.n};
-    CHECK(key.n >= ID_BYTES && key.n <= ROW_KEY_BYTES);
-    struct peal_id id = id_from_bytes(key.p);
-    p.part = id_cmp(&a->from, &a->upto) >= 0 && id_cmp(&id, &a->upto) <= 0;
-    memcpy(p.key, key.p, key.n);
-    return p;
-}
-
-/* `after` on a link: nothing, or a space and a key. */
-static void send_inventory(struct chord *c, const struct peal_id *to, const struct arc *a,
-                           const struct place *after, struct inventory *v)
-{
-    uint8_t from[1 + ROW_KEY_BYTES];
-    struct wire_n_arc_items m = {
-        .epoch = c->roster.epoch, .from = a->from, .upto = a->upto, .more = v->more};
-    if (after->n > 0) {
-        from[0] = after->space;
-        memcpy(from + 1, after->key, after->n);
-        m.after = peal_bytes_of(from, 1 + after->n);
-    }
-    m.items.v = v->items;
-    m.items.n = v->n;
-    (void)send_to(c, to, WIRE_n_arc_items, &m);
-}
-
-static struct arc *arc_of(struct chord *c, const struct peal_id *from, const struct peal_id *upto)
+struct arc *arc_of(struct chord *c, const struct peal_id *from, const struct peal_id *upto)
 {
     for (size_t i = 0; i < c->arcs_n; i++)
         if (id_eq(&c->arcs[i].from, from) && id_eq(&c->arcs[i].upto, upto))
@@ -373,186 +251,279 @@ static struct arc *arc_of(struct chord *c, const struct peal_id *from, const str
     return NULL;
 }
 
-struct differences {
-    struct wire_item push[ITEM_MAX];
-    struct peal_id registers[ITEM_MAX];
-    struct wire_row_key rows[ITEM_MAX];
-    size_t push_n, registers_n, rows_n;
-};
-
-static void lacks(struct differences *d, const struct wire_item *theirs)
+void say_later(struct chord *c, const struct say *s)
 {
-    if (theirs->space == STEP_REGISTERS)
-        d->registers[d->registers_n++] = id_from_bytes(theirs->key.p);
-    else {
-        struct wire_row_key *k = &d->rows[d->rows_n++];
-        k->box = id_from_bytes(theirs->key.p);
-        memcpy(k->id.b, theirs->key.p + ID_BYTES, MSG_ID_BYTES);
-    }
+    struct repair *p = &c->repair;
+    if (p->says_n == SAYS_MAX)
+        p->again = true;
+    else
+        p->says[p->says_n++] = *s;
 }
 
-/* Goes through both lists up to the place until. */
-static void compare(const struct arc *a, const struct inventory *mine,
-                    const struct wire_item *theirs, size_t n, const struct place *until,
-                    struct differences *d)
+/* Digests of parts [first, first + n) at depth bits. */
+static void send_sums(struct chord *c, const struct arc *a, const struct peal_id *to, uint32_t cut,
+                      uint8_t bits, uint32_t first, size_t n)
 {
-    size_t i = 0, j = 0;
-    while (i < mine->n || j < n) {
-        struct place p, q;
-        int cmp = i == mine->n ? 1 : j == n ? -1 : 0;
-        if (i < mine->n)
-            p = place_of(a, mine->items[i].space, mine->items[i].key);
-        if (j < n)
-            q = place_of(a, theirs[j].space, theirs[j].key);
-        if (cmp == 0)
-            cmp = place_cmp(&p, &q);
-        if (until != NULL && place_cmp(cmp <= 0 ? &p : &q, until) > 0)
-            return;
-        int newer =
-            cmp != 0 ? -cmp : memcmp(mine->items[i].digest.b, theirs[j].digest.b, MSG_ID_BYTES);
-        if (newer > 0)
-            d->push[d->push_n++] = mine->items[i];
-        else if (newer < 0)
-            lacks(d, &theirs[j]);
-        i += cmp <= 0;
-        j += cmp >= 0;
+    uint8_t bytes[SUM_BYTES * WIRE_DIGESTS_MAX];
+    struct wr w;
+    CHECK(n > 0 && n <= WIRE_DIGESTS_MAX);
+    wr_init(&w, bytes, sizeof bytes);
+    for (size_t i = 0; i < n; i++) {
+        struct sum s = part_sum(c, a, bits, first + (uint32_t)i);
+        wr_u64(&w, s.digest);
+        wr_u32(&w, s.count);
     }
+    struct wire_n_arc_digest m = {.epoch = c->roster.epoch,
+                                  .from = a->from,
+                                  .upto = a->upto,
+                                  .cut = (uint64_t)cut * SETTLE_GRAIN_MS,
+                                  .bits = bits,
+                                  .first = first,
+                                  .sums = peal_bytes_of(bytes, w.n)};
+    (void)repair_send(c, to, WIRE_n_arc_digest, &m);
 }
 
-/* Peers' keys have the form of their space, lie in the arc, and ascend. */
-static bool items_valid(const struct arc *a, const struct wire_n_arc_items *m)
+static uint8_t deeper(const struct arc *a, uint8_t bits)
 {
-    struct place last = {.space = STEP_REGISTERS};
-    for (size_t i = 0; i < m->items.n; i++) {
-        const struct wire_item *t = &m->items.v[i];
-        size_t form = t->space == STEP_REGISTERS ? ID_BYTES : ROW_KEY_BYTES;
-        if ((t->space != STEP_REGISTERS && t->space != STEP_ROWS) || t->key.n != form)
-            return false;
-        struct peal_id id = id_from_bytes(t->key.p);
-        struct place p = place_of(a, t->space, t->key);
-        if (!id_in_arc(&a->from, &id, &a->upto) || (i > 0 && place_cmp(&last, &p) >= 0))
-            return false;
-        last = p;
-    }
-    if (m->after.n == 0)
-        return m->items.n > 0 || !m->more;
-    if (m->after.p[0] != STEP_REGISTERS && m->after.p[0] != STEP_ROWS)
-        return false;
-    return m->after.n == 1u + (m->after.p[0] == STEP_REGISTERS ? ID_BYTES : ROW_KEY_BYTES) &&
-           (m->items.n > 0 || !m->more);
+    unsigned next = (unsigned)bits + STEP_BITS;
+    return (uint8_t)(next < a->bits ? next : a->bits);
 }
 
-static void send_pulls(struct chord *c, const struct peal_id *to, struct differences *d)
+static void say_one(struct chord *c, const struct say *s)
 {
-    size_t r = 0, s = 0;
-    while (r < d->registers_n || s < d->rows_n) {
-        size_t rn = d->registers_n - r < WIRE_PAGE_ROWS ? d->registers_n - r : WIRE_PAGE_ROWS;
-        size_t sn = d->rows_n - s < WIRE_PAGE_ROWS ? d->rows_n - s : WIRE_PAGE_ROWS;
-        struct wire_n_pull m = {.epoch = c->roster.epoch,
-                                .registers = {.v = d->registers + r, .n = rn},
-                                .rows = {.v = d->rows + s, .n = sn}};
-        (void)send_to(c, to, WIRE_n_pull, &m);
-        r += rn;
-        s += sn;
-    }
-}
-
-/* A page of the peer's inventory: compared as far as both lists go, then it is this node's turn to
- * go on from there. */
-void on_arc_items(struct chord *c, const struct source *src, const struct wire_n_arc_items *m)
-{
-    const struct arc *a = arc_of(c, &m->from, &m->upto);
-    if (a == NULL || m->epoch != c->roster.epoch || c->store_err < 0 ||
-        (c->state != CHORD_MEMBER && c->state != CHORD_COPYING) || !items_valid(a, m))
+    const struct arc *a = &c->arcs[s->arc];
+    if (!is_up(c, &s->peer))
         return;
-    struct place after = {.space = STEP_REGISTERS};
-    if (m->after.n > 0)
-        after = place_of(a, m->after.p[0], peal_bytes_of(m->after.p + 1, m->after.n - 1));
-    size_t mark = c->scratch.used;
-    struct inventory *mine = arena_take(&c->scratch, sizeof *mine);
-    struct differences *d = arena_take(&c->scratch, sizeof *d);
-    CHECK(mine != NULL && d != NULL);
-    take_inventory(c, a, &after, mine);
-    bool end = !m->more && !mine->more;
-    struct place until = mine->end;
-    if (m->more) {
-        const struct wire_item *last = &m->items.v[m->items.n - 1];
-        struct place theirs = place_of(a, last->space, last->key);
-        if (!mine->more || place_cmp(&theirs, &until) < 0)
-            until = theirs;
+    if (s->kind == SAY_DIGESTS) {
+        uint8_t next = deeper(a, s->bits), step = (uint8_t)(next - s->bits);
+        send_sums(c, a, &s->peer, s->cut, next, s->part << step, (size_t)1 << step);
+    } else if (s->kind == SAY_ITEMS) {
+        say_items(c, s);
+    } else {
+        say_all(c, s);
     }
-    compare(a, mine, m->items.v, m->items.n, end ? NULL : &until, d);
-    if (d->push_n + d->registers_n + d->rows_n > 0) {
-        char id[9];
-        step_trace(c->u, STEP_INFO, "repair", "with %s: %zu to give, %zu to fetch",
-                   short_id(&src->id, id), d->push_n, d->registers_n + d->rows_n);
-        send_pulls(c, &src->id, d);
-        push_keys(c, &src->id, d->push, d->push_n, PUSHES_MAX);
-    }
-    if (!end && place_cmp(&until, &after) > 0) {
-        take_inventory(c, a, &until, mine);
-        send_inventory(c, &src->id, a, &until, mine);
-    }
-    c->scratch.used = mark;
 }
 
-/* ---- digests ---- */
-
-static bool digest_add(struct walk *w, struct wire_item item)
+static bool update_has_room(const struct chord *c)
 {
-    uint8_t all[1 + ROW_KEY_BYTES + MSG_ID_BYTES], out[CRY_HASH_BYTES];
-    uint8_t *sum = w->ctx;
-    CHECK(item.key.n <= ROW_KEY_BYTES);
-    all[0] = item.space;
-    memcpy(all + 1, item.key.p, item.key.n);
-    memcpy(all + 1 + item.key.n, item.digest.b, MSG_ID_BYTES);
-    cry_digest("peal.item.1", peal_bytes_of(all, 1 + item.key.n + MSG_ID_BYTES), out);
-    for (size_t i = 0; i < MSG_ID_BYTES; i++)
-        sum[i] ^= out[i];
-    return true;
+    return c->u->arena.cap - c->u->arena.used > ROOM_BYTES && c->u->cap - c->u->n > ROOM_EFFECTS;
 }
 
-static void differs(struct chord *c, const struct peal_id *peer, const struct arc *a)
+static bool may_go_on(struct chord *c)
 {
-    size_t mark = c->scratch.used;
-    struct inventory *v = arena_take(&c->scratch, sizeof *v);
-    struct place start = {.space = STEP_REGISTERS};
-    CHECK(v != NULL);
-    take_inventory(c, a, &start, v);
-    send_inventory(c, peer, a, &start, v);
-    c->scratch.used = mark;
+    return repair_may_send(c) && update_has_room(c);
 }
 
-static void say_digest(struct chord *c, const struct arc *a)
+/* What waits for bandwidth, as far as it goes. Lists wait until the records that earlier ones asked
+ * for are on their way. */
+static void send_waiting(struct chord *c)
+{
+    struct repair *p = &c->repair;
+    if (c->now < p->give_us || p->says_n + p->gives_n == 0)
+        return;
+    p->give_us = c->now + GIVE_REST_US;
+    for (size_t k = 0; k < GIVE_PAGES && p->gives_n > 0 && may_go_on(c); k++) {
+        struct give *g = &p->gives[0];
+        size_t mark = c->scratch.used;
+        if (is_up(c, &g->peer))
+            give_page(c, g);
+        else
+            g->at = g->n;
+        c->scratch.used = mark;
+        if (g->at == g->n)
+            memmove(g, g + 1, --p->gives_n * sizeof *g);
+    }
+    size_t k = 0;
+    while (k < SAYS_STEP && k < p->says_n && p->gives_n <= GIVES_MAX / 2 && may_go_on(c)) {
+        struct say s = p->says[k++]; /* it may put another one behind all these */
+        say_one(c, &s);
+    }
+    memmove(p->says, p->says + k, (p->says_n - k) * sizeof p->says[0]);
+    p->says_n -= k;
+    if (p->again && p->says_n + p->gives_n == 0) {
+        p->again = false;
+        repair_self(c);
+    }
+}
+
+/* ---- rounds ---- */
+
+static void arcs_hurry(struct chord *c, bool all)
+{
+    for (size_t i = 0; i < c->arcs_n; i++) {
+        struct arc *a = &c->arcs[i];
+        uint64_t at = c->now + jitter(c, REPAIR_EVERY_US / 8);
+        a->every_us = REPAIR_EVERY_US;
+        a->early = EARLY_ROUNDS;
+        a->all = a->all || all;
+        if (at < a->due_us)
+            a->due_us = at;
+    }
+}
+
+void repair_soon(struct chord *c)
+{
+    c->repair.fast_us = c->now + FAST_US;
+    arcs_hurry(c, false);
+}
+
+void repair_self(struct chord *c)
+{
+    arcs_hurry(c, true);
+}
+
+void repair_found(struct chord *c, struct arc *a, const struct peal_id *peer)
+{
+    a->found = true;
+    a->with = *peer;
+    a->with_us = c->now;
+    a->every_us = REPAIR_EVERY_US;
+    uint64_t at = c->now + REPAIR_EVERY_US;
+    if (at < a->due_us)
+        a->due_us = at;
+}
+
+/* What an earlier round has found is still being seen to; or peer gets everything by copying, or
+ * this node does. */
+static bool is_busy_with(struct chord *c, const struct arc *a, const struct peal_id *peer)
+{
+    const struct repair *p = &c->repair;
+    const struct peer *e = peer_of(c, peer);
+    for (size_t i = 0; i < p->says_n; i++)
+        if (id_eq(&p->says[i].peer, peer))
+            return true;
+    for (size_t i = 0; i < p->gives_n; i++)
+        if (id_eq(&p->gives[i].peer, peer))
+            return true;
+    bool ready = (c->ready >> a->index & 1) != 0;
+    if (e == NULL || (!ready && p->copied_us != 0 && c->now - p->copied_us < COPIED_US))
+        return true;
+    if (id_eq(&a->with, peer) && c->now - a->with_us < WITH_US / 2)
+        return true;
+    return e->gave_us != 0 && c->now - e->gave_us < COPIED_US;
+}
+
+/* The homes that this node's next round is for; how many there are. */
+static size_t audience(struct chord *c, const struct arc *a,
+                       struct peal_id out[static CHORD_REPLICAS_MAX + 1])
 {
     struct peal_id home[CHORD_REPLICAS_MAX + 1];
-    size_t homes = arc_home(&c->roster, a->index, home);
+    size_t n = 0, homes = arc_home(&c->roster, a->index, home);
     for (size_t i = 0; i < homes; i++) {
-        const struct peal_id *id = &home[i];
-        if (id_cmp(&c->cfg.self, id) >= 0 || !is_up(c, id))
-            continue; /* of a pair, the smaller id speaks first */
-        struct wire_n_arc_digest m = {.epoch = c->roster.epoch, .from = a->from, .upto = a->upto};
-        memcpy(m.digest.b, a->digest, MSG_ID_BYTES);
-        (void)send_to(c, id, WIRE_n_arc_digest, &m);
+        bool first = a->all || id_cmp(&c->cfg.self, &home[i]) < 0;
+        if (first && !is_self(c, &home[i]) && is_up(c, &home[i]))
+            out[n++] = home[i];
+    }
+    return n;
+}
+
+/* How many of them can be asked now. */
+static size_t free_of(struct chord *c, const struct arc *a, const struct peal_id *home, size_t n)
+{
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++)
+        k += !is_busy_with(c, a, &home[i]);
+    return k;
+}
+
+/* A round is over, but for what comes of it. whole: everybody has been asked. */
+static void next_round(struct chord *c, struct arc *a, bool whole)
+{
+    uint64_t twice = 2 * a->every_us;
+    if (a->found || !whole || a->early > 0)
+        a->every_us = REPAIR_EVERY_US;
+    else
+        a->every_us = twice < REPAIR_REST_US ? twice : REPAIR_REST_US;
+    a->due_us = c->now + jitter(c, a->every_us);
+    a->early -= a->early > 0;
+    a->all = a->all && !whole;
+    a->found = a->saying = false;
+}
+
+static void say_round(struct chord *c, struct arc *a, uint32_t cut)
+{
+    struct peal_id home[CHORD_REPLICAS_MAX + 1];
+    size_t n = audience(c, a, home), said = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!is_busy_with(c, a, &home[i])) {
+            send_sums(c, a, &home[i], cut, 0, 0, 1);
+            said++;
+        }
+    next_round(c, a, said == n);
+}
+
+static void ask(struct chord *c, const struct question *q)
+{
+    struct repair *p = &c->repair;
+    size_t kept = 0;
+    for (size_t i = 0; i < p->asked_n;
+         i++) { /* a new round makes what is left of the last one void */
+        const struct question *o = &p->asked[i];
+        if (q->bits > 0 || q->say || o->say || o->arc != q->arc || !id_eq(&o->peer, &q->peer))
+            p->asked[kept++] = *o;
+    }
+    p->asked_n = kept;
+    if (kept < ASKED_MAX)
+        p->asked[p->asked_n++] = *q;
+    else if (q->say)
+        c->arcs[q->arc].saying = false; /* it is due still */
+    else
+        p->again = true;
+}
+
+static void begin_rounds(struct chord *c)
+{
+    for (size_t i = 0; i < c->arcs_n; i++) {
+        struct arc *a = &c->arcs[i];
+        struct peal_id home[CHORD_REPLICAS_MAX + 1];
+        if (a->saying || c->now < a->due_us)
+            continue;
+        size_t n = audience(c, a, home);
+        if (free_of(c, a, home, n) == 0) {
+            next_round(c, a, n == 0);
+            continue;
+        }
+        uint32_t cut = settle_cut(c);
+        if (cut == 0)
+            return; /* a clock that has only just begun */
+        a->saying = true;
+        ask(c, &(struct question){.say = true, .arc = i, .cut = cut});
     }
 }
 
-static void scan_arc(struct chord *c, size_t at)
+/* ---- what other homes ask ---- */
+
+static void differs(struct chord *c, const struct question *q, uint32_t part,
+                    const struct sum *mine, const struct sum *theirs)
 {
-    c->arcs[at].dirty = false;
-    c->scan = (struct scan){.active = true, .arc = at, .at = {.space = STEP_REGISTERS}};
-    c->scan_us = c->now;
+    struct arc *a = &c->arcs[q->arc];
+    struct say s = {.kind = SAY_DIGESTS,
+                    .peer = q->peer,
+                    .arc = q->arc,
+                    .cut = q->cut,
+                    .part = part,
+                    .bits = q->bits,
+                    .after = {.space = STEP_REGISTERS}};
+    a->with = q->peer;
+    a->with_us = c->now;
+    if (theirs->count == 0 && mine->count > 0)
+        s.kind = SAY_ALL;
+    else if (mine->count == 0 || q->bits == a->bits ||
+             (uint64_t)mine->count + theirs->count <= LEAF_ITEMS)
+        s.kind = SAY_ITEMS;
+    say_later(c, &s);
 }
 
-static void compared(struct chord *c, struct arc *a, const struct peal_id *with, bool same)
+/* What the whole arc's digest says of the two homes. */
+static void note_alike(struct chord *c, struct arc *a, const struct question *q)
 {
     struct peal_id home[CHORD_REPLICAS_MAX + 1];
     size_t homes = arc_home(&c->roster, a->index, home);
+    struct sum mine = part_sum(c, a, 0, 0);
+    bool same = mine.digest == q->sums[0].digest && mine.count == q->sums[0].count;
     for (size_t i = 0; i < homes; i++)
-        if (id_eq(&home[i], with))
-            a->alike = (uint8_t)((a->alike & ~(1u << i)) | (unsigned)same << i);
-    if (!same)
-        differs(c, with, a);
+        if (id_eq(&home[i], &q->peer))
+            a->alike = (uint8_t)((a->alike & ~(1U << i)) | (unsigned)same << i);
 }
 
 bool repair_alike(const struct chord *c)
@@ -572,89 +543,117 @@ void repair_doubt(struct chord *c)
 {
     for (size_t k = 0; k < c->arcs_n; k++)
         c->arcs[k].alike = 0;
+    arcs_hurry(c, false);
+}
+
+static void answer_question(struct chord *c, const struct question *q)
+{
+    struct arc *a = &c->arcs[q->arc];
+    if (q->bits == 0)
+        note_alike(c, a, q);
+    for (uint32_t i = 0; i < q->n && q->bits <= a->bits; i++) {
+        struct sum mine = part_sum(c, a, q->bits, q->first + i);
+        if (mine.digest != q->sums[i].digest || mine.count != q->sums[i].count)
+            differs(c, q, q->first + i, &mine, &q->sums[i]);
+    }
+    if (q->bits <= a->bits)
+        return;
+    /* the other side has smaller cells: what they are parts of here is listed */
+    unsigned less = (unsigned)q->bits - a->bits;
+    for (uint32_t i = q->first >> less; i <= (q->first + q->n - 1U) >> less; i++) {
+        struct say s = {.kind = SAY_ITEMS,
+                        .peer = q->peer,
+                        .arc = q->arc,
+                        .cut = q->cut,
+                        .part = i,
+                        .bits = a->bits,
+                        .after = {.space = STEP_REGISTERS}};
+        say_later(c, &s);
+    }
+}
+
+static void answer_asked(struct chord *c)
+{
+    struct repair *p = &c->repair;
+    while (p->asked_n > 0) {
+        struct question q = p->asked[0];
+        struct arc *a = &c->arcs[q.arc];
+        uint32_t first = 0, end = 1U << a->bits;
+        if (q.bits <= a->bits && !q.say) {
+            first = q.first << (a->bits - q.bits);
+            end = (q.first + q.n) << (a->bits - q.bits);
+        }
+        if (!cells_known(c, q.arc, first, end, q.cut))
+            return;
+        memmove(p->asked, p->asked + 1, --p->asked_n * sizeof p->asked[0]);
+        if (q.say)
+            say_round(c, a, q.cut);
+        else
+            answer_question(c, &q);
+    }
+}
+
+static bool digest_sound(const struct arc *a, const struct wire_n_arc_digest *m)
+{
+    size_t n = m->sums.n / SUM_BYTES;
+    uint64_t cut = m->cut / SETTLE_GRAIN_MS;
+    return n > 0 && n <= WIRE_DIGESTS_MAX && m->sums.n % SUM_BYTES == 0 && cut > 0 &&
+           cut <= UINT32_MAX && m->bits <= CELL_BITS_MAX && m->bits <= a->length &&
+           m->first < 1U << m->bits && n <= (1U << m->bits) - m->first;
 }
 
 void on_arc_digest(struct chord *c, const struct source *src, const struct wire_n_arc_digest *m)
 {
     struct arc *a = arc_of(c, &m->from, &m->upto);
-    if (a == NULL || m->epoch != c->roster.epoch ||
-        (c->state != CHORD_MEMBER && c->state != CHORD_COPYING))
+    if (a == NULL || m->epoch != c->roster.epoch || !repairs(c) || !digest_sound(a, m) ||
+        !roster_is_home(&c->roster, &a->upto, &src->id))
         return;
-    if (a->have && !a->dirty && !(c->scan.active && &c->arcs[c->scan.arc] == a)) {
-        compared(c, a, &src->id, memcmp(a->digest, m->digest.b, MSG_ID_BYTES) == 0);
+    bool other = !id_is_zero(&a->with) && !id_eq(&a->with, &src->id);
+    if (m->bits == 0 && (is_busy_with(c, a, &src->id) || (other && c->now - a->with_us < WITH_US)))
         return;
+    struct question q = {.peer = src->id,
+                         .arc = (size_t)(a - c->arcs),
+                         .cut = (uint32_t)(m->cut / SETTLE_GRAIN_MS),
+                         .first = m->first,
+                         .bits = m->bits,
+                         .n = (uint8_t)(m->sums.n / SUM_BYTES)};
+    struct rd in;
+    rd_init(&in, m->sums.p, m->sums.n);
+    for (size_t i = 0; i < q.n; i++) {
+        q.sums[i].digest = rd_u64(&in);
+        q.sums[i].count = rd_u32(&in);
     }
-    a->asked = true;
-    a->by = src->id;
-    memcpy(a->theirs, m->digest.b, MSG_ID_BYTES);
-    if (!c->scan.active)
-        scan_arc(c, (size_t)(a - c->arcs));
+    int err = rd_end(&in);
+    CHECK(err == 0);
+    if (m->bits > 0 && id_eq(&a->with, &src->id))
+        a->with_us = c->now;
+    ask(c, &q);
+    repair_timer(c);
 }
 
-static void scan_step(struct chord *c)
-{
-    struct scan *s = &c->scan;
-    struct arc *a = &c->arcs[s->arc];
-    struct walk w = {.c = c,
-                     .at = &s->at,
-                     .cut = settle_cut(c),
-                     .left = SCAN_STEP,
-                     .each = digest_add,
-                     .ctx = s->digest};
-    c->scan_us = c->now + SCAN_EVERY_US;
-    bool done = walk(&w, a);
-    s->skipped = s->skipped || w.skipped;
-    if (!done)
-        return;
-    s->active = false;
-    a->have = true;
-    a->dirty = a->dirty || s->skipped;
-    memcpy(a->digest, s->digest, MSG_ID_BYTES);
-    say_digest(c, a);
-    if (a->asked)
-        compared(c, a, &a->by, memcmp(a->digest, a->theirs, MSG_ID_BYTES) == 0);
-    a->asked = false;
-}
-
-void repair_soon(struct chord *c)
-{
-    uint64_t at = c->now + jitter(c, REPAIR_EVERY_US / 8);
-    if (at < c->repair_us)
-        c->repair_us = at;
-}
-
-/* A round: arcs that changed are digested, one after the other; the others' digests are known. */
 void repair_timer(struct chord *c)
 {
-    if ((c->state != CHORD_MEMBER && c->state != CHORD_COPYING) || c->roster.n < 2 ||
-        roster_copies(&c->roster) < 2)
+    if (!repairs(c))
         return;
-    if (c->scan.active) {
-        if (c->now >= c->scan_us)
-            scan_step(c);
-        return;
+    begin_rounds(c);
+    answer_asked(c);
+    send_waiting(c);
+}
+
+uint64_t repair_deadline(const struct chord *c)
+{
+    const struct repair *p = &c->repair;
+    uint64_t at = UINT64_MAX;
+    if (!repairs(c))
+        return at;
+    if (p->asked_n > 0)
+        at = p->left > 0 ? c->now : p->scan_us;
+    if (p->says_n + p->gives_n > 0) {
+        uint64_t open = p->bucket.us;
+        if (p->bucket.level <= 0)
+            open += ((uint64_t)-p->bucket.level + 1) * SECOND / rate(c) + 1;
+        open = open > p->give_us ? open : p->give_us;
+        at = open < at ? open : at;
     }
-    bool round = c->now >= c->repair_us;
-    for (size_t i = 0; i < c->arcs_n; i++) {
-        struct arc *a = &c->arcs[i];
-        if ((round && !a->have) || a->asked) {
-            scan_arc(c, i);
-            return;
-        }
-    }
-    if (!round)
-        return;
-    c->repair_us = c->now + jitter(c, REPAIR_EVERY_US);
-    for (size_t i = 0; i < c->arcs_n; i++) {
-        struct arc *a = &c->arcs[i];
-        if (a->dirty)
-            a->have = false; /* digested from now on */
-        else if (a->have)
-            say_digest(c, a);
-    }
-    for (size_t i = 0; i < c->arcs_n; i++)
-        if (!c->arcs[i].have) {
-            scan_arc(c, i);
-            return;
-        }
+    return at;
 }

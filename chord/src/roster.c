@@ -232,13 +232,16 @@ bool roster_is_home(const struct roster *r, const struct peal_id *key, const str
 void arcs_rebuild(struct chord *c)
 {
     const struct roster *r = &c->roster;
+    struct arc old[ARCS_MAX];
+    size_t old_n = c->arcs_n;
+    memcpy(old, c->arcs, old_n * sizeof old[0]);
     c->arcs_n = 0;
-    c->scan = (struct scan){0};
     for (size_t i = 0; i < r->n; i++)
         if (arc_has(r, i, &c->cfg.self))
-            c->arcs[c->arcs_n++] = (struct arc){
-                .from = arc_from(r, i), .upto = r->members[i], .index = i, .dirty = true};
+            c->arcs[c->arcs_n++] =
+                (struct arc){.from = arc_from(r, i), .upto = r->members[i], .index = i};
     CHECK(c->arcs_n <= ARCS_MAX);
+    cells_assign(c, old, old_n);
 }
 
 /* ---- on disk ---- */

@@ -93,6 +93,7 @@ static void give(struct chord *c, struct batch *b)
     h->op = (uint64_t)SWEEP_OP << 32 | (uint32_t)rng_next(&c->rng);
     h->until_us = c->now + HANDOVER_WAIT_US;
     bool any = false;
+    size_t from = c->u->n;
     for (size_t i = 0; i < h->homes; i++) {
         struct wire_n_records m = {.ring = c->roster.ring,
                                    .epoch = c->roster.epoch,
@@ -103,6 +104,7 @@ static void give(struct chord *c, struct batch *b)
         h->asked[i] = is_up(c, &h->home[i]) && send_to(c, &h->home[i], WIRE_n_records, &m);
         any = any || h->asked[i];
     }
+    repair_spent(c, from);
     if (!any) {
         h->active = false;
         h->n = 0;
@@ -189,7 +191,7 @@ void sweep_timer(struct chord *c)
             end_handover(c);
         return;
     }
-    if (c->now < w->due_us)
+    if (c->now < w->due_us || !repair_may_hand_over(c))
         return;
     if (w->space == STEP_META)
         w->space = STEP_REGISTERS;

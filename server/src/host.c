@@ -466,6 +466,7 @@ static int open_core(struct host *h, char *why)
     sc.chord.domain = peal_bytes_str(h->cfg.domain != NULL ? h->cfg.domain : "");
     h->cfg.domain = NULL;
     sc.chord.auto_remove_us = h->cfg.auto_remove_us;
+    sc.chord.repair_bytes = h->cfg.repair_bytes;
     cry_random(&sc.chord.seed, sizeof sc.chord.seed);
     cry_random(sc.secret, sizeof sc.secret);
     memcpy(sc.operator_pub, h->cfg.operator_pub, sizeof sc.operator_pub);

@@ -38,6 +38,7 @@ struct host_config {
     uint32_t clients_max;
     unsigned bcrypt_cost;
     uint64_t quota_bytes;
+    uint32_t repair_bytes; /* as chord_config's */
     /* Once, when the node has become a member of a ring and serves. */
     void (*ready)(void *user, const struct peal_id *id, const char *listen);
     void *user;

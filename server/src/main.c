@@ -191,6 +191,7 @@ static int run(const struct options *o)
                               .clients_max = (uint32_t)o->clients,
                               .bcrypt_cost = (unsigned)o->bcrypt_cost,
                               .quota_bytes = o->quota_mib << 20,
+                              .repair_bytes = (uint32_t)o->repair_rate << 10,
                               .ready = on_ready,
                               .user = &p};
     char why[OPT_WHY_MAX], db[PATH_SIZE], incarnation[PATH_SIZE];

@@ -250,6 +250,28 @@ static void traced(void *ctx, size_t node, const struct step_effect *e)
     r->warned += e->level == STEP_WARN;
 }
 
+static void sent(void *ctx, size_t from, size_t to, struct peal_bytes frame)
+{
+    struct group *r = ctx;
+    (void)to;
+    uint16_t type = (uint16_t)(frame.p[0] << 8 | frame.p[1]);
+    CHECK(frame.n >= 2 && type < GROUP_TYPES);
+    r->sent[from][type].messages++;
+    r->sent[from][type].bytes += frame.n;
+}
+
+struct group_sent group_sent(const struct group *r, uint16_t first, uint16_t last)
+{
+    struct group_sent sum = {0};
+    CHECK(first <= last && last < GROUP_TYPES);
+    for (size_t i = 0; i < SIM_NODES_MAX; i++)
+        for (size_t t = first; t <= last; t++) {
+            sum.messages += r->sent[i][t].messages;
+            sum.bytes += r->sent[i][t].bytes;
+        }
+    return sum;
+}
+
 /* ---- the fixture ---- */
 
 struct group *group_new(const struct sim_config *cfg)
@@ -260,6 +282,7 @@ struct group *group_new(const struct sim_config *cfg)
     r->cfg.core = &ring_core;
     r->cfg.ctx = r;
     r->cfg.trace = traced;
+    r->cfg.sent = sent;
     r->sim = sim_new(&r->cfg);
     for (size_t i = 0; i < SIM_NODES_MAX; i++)
         r->nodes[i] = (struct group_node){.group = r, .at = i};
@@ -478,6 +501,32 @@ int group_disk_row(struct group *r, size_t node, const struct peal_id *box,
     int err = wire_decode(v.p, v.n, &type, &m, sizeof m, &a);
     CHECK(err == 0 && type == WIRE_s_row);
     return m.s_row.row.kind;
+}
+
+void group_disk_put(struct group *r, size_t node, const struct wire_row *rows, size_t n)
+{
+    static uint8_t mem[BODY_MAX + WIRE_BODY_MAX];
+    CHECK(!sim_running(r->sim, node));
+    for (size_t i = 0; i < n; i++) {
+        uint8_t key[ID_BYTES + MSG_ID_BYTES];
+        struct wire_s_row s = {.row = rows[i]};
+        struct wr w;
+        memcpy(key, rows[i].box.b, ID_BYTES);
+        memcpy(key + ID_BYTES, rows[i].id.b, MSG_ID_BYTES);
+        wr_init(&w, mem, sizeof mem);
+        int err = wire_encode(WIRE_s_row, &s, &w);
+        CHECK(err == 0);
+        struct store_write put = {.space = STORE_ROWS,
+                                  .op = STORE_PUT,
+                                  .key = peal_bytes_of(key, sizeof key),
+                                  .value = peal_bytes_of(mem, w.n)};
+        err = store_submit(sim_store(r->sim, node), &put, 1, NULL);
+        CHECK(err == 0);
+        if (i % 1024 == 1023 || i + 1 == n) {
+            err = store_memory_commit(sim_store(r->sim, node));
+            CHECK(err == 0);
+        }
+    }
 }
 
 uint64_t group_disk_count(struct group *r, size_t node, enum store_space space)

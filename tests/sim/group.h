@@ -40,6 +40,12 @@ struct group_op {
 
 struct group;
 
+enum { GROUP_TYPES = 128 }; /* of messages between servers */
+
+struct group_sent { /* over links between nodes */
+    uint64_t messages, bytes;
+};
+
 struct group_node { /* an app's ctx */
     struct group *group;
     size_t at;
@@ -57,6 +63,7 @@ struct group {
     char domain[SIM_NODES_MAX][WIRE_DOMAIN_MAX + 1]; /* likewise; empty: none */
     size_t founded, dissolved, warned, strangers, waiting;
     size_t clashes; /* registers of a ring gone into another that were somebody else's there */
+    struct group_sent sent[SIM_NODES_MAX][GROUP_TYPES]; /* by node and type */
 };
 
 /* cfg: core, ctx and trace are filled in. Freed with group_free. */
@@ -72,6 +79,9 @@ bool group_whole(struct group *r, size_t size, size_t live);
 /* Waits for that, at most us. */
 bool group_wait_whole(struct group *r, size_t size, size_t live, uint64_t us);
 
+/* What all nodes have sent so far of messages [first, last]. */
+struct group_sent group_sent(const struct group *r, uint16_t first, uint16_t last);
+
 /* Begins an operation at a running node; its number, or SIZE_MAX when chord was busy. */
 size_t group_begin(struct group *r, size_t node, enum group_op_kind kind, const struct peal_id *key,
                   uint64_t timeout_us);
@@ -84,6 +94,8 @@ int group_wait(struct group *r, size_t op, uint64_t us);
 /* Whether the node's disk has the row, and as what: -1 nothing, else its kind. */
 int group_disk_row(struct group *r, size_t node, const struct peal_id *box,
                   const struct peal_msg_id *id);
+/* Puts rows onto the disk of a node that does not run: for a ring in which copies are missing. */
+void group_disk_put(struct group *r, size_t node, const struct wire_row *rows, size_t n);
 /* How many keys the node's disk has in the space. */
 uint64_t group_disk_count(struct group *r, size_t node, enum store_space space);
 /* What a register that GROUP_TALLY changes was decided to be when o ended: how often it was changed

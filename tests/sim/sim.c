@@ -538,6 +538,7 @@ void sim_start(struct sim *s, size_t node)
                                 .discovery = s->cfg.discovery,
                                 .expect = s->cfg.expect,
                                 .replicas = s->cfg.replicas,
+                                .repair_bytes = s->cfg.repair_bytes,
                                 .puts_max = s->cfg.ops_max,
                                 .regs_max = s->cfg.ops_max,
                                 .reads_max = s->cfg.ops_max,

@@ -41,6 +41,7 @@ struct sim_config {
     uint8_t expect;         /* how many are to be there before one founds a ring; 0: whoever is */
     bool join_first;        /* every node is given the first one's address to join */
     uint32_t ops_max;       /* of each kind of operation; 0: 64 */
+    uint32_t repair_bytes;  /* as chord_config's */
     uint64_t latency_us[2]; /* one way, uniform; 0: 200 to 2,000 */
     uint64_t fsync_us[2];   /* 0: 100 to 5,000 */
     uint32_t beacon_loss;   /* of 100 */
@@ -54,6 +55,8 @@ struct sim_config {
     void (*trace)(void *ctx, size_t node, const struct step_effect *e);
     void (*client_frame)(void *ctx, uint32_t client, struct peal_bytes frame);
     void (*client_closed)(void *ctx, uint32_t client, int err, struct peal_bytes reason);
+    /* A frame goes from one node to another. */
+    void (*sent)(void *ctx, size_t from, size_t to, struct peal_bytes frame);
 };
 
 /* No node runs yet. Aborts when memory is short. */

@@ -136,6 +136,9 @@ void send_frame(struct sim *s, uint32_t handle, struct peal_bytes b)
     if (!end_of(s, handle)->open)
         return;
     struct end *to = other_end(s, handle);
+    size_t from = end_of(s, handle)->node;
+    if (s->cfg.sent != NULL && to->node != SIZE_MAX && from != SIZE_MAX)
+        s->cfg.sent(s->cfg.ctx, from, to->node, b);
     struct event ev =
         new_event(s, to->node == SIZE_MAX ? EV_CLIENT_FRAME : EV_ARRIVE, to->node, arrival(s, to));
     ev.link = to->handle;

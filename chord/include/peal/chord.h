@@ -33,6 +33,8 @@ enum {
     CHORD_TOMBSTONE_DAYS = 30,
     CHORD_LABEL_MAX = 160,
     CHORD_REMOVES_MAX = 8, /* removals under way that this node was asked for */
+    CHORD_REPAIR_BYTES_DEFAULT = 4 << 20,
+    CHORD_REPAIR_BYTES_MAX = 1 << 30,
 };
 
 /* clang-format off */
@@ -154,6 +156,10 @@ struct chord_config {
      * WIRE_REGISTER_MAX, a value taking whole KiB. What was used longest ago is forgotten first. 0:
      * CHORD_CACHED_*DEFAULT. */
     uint32_t cached_max, cached_bytes;
+    /* Bytes a second that this node sends for repair: digests and lists of what it holds, and the
+     * records that other homes lack or that belong elsewhere. It saves up for a quarter of a second,
+     * or for 256 KiB when that is more. At most CHORD_REPAIR_BYTES_MAX; 0: the default. */
+    uint32_t repair_bytes;
     uint64_t seed;
     struct chord_app app;
 };

@@ -120,6 +120,17 @@ void cry_digest(const char *domain, struct peal_bytes data, uint8_t out[static C
     cry_hash_end(&h, out);
 }
 
+uint64_t cry_short(const uint8_t key[static CRY_SHORT_KEY_BYTES], struct peal_bytes data)
+{
+    _Static_assert((int)CRY_SHORT_KEY_BYTES == (int)crypto_shorthash_KEYBYTES, "libsodium's");
+    uint8_t out[crypto_shorthash_BYTES];
+    crypto_shorthash(out, data.p, data.n, key);
+    uint64_t x = 0;
+    for (size_t i = 0; i < sizeof out; i++)
+        x = x << 8 | out[i];
+    return x;
+}
+
 struct peal_id cry_account_key(struct peal_bytes canonical_name)
 {
     struct peal_id id;

@@ -71,6 +71,21 @@ Test(primitives, hashes_with_domains)
     assert_bytes(out, V_DIGEST_ABC, "a digest");
 }
 
+/* The first and the last but one of the reference implementation's vectors for SipHash-2-4: of the
+ * bytes 0, 1, 2 … under the key 0, 1, 2 … 15, least significant byte first. */
+Test(primitives, short_hashes_are_siphash)
+{
+    uint8_t key[CRY_SHORT_KEY_BYTES], data[15];
+    for (uint8_t i = 0; i < sizeof key; i++)
+        key[i] = i;
+    for (uint8_t i = 0; i < sizeof data; i++)
+        data[i] = i;
+    cr_assert_eq(cry_short(key, (struct peal_bytes){0}), 0x310e0edd47db6f72, "of nothing");
+    cr_assert_eq(cry_short(key, peal_bytes_of(data, 15)), 0xe545be4961ca29a1, "of 15 bytes");
+    key[0] = 1;
+    cr_assert_neq(cry_short(key, peal_bytes_of(data, 15)), 0xe545be4961ca29a1, "another key");
+}
+
 Test(primitives, hash_in_pieces)
 {
     struct cry_hash h;

@@ -367,23 +367,37 @@ enum {
     F(MSGIDS, ids, _, WIRE_PAGE_IDS)                                                               \
     F(LIST, rows, row, WIRE_PAGE_ROWS)
 
-/* Repair. The roster cuts the ring into arcs whose keys share one home; an arc is (from, to], both
- * roster members' ids. */
+/* Repair. The roster cuts the ring into arcs whose keys share one home; an arc is (from, upto], both
+ * roster members' ids. It is halved again and again: its parts at depth `bits` are numbered from 0,
+ * clockwise; part i has the keys of which (key - from - 1) begins with the number i, written with
+ * `bits` bits, when (upto - from - 1) is written without leading zeros. What is compared is as of
+ * `cut`, in milliseconds: later rows, and those that are soon to expire, do not count.
+ *
+ * sums: of the parts from `first` on, 1 to WIRE_DIGESTS_MAX of them, a digest (u64) and a count (u32)
+ * each. Whoever has the same says nothing. */
 #define WIRE_FIELDS_n_arc_digest(F)                                                                \
     WIRE_NODE_HEADER(F)                                                                            \
     F(U64, epoch, _, 0)                                                                            \
     F(ID, from, _, 0)                                                                              \
     F(ID, upto, _, 0)                                                                              \
-    F(MSGID, digest, _, 0)
-/* The sender's whole inventory of the arc in (space, key) order, from just after `after`; `more`
- * when another page follows. */
+    F(U64, cut, _, 0)                                                                              \
+    F(U8, bits, _, 0)                                                                              \
+    F(U32, first, _, 0)                                                                            \
+    F(BYTES, sums, _, 12 * WIRE_DIGESTS_MAX)
+/* What the sender has of part `part`, in (space, key) order, from just after `after` (empty: from the
+ * beginning); with `more` up to and with `end`, else to the part's end. Both are a space (u8) and a
+ * key. */
 #define WIRE_FIELDS_n_arc_items(F)                                                                 \
     WIRE_NODE_HEADER(F)                                                                            \
     F(U64, epoch, _, 0)                                                                            \
     F(ID, from, _, 0)                                                                              \
     F(ID, upto, _, 0)                                                                              \
+    F(U64, cut, _, 0)                                                                              \
+    F(U8, bits, _, 0)                                                                              \
+    F(U32, part, _, 0)                                                                             \
     F(BYTES, after, _, WIRE_KEY_MAX)                                                               \
     F(BOOL, more, _, 0)                                                                            \
+    F(BYTES, end, _, WIRE_KEY_MAX)                                                                 \
     F(LIST, items, item, WIRE_PAGE_ITEMS)
 #define WIRE_FIELDS_n_pull(F)                                                                      \
     WIRE_NODE_HEADER(F)                                                                            \
