@@ -435,7 +435,8 @@ static void next_round(struct chord *c, struct arc *a, bool whole)
     else
         a->every_us = twice < REPAIR_REST_US ? twice : REPAIR_REST_US;
     a->due_us = c->now + jitter(c, a->every_us);
-    a->early -= a->early > 0;
+    if (a->early > 0)
+        a->early--;
     a->all = a->all && !whole;
     a->found = a->saying = false;
 }

@@ -52,7 +52,8 @@ static void parts_fit(const struct arc *a, uint8_t bits)
         ended = !any;
         if (!any)
             continue;
-        cr_assert(id_eq(&r.from, &at), "part %u at depth %u begins where the last one ends", i, bits);
+        cr_assert(id_eq(&r.from, &at), "part %u at depth %u begins where the last one ends", i,
+                  bits);
         cr_assert(i == 0 || !id_eq(&r.from, &r.upto), "part %u is not everything", i);
         at = r.upto;
     }

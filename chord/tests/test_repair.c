@@ -157,8 +157,8 @@ static void costs(size_t differ)
     cr_log_info("%zu of %d: %llu messages, %llu bytes; records in %llu bytes", differ, (int)ROWS,
                 (unsigned long long)talk.messages, (unsigned long long)talk.bytes,
                 (unsigned long long)moved);
-    /* A row's way down is four digests of 330 bytes, shared by those that lie together, and a list of
-     * a few dozen items of 60; nothing is fetched twice. */
+    /* A row's way down is four digests of 330 bytes, shared by those that lie together, and a list
+     * of a few dozen items of 60; nothing is fetched twice. */
     cr_assert_leq(talk.bytes, 2000 + 6000 * differ, "what is said grows with the difference");
     cr_assert_leq(talk.bytes, ROWS * 100, "and does not exceed listing everything");
     cr_assert_leq(talk.messages, 10 + 12 * differ, "so do the messages");
