@@ -251,7 +251,9 @@ static int may_give(struct chord *c, const struct source *src, const struct wire
         return PEAL_E_STALE;
     if (c->state != CHORD_MEMBER && c->state != CHORD_COPYING)
         return PEAL_E_BUSY;
-    return ready_then(c, m->base, &m->from, &m->upto) ? 0 : PEAL_E_NOT_FOUND;
+    if (!ready_then(c, m->base, &m->from, &m->upto))
+        return PEAL_E_NOT_FOUND;
+    return repair_may_copy(c) ? 0 : PEAL_E_BUSY;
 }
 
 void on_copy(struct chord *c, const struct source *src, const struct wire_n_copy *m)
@@ -288,9 +290,11 @@ void on_copy(struct chord *c, const struct source *src, const struct wire_n_copy
     }
     struct peer *p = peer_of(c, &src->id);
     if (p != NULL)
-        p->gave_us = a.more ? c->now : 0;
+        p->gave_us = a.more || code == PEAL_E_BUSY ? c->now : 0;
     a.code = (uint16_t)-code;
+    size_t from = c->u->n;
     answer(c, src, WIRE_n_copy_page, &a);
+    repair_copied(c, from);
     c->scratch.used = mark;
 }
 

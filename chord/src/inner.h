@@ -144,6 +144,7 @@ enum {
     WITH_US = 2 * SECOND, /* an arc that is being made equal to one home's is not to another's, until
                              nothing has come for so long: else both would bring the same */
     COPIED_US = 10 * SECOND, /* who copied so lately gets it all by that */
+    COPY_TIMES = 8, /* a server that copies is not safe yet: it is given so many times as much */
     BURST_LEAST = 2 * WIRE_PAGE_BYTES,
     SWEEP_STEP = 512,
     SWEEP_REST_US = 30 * SECOND,
@@ -523,7 +524,7 @@ struct repair {
     uint64_t scan_us, give_us, fast_us;
     uint64_t copied_us; /* when a page of what is being copied came last; 0: never */
     bool again;         /* a queue was full: what it could not take comes again */
-    struct bucket bucket;
+    struct bucket bucket, copying;
     struct question asked[ASKED_MAX];
     struct say says[SAYS_MAX];
     struct give gives[GIVES_MAX];
@@ -995,6 +996,9 @@ void repair_spent(struct chord *c, size_t from);
 /* Whether there is bandwidth for anything; for what does not wait long, when others do. */
 bool repair_may_send(struct chord *c);
 bool repair_may_hand_over(struct chord *c);
+/* Likewise for what others copy from here, which is counted apart. */
+bool repair_may_copy(struct chord *c);
+void repair_copied(struct chord *c, size_t from);
 bool repair_send(struct chord *c, const struct peal_id *to, uint16_t type, void *msg);
 struct arc *arc_of(struct chord *c, const struct peal_id *from, const struct peal_id *upto);
 /* Something of the arc differs from peer's. */

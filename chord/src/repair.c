@@ -25,29 +25,36 @@ static uint64_t rate(const struct chord *c)
     return c->cfg.repair_bytes != 0 ? c->cfg.repair_bytes : CHORD_REPAIR_BYTES_DEFAULT;
 }
 
-static int64_t burst(const struct chord *c)
+static int64_t burst(uint64_t rate)
 {
-    uint64_t quarter = rate(c) / 4;
+    uint64_t quarter = rate / 4;
     return (int64_t)(quarter > BURST_LEAST ? quarter : BURST_LEAST);
 }
 
-static void refill(struct chord *c)
+static void refill(const struct chord *c, struct bucket *b, uint64_t rate)
 {
-    struct bucket *b = &c->repair.bucket;
     uint64_t us = c->now - b->us;
-    uint64_t more = us > 60 * (uint64_t)SECOND ? UINT64_MAX : us * rate(c) / SECOND;
+    uint64_t more = us > 60 * (uint64_t)SECOND ? UINT64_MAX : us * rate / SECOND;
     if (more == 0)
         return;
     b->us = c->now;
-    if (more > (uint64_t)(burst(c) - b->level))
-        b->level = burst(c);
+    if (more > (uint64_t)(burst(rate) - b->level))
+        b->level = burst(rate);
     else
         b->level += (int64_t)more;
 }
 
+static void spend(struct chord *c, struct bucket *b, size_t from)
+{
+    CHECK(from <= c->u->n);
+    for (size_t i = from; i < c->u->n; i++)
+        if (c->u->effects[i].kind == STEP_SEND)
+            b->level -= (int64_t)c->u->effects[i].bytes.n;
+}
+
 bool repair_may_send(struct chord *c)
 {
-    refill(c);
+    refill(c, &c->repair.bucket, rate(c));
     return c->repair.bucket.level > 0;
 }
 
@@ -55,16 +62,24 @@ bool repair_may_send(struct chord *c)
  */
 bool repair_may_hand_over(struct chord *c)
 {
-    refill(c);
-    return c->repair.bucket.level > -burst(c);
+    refill(c, &c->repair.bucket, rate(c));
+    return c->repair.bucket.level > -burst(rate(c));
 }
 
 void repair_spent(struct chord *c, size_t from)
 {
-    CHECK(from <= c->u->n);
-    for (size_t i = from; i < c->u->n; i++)
-        if (c->u->effects[i].kind == STEP_SEND)
-            c->repair.bucket.level -= (int64_t)c->u->effects[i].bytes.n;
+    spend(c, &c->repair.bucket, from);
+}
+
+bool repair_may_copy(struct chord *c)
+{
+    refill(c, &c->repair.copying, COPY_TIMES * rate(c));
+    return c->repair.copying.level > 0;
+}
+
+void repair_copied(struct chord *c, size_t from)
+{
+    spend(c, &c->repair.copying, from);
 }
 
 bool repair_send(struct chord *c, const struct peal_id *to, uint16_t type, void *msg)

@@ -246,6 +246,37 @@ Test(repair, its_bandwidth_is_kept)
     group_free(r);
 }
 
+/* A server that has lost its disk copies; that is bounded apart. */
+Test(repair, copying_has_its_own_share)
+{
+    enum { RATE = 50 * 1000, N = 8000 };
+    struct group *r = ring_of(15, 3, RATE);
+    struct rng g;
+    rng_init(&g, 7);
+    stop_all(r);
+    fill(r, &g, N, 7);
+    sim_wipe(r->sim, 0);
+    memset(r->sent, 0, sizeof r->sent);
+    group_start_all(r);
+    uint64_t began = sim_now(r->sim), worst = 0;
+    struct healing h = {.r = r};
+    while (!is_healed(&h)) {
+        cr_assert_lt(sim_now(r->sim) - began, HEAL_US, "it heals");
+        sim_run(r->sim, 200 * 1000);
+        uint64_t us = sim_now(r->sim) - began, may = COPY_TIMES * RATE * us / 1000000;
+        for (size_t i = 0; i < 3; i++) {
+            uint64_t sent = r->sent[i][WIRE_n_copy_page].bytes;
+            if (sent > may && sent - may > worst)
+                worst = sent - may;
+        }
+    }
+    cr_assert_gt(r->sent[1][WIRE_n_copy_page].bytes, N * BODY / 2, "it copied");
+    cr_assert_leq(worst, (uint64_t)BURST_LEAST + 2 * WIRE_PAGE_BYTES,
+                  "what was saved up, and a page: %llu", (unsigned long long)worst);
+    cr_assert_leq(repair_sent(r).bytes, N * BODY / 4, "and repair did not do the same work");
+    group_free(r);
+}
+
 /* More than the queues hold: the rest comes later. */
 Test(repair, full_queues_lose_nothing)
 {

@@ -62,7 +62,7 @@ enum opt_kind { OPT_TEXT, OPT_UINT, OPT_LIST, OPT_ENUM };
       "whether it serves at /health, to whoever reaches that address. Default: neither.")          \
     X(repair_rate, OPT_UINT, "repair-rate", "KIB", "4096", 64, 1 << 20,                            \
       "Most KiB a second that this server sends to make the copies of other servers equal to its " \
-      "own.")                                                                                      \
+      "own; up to eight times as much comes on top while a new server copies from it.")            \
     X(log_level, OPT_ENUM, "log-level", "debug|info|warn", "info", 0, 0,                           \
       "Least important line to log.")
 

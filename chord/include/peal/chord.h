@@ -158,7 +158,8 @@ struct chord_config {
     uint32_t cached_max, cached_bytes;
     /* Bytes a second that this node sends for repair: digests and lists of what it holds, and the
      * records that other homes lack or that belong elsewhere. It saves up for a quarter of a second,
-     * or for 256 KiB when that is more. At most CHORD_REPAIR_BYTES_MAX; 0: the default. */
+     * or for 256 KiB when that is more. What new servers copy comes on top, up to eight times as
+     * much. At most CHORD_REPAIR_BYTES_MAX; 0: the default. */
     uint32_t repair_bytes;
     uint64_t seed;
     struct chord_app app;
