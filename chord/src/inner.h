@@ -117,9 +117,9 @@ enum {
     EARLY_ROUNDS = 4,             /* but for the first ones after a change in the ring */
     /* Upkeep reads at most SCAN_STEP records in SCAN_EVERY_US, 12,800 a second: at some 4 us each
      * that is 5 % of a processor, and no step takes longer than half a millisecond. A round of 60
-     * seconds gets through 768,000 at that rate. For FAST_US after a membership change or a restart,
-     * when copies may be missing, it is SCAN_FAST, 102,400 a second, as long as this node has no
-     * operations of its own to see to. */
+     * seconds gets through 768,000 at that rate. For FAST_US after a membership change or a
+     * restart, when copies may be missing, it is SCAN_FAST, 102,400 a second, as long as this node
+     * has no operations of its own to see to. */
     SCAN_EVERY_US = 10 * MS,
     SCAN_STEP = 128,
     SCAN_FAST = 1024,
@@ -128,20 +128,20 @@ enum {
     TICK_US = 50 * MS,
     SETTLE_MS = 3000, /* younger rows are not compared: they are still on their way */
     SETTLE_GRAIN_MS = 2048,
-    /* Rows that expire within one or two of these do not count: homes drop them when it suits each */
+    /* Rows that expire within one or two of these do not count: each home drops them when it suits */
     EXPIRY_GRAIN_MS = 1 << 19,
     REREAD_GRAINS = 24 * 3600 * 1000 / EXPIRY_GRAIN_MS, /* a cell is read again after so long at the
                                                            latest: disks forget silently */
-    STEP_BITS = 4,   /* depth from a part to those that are compared next: 2^4 is WIRE_DIGESTS_MAX */
+    STEP_BITS = 4,   /* depth from a part to those compared next: 2^4 is WIRE_DIGESTS_MAX */
     LEAF_ITEMS = 64, /* a part with so many at both homes together is listed, not cut further */
     ASKED_MAX = 32,  /* digests that wait until this node has read what they are compared with */
-    SAYS_MAX = 1024, /* digests and inventories that wait for bandwidth: as many as an arc has cells */
+    SAYS_MAX = 1024, /* digests and lists that wait for bandwidth: as many as an arc has cells */
     SAYS_STEP = 16,  /* of them, in one update */
     GIVES_MAX = 64,  /* lists of records that wait for bandwidth */
     GIVE_KEYS = WIRE_PAGE_ROWS, /* in each */
     GIVE_PAGES = 4,             /* of records, in one update */
     GIVE_REST_US = 1 * MS,
-    WITH_US = 2 * SECOND, /* an arc that is being made equal to one home's is not to another's, until
+    WITH_US = 2 * SECOND, /* an arc that is made equal to one home's is not to another's, until
                              nothing has come for so long: else both would bring the same */
     COPIED_US = 10 * SECOND, /* who copied so lately gets it all by that */
     COPY_TIMES = 8, /* a server that copies is not safe yet: it is given so many times as much */
@@ -444,7 +444,7 @@ struct arc {
     uint16_t block; /* where they lie */
     bool saying;    /* a round has begun, and waits for cells to be read */
     bool found;     /* something differed since the last round */
-    bool all;       /* the next round goes to every home; else of a pair the smaller id speaks first */
+    bool all;       /* the next round goes to every home; else of a pair the smaller id begins */
     uint8_t alike;  /* a bit per home: since a member went down last its digest was the same once */
     uint8_t early;  /* so many rounds before they become rarer */
     uint64_t due_us, every_us;
@@ -938,14 +938,14 @@ void mark_dirty(struct chord *c, const struct peal_id *key);
 /* The arcs are new; those that were among the old ones keep what is known of them. */
 void cells_assign(struct chord *c, const struct arc *old, size_t old_n);
 uint32_t cell_of(const struct arc *a, const struct peal_id *key);
-/* The keys of parts [first, end) at depth bits, at most the arc's length; false when they lie beyond
- * its end. */
+/* The keys of parts [first, end) at depth bits, at most the arc's length; false when they lie
+ * beyond its end. */
 bool parts_range(const struct arc *a, uint8_t bits, uint32_t first, uint32_t end,
                  struct range *out);
 /* Of a part at depth bits, at most the arc's. */
 struct sum part_sum(const struct chord *c, const struct arc *a, uint8_t bits, uint32_t part);
-/* Whether the cells [first, end) of the arc are known as of the cut; if not, some are now being read.
- * With the time for it, reads the next few records. */
+/* Whether the cells [first, end) of the arc are known as of the cut; if not, some are now being
+ * read. With the time for it, reads the next few records. */
 bool cells_known(struct chord *c, size_t arc, uint32_t first, uint32_t end, uint32_t cut);
 /* The keys of a part of ]behind, last]: [lo, hi), no end if no_end. False when there is no such
  * part; there are two, 0 and 1. */

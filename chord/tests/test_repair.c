@@ -181,6 +181,34 @@ Test(repair, a_thousand_differences_in_20000)
     costs(1000);
 }
 
+/* One mailbox is one cell, however large: its lists are compared page by page, in turns. */
+Test(repair, a_large_mailbox_with_differences_both_ways)
+{
+    enum { N = 6 * ITEM_MAX };
+    struct group *r = ring_of(8, 2, 0);
+    struct rng g;
+    rng_init(&g, 3);
+    stop_all(r);
+    struct wire_row row = a_row(&g, WIRE_ROW_MESSAGE);
+    size_t missing = 0;
+    for (size_t k = 0; k < N; k++) {
+        rng_fill(&g, row.id.b, MSG_ID_BYTES);
+        size_t at = rng_below(&g, 20); /* 0, 1: at that home only */
+        missing += at < 2;
+        for (size_t i = 0; i < 2; i++)
+            if (at >= 2 || at == i)
+                group_disk_put(r, i, &row, 1);
+    }
+    start_again(r);
+    heal(r, "a large mailbox");
+    cr_assert_eq(contents_of(r, 0).rows, N, "every row is at both");
+    struct group_sent talk = talk_sent(r), all = repair_sent(r);
+    cr_assert_leq(talk.bytes, N * 100 + missing * 100, "listed about once: %llu",
+                  (unsigned long long)talk.bytes);
+    cr_assert_leq(all.bytes - talk.bytes, missing * (BODY + 200), "what was missing moved once");
+    group_free(r);
+}
+
 /* Nothing is asked about what is at one home only. */
 Test(repair, an_empty_disk_is_filled_at_the_price_of_its_rows)
 {
