@@ -119,6 +119,9 @@ int chord_init(void *mem, const struct chord_config *cfg, struct chord **out)
     if (err < 0)
         return err;
     rng_init(&c->rng, cfg->seed);
+    struct rng salt;
+    rng_init(&salt, ~cfg->seed); /* apart, so that what follows from the seed stays the same */
+    c->salt = rng_next(&salt);
     c->state = CHORD_DISCOVERING;
     c->ops_us = UINT64_MAX;
     arena_init(&c->scratch, at, SCRATCH_BYTES);

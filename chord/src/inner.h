@@ -16,12 +16,14 @@
  * | register.c | a register's proposer                                                     |
  * | cache.c    | what this proposer may write next without asking first                    |
  * | rows.c     | rows on this node's disk: storing, deleting, listing                      |
+ * | boxes.c    | how much waits in each mailbox, against its limits                       |
  * | put.c      | writing a row to its homes                                                |
  * | read.c     | reading the union of a box's rows                                         |
  * | cells.c    | the digests of each arc's parts: marking, reading, adding up              |
  * | inventory.c| what of a part is here, and what another home lacks of it                 |
  * | repair.c   | rounds and descent between homes; giving records, within a bandwidth      |
  * | sweep.c    | expiry, and handing over what this node is not home of                    |
+ * | expire.c   | telling the author of a message that has waited in vain                  |
  * | view.c     | what is shown to others                                                   |
  *
  * Every public call notes its event and update in the struct (now, wall, rd, u), so that the parts
@@ -147,6 +149,11 @@ enum {
     COPY_TIMES = 8, /* a server that copies is not safe yet: it is given so many times as much */
     BURST_LEAST = 2 * WIRE_PAGE_BYTES,
     SWEEP_STEP = 512,
+    EXPIRING_MAX = 8, /* expired messages whose authors are being told */
+    EXPIRY_PUT_US = 10 * SECOND,
+    BOXES_MAX = 2048,  /* boxes counted between two passes of the sweep */
+    BOX_WAYS = 4,      /* places in which a box's count may lie */
+    BOX_NEAR_PART = 8, /* from one part in so many of its limits on a box is counted exactly */
     SWEEP_REST_US = 30 * SECOND,
     HANDOVER_WAIT_US = 5 * SECOND,
 
@@ -350,7 +357,8 @@ struct cached { /* cache.c */
     uint64_t kept_us;
 };
 
-enum target_state { TARGET_SENT, TARGET_OK, TARGET_FAILED };
+/* FULL: a home in which the mailbox is full; nobody stands in for it. */
+enum target_state { TARGET_SENT, TARGET_OK, TARGET_FAILED, TARGET_FULL };
 
 struct target {
     struct peal_id id;
@@ -371,6 +379,7 @@ struct put_op {
     uint32_t body_n, blocks; /* the body's first block; NO_BLOCK: the row is read back from this
                                 node's own disk */
     bool push, pushed;
+    bool own; /* of expire.c, not of the app */
     struct peal_id push_to;
     uint8_t need;
     bool sent;
@@ -560,6 +569,31 @@ struct sweep {
     struct handover over;
 };
 
+struct expiring { /* an expired message's row, without its body */
+    bool used, begun;
+    struct peal_id box;
+    struct peal_msg_id id;
+    uint8_t from_n, from[WIRE_NAME_MAX];
+    uint64_t stamp, expires;
+};
+
+struct expire {
+    struct expiring at[EXPIRING_MAX];
+    bool stuck; /* one could not be told: this pass waits for no other */
+};
+
+struct box_count { /* rows 0: free */
+    struct peal_id box;
+    uint32_t rows;
+    uint64_t bytes;
+};
+
+struct boxes {
+    struct box_count at[BOXES_MAX];
+    bool counting; /* the sweep is within a box: `now` is what it has met of it */
+    struct box_count now;
+};
+
 struct chord {
     struct chord_config cfg;
     struct domain domain;        /* this node's */
@@ -644,6 +678,8 @@ struct chord {
     struct scan scan;
     struct repair repair;
     struct sweep sweep;
+    struct boxes boxes;
+    struct expire expire;
 };
 
 /* chord.c */
@@ -909,12 +945,26 @@ void row_delete(struct chord *c, const struct peal_id *box, const struct peal_ms
 /* The row, in the scratch arena. */
 int row_load(struct chord *c, const struct peal_id *box, const struct peal_msg_id *id,
              struct wire_s_row *out);
+/* Its time is over: it is shown to nobody any more. */
 bool row_over(const struct chord *c, const struct wire_row *row);
+/* It may be dropped: its time is over by every clock that is not further off than is tolerated. */
+bool row_due(const struct chord *c, const struct wire_row *row);
 size_t row_bytes(const struct wire_row *row);
 void on_set_put(struct chord *c, const struct source *src, const struct wire_n_set_put *m);
 void on_set_del(struct chord *c, const struct source *src, const struct wire_n_set_del *m);
 void on_set_list(struct chord *c, const struct source *src, const struct wire_n_set_list *m);
 void on_set_get(struct chord *c, const struct source *src, const struct wire_n_set_get *m);
+
+/* boxes.c */
+/* Whether the row's box has room for it, or holds it already. */
+bool box_takes(struct chord *c, const struct wire_row *row);
+/* Before the row is written. is_new: it is known not to be here. */
+void box_added(struct chord *c, const struct wire_row *row, bool is_new);
+/* Before whatever is there under this id goes. */
+void box_deleting(struct chord *c, const struct peal_id *box, const struct peal_msg_id *id);
+/* The sweep's: each row or tombstone that it meets, in their order; and its end. */
+void box_met(struct chord *c, const struct wire_row *row);
+void box_met_all(struct chord *c);
 
 /* put.c */
 size_t pool_size(uint32_t blocks);
@@ -926,6 +976,9 @@ void pool_copy(const struct pool *p, uint32_t first, size_t n, uint8_t *out);
 void on_set_ok(struct chord *c, const struct source *src, const struct wire_n_set_ok *m);
 void puts_timer(struct chord *c);
 void puts_lost(struct chord *c, const struct peal_id *peer);
+/* As chord_set_put with push, for expire.c: expire_done. */
+PEAL_MUST int put_begin_own(struct chord *c, uint64_t token, const struct wire_row *row,
+                            uint64_t timeout_us);
 
 /* read.c */
 void on_set_page(struct chord *c, const struct source *src, const struct wire_n_set_page *m);
@@ -1030,6 +1083,16 @@ void sweep_soon(struct chord *c);
 void sweep_stray(struct chord *c);
 void sweep_timer(struct chord *c);
 void sweep_ok(struct chord *c, const struct source *src, const struct wire_n_set_ok *m);
+
+/* expire.c */
+enum expire_answer { EXPIRE_DROP, EXPIRE_KEEP, EXPIRE_WAIT };
+/* What the sweep does with a row that may be dropped: that; pass it by; or stop at it for now. */
+enum expire_answer expire_take(struct chord *c, const struct wire_row *row);
+/* Tells the authors of those that were taken. */
+void expire_begin(struct chord *c);
+void expire_done(struct chord *c, uint64_t token, int err);
+/* A pass of the sweep is over. */
+void expire_pass(struct chord *c);
 
 /* view.c */
 void my_state(const struct chord *c, struct wire_node_state *out);

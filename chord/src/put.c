@@ -80,8 +80,12 @@ static void finish(struct chord *c, struct put_op *o, int err)
 {
     uint64_t token = o->token;
     pool_drop(&c->pool, o->blocks);
+    bool own = o->own;
     slab_release(&c->puts, o->handle);
-    c->cfg.app.set_done(c->cfg.app.ctx, c->u, token, err);
+    if (own)
+        expire_done(c, token, err);
+    else
+        c->cfg.app.set_done(c->cfg.app.ctx, c->u, token, err);
 }
 
 static struct target *target_of(struct put_op *o, const struct peal_id *id)
@@ -155,6 +159,20 @@ static bool is_hopeless(const struct chord *c, const struct put_op *o)
     return able < o->need;
 }
 
+/* So many homes, or those who stand in for them, have no room left in the mailbox that the others
+ * are too few. */
+static bool is_full(const struct chord *c, const struct put_op *o)
+{
+    struct peal_id home[CHORD_REPLICAS_MAX + 1];
+    size_t homes = roster_home(&c->roster, &o->box, home), full = 0;
+    for (size_t i = 0; i < o->targets_n; i++) {
+        const struct target *t = &o->targets[i];
+        for (size_t k = 0; k < homes && t->state == TARGET_FULL; k++)
+            full += id_eq(&home[k], &t->id) || id_eq(&home[k], &t->hint);
+    }
+    return homes >= o->need && full > homes - o->need;
+}
+
 static void place(struct chord *c, struct put_op *o, const struct wire_row *row)
 {
     struct peal_id home[CHORD_REPLICAS_MAX + 1];
@@ -165,7 +183,8 @@ static void place(struct chord *c, struct put_op *o, const struct wire_row *row)
     for (size_t i = 0; i < homes; i++) {
         const struct target *t = target_of(o, &home[i]);
         bool full = is_self(c, &home[i]) && c->store_err < 0;
-        usable[i] = is_up(c, &home[i]) && !full && (t == NULL || t->state != TARGET_FAILED);
+        usable[i] = is_up(c, &home[i]) && !full &&
+                    (t == NULL || t->state == TARGET_SENT || t->state == TARGET_OK);
         bool push = usable[i] && o->push && !o->pushed;
         if (usable[i] && (push || !covered(o, &home[i])))
             send_row(c, o, row, &home[i], NULL, push);
@@ -177,8 +196,8 @@ static void place(struct chord *c, struct put_op *o, const struct wire_row *row)
         if (other != NULL)
             send_row(c, o, row, other, &home[i], o->push && !o->pushed);
     }
-    if (is_hopeless(c, o)) {
-        finish(c, o, PEAL_E_NO_SPACE);
+    if (is_hopeless(c, o) || is_full(c, o)) {
+        finish(c, o, is_full(c, o) ? PEAL_E_QUOTA : PEAL_E_NO_SPACE);
         return;
     }
     o->wake_us = (c->now + RETRY_US + RETRY_US / 2) / PUT_GRAIN_US * PUT_GRAIN_US + PUT_GRAIN_US;
@@ -222,16 +241,16 @@ static void place_again(struct chord *c, struct put_op *o)
     c->scratch.used = mark;
 }
 
-int chord_set_put(struct chord *c, const struct step_event *ev, struct step_update *u,
-                  uint64_t token, const struct wire_row *row, bool push, uint64_t timeout_us)
+static int begin(struct chord *c, uint64_t token, const struct wire_row *row, bool push, bool own,
+                 uint64_t timeout_us)
 {
-    note_call(c, ev, u);
     CHECK(row->body.n <= WIRE_BODY_MAX && row->from.n <= WIRE_NAME_MAX);
     uint32_t handle = 0;
     struct put_op *o = slab_take(&c->puts, &handle);
     if (o == NULL)
         return PEAL_E_BUSY;
     o->token = token;
+    o->own = own;
     o->handle = handle;
     o->deadline_us = c->now + timeout_us;
     o->box = row->box;
@@ -246,7 +265,7 @@ int chord_set_put(struct chord *c, const struct step_event *ev, struct step_upda
     o->push = push;
     o->blocks = NO_BLOCK;
     bool mine = c->state == CHORD_MEMBER && c->store_err == 0 &&
-                roster_is_home(&c->roster, &row->box, &c->cfg.self);
+                roster_is_home(&c->roster, &row->box, &c->cfg.self) && box_takes(c, row);
     if (!mine && !pool_keep(&c->pool, row->body, &o->blocks)) {
         slab_release(&c->puts, handle);
         return PEAL_E_BUSY;
@@ -258,6 +277,18 @@ int chord_set_put(struct chord *c, const struct step_event *ev, struct step_upda
     }
     place(c, o, row);
     return 0;
+}
+
+int chord_set_put(struct chord *c, const struct step_event *ev, struct step_update *u,
+                  uint64_t token, const struct wire_row *row, bool push, uint64_t timeout_us)
+{
+    note_call(c, ev, u);
+    return begin(c, token, row, push, false, timeout_us);
+}
+
+int put_begin_own(struct chord *c, uint64_t token, const struct wire_row *row, uint64_t timeout_us)
+{
+    return begin(c, token, row, true, true, timeout_us);
 }
 
 void on_set_ok(struct chord *c, const struct source *src, const struct wire_n_set_ok *m)
@@ -280,7 +311,7 @@ void on_set_ok(struct chord *c, const struct source *src, const struct wire_n_se
         return;
     }
     o->refused = -(int)m->code;
-    t->state = TARGET_FAILED;
+    t->state = o->refused == PEAL_E_QUOTA ? TARGET_FULL : TARGET_FAILED;
     if (o->pushed && id_eq(&o->push_to, &src->id))
         o->pushed = false;
     if (o->refused == PEAL_E_STALE && m->epoch < c->roster.epoch)
@@ -309,11 +340,11 @@ void puts_timer(struct chord *c)
             ops_wake(c, o->wake_us);
             continue;
         }
-        size_t kept = 0; /* whoever failed may be tried again, and so may whoever has not answered
-                            in another epoch */
+        size_t kept = 0; /* whoever failed may be tried again, and so may whoever has not answered,
+                            or has said that the mailbox is full, in another epoch */
         for (size_t i = 0; i < o->targets_n; i++)
             if (o->targets[i].state == TARGET_OK ||
-                (o->targets[i].state == TARGET_SENT && o->epoch == c->roster.epoch))
+                (o->targets[i].state != TARGET_FAILED && o->epoch == c->roster.epoch))
                 o->targets[kept++] = o->targets[i];
         o->targets_n = kept;
         place_again(c, o);

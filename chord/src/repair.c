@@ -137,7 +137,12 @@ void batch_apply(struct chord *c, const struct wire_record_list *records,
         size_t mark = c->scratch.used;
         if (row_over(c, &rows->v[i]))
             continue;
-        if (row_load(c, &rows->v[i].box, &rows->v[i].id, &old) == PEAL_E_CORRUPT) {
+        int err = row_load(c, &rows->v[i].box, &rows->v[i].id, &old);
+        if (rows->v[i].kind == WIRE_ROW_TOMBSTONE)
+            box_deleting(c, &rows->v[i].box, &rows->v[i].id);
+        else if (err != 0)
+            box_added(c, &rows->v[i], true);
+        if (err == PEAL_E_CORRUPT) {
             uint8_t key[ROW_KEY_BYTES]; /* else "put if absent" would keep the damaged one */
             row_key(&rows->v[i].box, &rows->v[i].id, key);
             step_write(c->u, STEP_ROWS, STEP_DEL, peal_bytes_of(key, sizeof key),

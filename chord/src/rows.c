@@ -30,6 +30,21 @@ bool row_over(const struct chord *c, const struct wire_row *row)
     return row->expires != 0 && row->expires <= c->wall;
 }
 
+bool row_due(const struct chord *c, const struct wire_row *row)
+{
+    return row_over(c, row) && c->wall - row->expires >= CLK_MAX_AHEAD_MS;
+}
+
+/* Rows that come from elsewhere are of a known kind, and no later than the clocks that are
+ * tolerated can make them: else a row would outlive its tombstone, or never count as settled. */
+static bool is_sane(const struct chord *c, const struct wire_row *row)
+{
+    const uint64_t life = (uint64_t)CHORD_ROW_DAYS * 24 * 3600 * 1000;
+    const uint64_t slack = 2 * (uint64_t)CLK_MAX_AHEAD_MS;
+    return row->kind >= WIRE_ROW_MESSAGE && row->kind <= WIRE_ROW_EXPIRED && row->expires != 0 &&
+           row->expires <= c->wall + life + slack && clk_ms(row->stamp) <= c->wall + slack;
+}
+
 /* A row's share of a page. */
 size_t row_bytes(const struct wire_row *row)
 {
@@ -67,6 +82,7 @@ void row_delete(struct chord *c, const struct peal_id *box, const struct peal_ms
 {
     uint8_t key[ROW_KEY_BYTES];
     row_key(box, id, key);
+    box_deleting(c, box, id);
     if (c->rows > 0)
         c->rows--;
     if (roster_copies(&c->roster) == 1) {
@@ -113,8 +129,13 @@ void on_set_put(struct chord *c, const struct source *src, const struct wire_n_s
 {
     struct wire_n_set_ok a = {.epoch = c->roster.epoch, .op = m->op};
     int code = may_keep(c, src, m->epoch);
+    bool home = roster_is_home(&c->roster, &m->row.box, &c->cfg.self);
+    if (code == 0 && !is_sane(c, &m->row))
+        code = PEAL_E_MALFORMED;
+    if (code == 0 && !box_takes(c, &m->row))
+        code = PEAL_E_QUOTA;
     if (code == 0) {
-        bool home = roster_is_home(&c->roster, &m->row.box, &c->cfg.self);
+        box_added(c, &m->row, false);
         row_store(c, &m->row, id_is_zero(&m->hint) ? NULL : &m->hint, m->push);
         if (home || m->push)
             c->cfg.app.row_stored(c->cfg.app.ctx, c->u, &m->row, m->push);

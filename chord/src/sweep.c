@@ -65,7 +65,14 @@ static bool sweep_one(void *ctx, struct peal_bytes key, struct peal_bytes value)
     struct reg_state reg = {0};
     bool good = key.n == form && (w->space == STEP_REGISTERS ? reg_decode(value, &reg) == 0
                                                              : row_decode(value, &row) == 0);
-    if (good && w->space == STEP_ROWS && row_over(c, &row.row)) {
+    enum expire_answer over = EXPIRE_KEEP;
+    if (good && w->space == STEP_ROWS && row_due(c, &row.row))
+        over = expire_take(c, &row.row);
+    if (over == EXPIRE_WAIT) {
+        s->stopped = true;
+        return false;
+    }
+    if (over == EXPIRE_DROP) {
         step_write_lazy(c->u, STEP_ROWS, STEP_DEL, key, (struct peal_bytes){0}, false);
         mark_dirty(c, &row.row.box);
         s->dropped++;
@@ -77,6 +84,8 @@ static bool sweep_one(void *ctx, struct peal_bytes key, struct peal_bytes value)
             return false;
         }
         w->rows += w->space == STEP_ROWS && row.row.kind != WIRE_ROW_TOMBSTONE;
+        if (w->space == STEP_ROWS)
+            box_met(c, &row.row);
     }
     if (key.n <= WIRE_KEY_MAX) {
         memcpy(w->after, key.p, key.n);
@@ -173,6 +182,8 @@ void sweep_ok(struct chord *c, const struct source *src, const struct wire_n_set
 static void end_pass(struct chord *c)
 {
     struct sweep *w = &c->sweep;
+    box_met_all(c);
+    expire_pass(c);
     c->rows = w->rows;
     w->rows = 0;
     w->space = STEP_REGISTERS;
@@ -209,6 +220,7 @@ void sweep_timer(struct chord *c)
     if (s.dropped > 0)
         step_trace(c->u, STEP_DEBUG, "repair", "%zu rows have expired", s.dropped);
     w->due_us = c->now + TICK_US;
+    expire_begin(c);
     if (w->over.n > 0)
         give(c, &s.batch);
     c->scratch.used = mark;

@@ -83,7 +83,7 @@ static bool set_rows(void *ctx, struct step_update *u, uint64_t token, int err,
     (void)u;
     (void)token;
     (void)rows;
-    (void)n;
+    o->rows_n += n;
     o->done_err = err;
     o->done_n += last;
     return true;
@@ -95,6 +95,20 @@ static void row_stored(void *ctx, struct step_update *u, const struct wire_row *
     (void)u;
     (void)row;
     (void)push;
+}
+
+static bool row_expired(void *ctx, const struct wire_row *row, struct wire_row *word)
+{
+    (void)ctx;
+    if (row->from.n == 0)
+        return false;
+    *word = (struct wire_row){.box = row->box,
+                              .id = row->id,
+                              .kind = WIRE_ROW_EXPIRED,
+                              .stamp = row->stamp,
+                              .expires = row->expires + 24 * 3600 * 1000};
+    word->box.b[0] ^= 0xff;
+    return true;
 }
 
 static void message(void *ctx, struct step_update *u, const struct peal_id *from, uint16_t type,
@@ -137,10 +151,15 @@ static int scan(void *ctx, enum step_space space, struct peal_bytes from, struct
     return store_scan(o->store, (enum store_space)space, from, to, limit, fn, fn_ctx);
 }
 
+uint64_t one_wall(const struct one *o)
+{
+    return 1700000000000 + o->now_us / 1000;
+}
+
 static void fill(struct one *o, struct step_event *ev)
 {
     ev->now_us = o->now_us;
-    ev->wall_ms = 1700000000000 + o->now_us / 1000;
+    ev->wall_ms = one_wall(o);
     ev->reader = &o->reader;
 }
 
@@ -200,10 +219,12 @@ static void found(void *ctx, struct step_update *u, uint64_t token, int err,
     (void)f;
 }
 
-struct one *one_new(uint8_t n, bool discovery, const char *join)
+static struct one *new_one(uint8_t n, bool discovery, const char *join,
+                           const struct one_limits *limits)
 {
     struct one *o = calloc(1, sizeof *o);
     CHECK(o != NULL);
+    o->limits = *limits;
     int err = cry_init();
     CHECK(err == 0);
     o->n = n;
@@ -225,6 +246,8 @@ struct one *one_new(uint8_t n, bool discovery, const char *join)
                                .cached_bytes = ONE_CACHED_BYTES,
                                .reads_max = ONE_READS,
                                .bodies_max = ONE_BODIES,
+                               .box_rows_max = limits->rows,
+                               .box_bytes_max = limits->bytes,
                                .seed = n,
                                .app = {.ctx = o,
                                        .reg_change = reg_change,
@@ -233,6 +256,7 @@ struct one *one_new(uint8_t n, bool discovery, const char *join)
                                        .set_done = set_done,
                                        .set_rows = set_rows,
                                        .row_stored = row_stored,
+                                       .row_expired = limits->tells ? row_expired : NULL,
                                        .message = message,
                                        .found = found,
                                        .removed = removed,
@@ -250,6 +274,16 @@ struct one *one_new(uint8_t n, bool discovery, const char *join)
     return o;
 }
 
+struct one *one_new(uint8_t n, bool discovery, const char *join)
+{
+    return new_one(n, discovery, join, &(struct one_limits){0});
+}
+
+struct one *one_new_limited(uint8_t n, const struct one_limits *limits)
+{
+    return new_one(n, false, NULL, limits);
+}
+
 void one_free(struct one *o)
 {
     one_forget(o);
@@ -262,7 +296,7 @@ void one_free(struct one *o)
 
 struct one *one_again(struct one *o, bool discovery)
 {
-    struct one *again = one_new(o->n, discovery, NULL);
+    struct one *again = new_one(o->n, discovery, NULL, &o->limits);
     struct store *empty = again->store;
     again->store = o->store;
     again->now_us = o->now_us;
@@ -447,8 +481,10 @@ int one_begin_change(struct one *o)
 int one_begin_put(struct one *o, size_t body_n)
 {
     static const uint8_t body[WIRE_BODY_MAX] = {1};
-    struct wire_row row = {
-        .box = o->self.id, .kind = WIRE_ROW_MESSAGE, .body = peal_bytes_of(body, body_n)};
+    struct wire_row row = {.box = o->self.id,
+                           .kind = WIRE_ROW_MESSAGE,
+                           .expires = one_wall(o) + 3600 * 1000,
+                           .body = peal_bytes_of(body, body_n)};
     struct step_event ev = begin(o);
     int err = chord_set_put(o->chord, &ev, &o->u, 0, &row, false, 400000);
     obey(o);
@@ -461,4 +497,54 @@ int one_begin_read(struct one *o)
     int err = chord_set_read(o->chord, &ev, &o->u, 0, &o->self.id, NULL, 400000);
     obey(o);
     return err;
+}
+
+int one_put(struct one *o, const struct wire_row *row)
+{
+    struct step_event ev = begin(o);
+    size_t before = o->done_n;
+    int err = chord_set_put(o->chord, &ev, &o->u, 0, row, false, 400000);
+    obey(o);
+    for (int i = 0; err == 0 && o->done_n == before && i < 100; i++)
+        one_wait(o, 10000);
+    CHECK(err != 0 || o->done_n == before + 1);
+    return err != 0 ? err : o->done_err;
+}
+
+void one_delete(struct one *o, const struct peal_id *box, const struct peal_msg_id *ids, size_t n)
+{
+    struct step_event ev = begin(o);
+    chord_set_del(o->chord, &ev, &o->u, box, ids, n);
+    obey(o);
+}
+
+int one_disk_row(struct one *o, const struct peal_id *box, const struct peal_msg_id *id)
+{
+    static uint8_t mem[4 * WIRE_BODY_MAX];
+    uint8_t key[ID_BYTES + MSG_ID_BYTES];
+    struct arena a;
+    struct peal_bytes v;
+    union wire_any m;
+    uint16_t type = 0;
+    arena_init(&a, mem, sizeof mem);
+    memcpy(key, box->b, ID_BYTES);
+    memcpy(key + ID_BYTES, id->b, MSG_ID_BYTES);
+    if (store_get(o->store, STORE_ROWS, peal_bytes_of(key, sizeof key), &a, &v) < 0)
+        return -1;
+    int err = wire_decode(v.p, v.n, &type, &m, sizeof m, &a);
+    CHECK(err == 0 && type == WIRE_s_row);
+    return m.s_row.row.kind;
+}
+
+size_t one_count(struct one *o, const struct peal_id *box)
+{
+    struct step_event ev = begin(o);
+    size_t before = o->done_n;
+    o->rows_n = 0;
+    int err = chord_set_read(o->chord, &ev, &o->u, 0, box, NULL, 400000);
+    obey(o);
+    for (int i = 0; err == 0 && o->done_n == before && i < 100; i++)
+        one_wait(o, 10000);
+    CHECK(err == 0 && o->done_err == 0);
+    return o->rows_n;
 }

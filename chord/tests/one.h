@@ -37,7 +37,13 @@ struct one_said { /* an effect that was not for this node itself */
     size_t n;
 };
 
+struct one_limits { /* of the configuration */
+    uint64_t rows, bytes;
+    bool tells; /* app.row_expired is there: word goes to the box with the first byte inverted */
+};
+
 struct one {
+    struct one_limits limits;
     struct chord *chord;
     void *mem, *update_mem;
     struct step_update u;
@@ -50,7 +56,7 @@ struct one {
     size_t said_n;
     /* of the app */
     int done_err;
-    size_t done_n, changes;
+    size_t done_n, changes, rows_n; /* rows: of the read under way */
     uint8_t value[WIRE_REGISTER_MAX];
     size_t value_n;
     void (*removed)(void *ctx, struct step_update *u, uint64_t token, int err,
@@ -64,6 +70,7 @@ struct wire_contact one_contact(struct one_peer *p);
 
 /* joins: NULL or an address. Not started. */
 struct one *one_new(uint8_t n, bool discovery, const char *join);
+struct one *one_new_limited(uint8_t n, const struct one_limits *limits);
 void one_free(struct one *o);
 void one_event(struct one *o, struct step_event ev);
 /* Lets time go on by us, with TIMER events where they are due. */
@@ -99,5 +106,14 @@ int one_begin_remove(struct one *o, const struct peal_id *id, uint64_t token);
 int one_begin_change(struct one *o);
 int one_begin_put(struct one *o, size_t body_n);
 int one_begin_read(struct one *o);
+
+/* Writes such a row, and waits for the end of that; its error. */
+int one_put(struct one *o, const struct wire_row *row);
+void one_delete(struct one *o, const struct peal_id *box, const struct peal_msg_id *ids, size_t n);
+/* As what it lies on the disk: -1 nothing, else its kind. */
+int one_disk_row(struct one *o, const struct peal_id *box, const struct peal_msg_id *id);
+/* How many rows a read of the box gives. */
+size_t one_count(struct one *o, const struct peal_id *box);
+uint64_t one_wall(const struct one *o);
 
 #endif

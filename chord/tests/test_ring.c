@@ -161,8 +161,11 @@ Test(rings, a_stand_in_holds_the_row_until_the_home_is_back)
 static void put_again(void *core, const struct step_event *ev, struct step_update *u, void *arg)
 {
     struct group_op *o = arg;
-    struct wire_row row = {
-        .box = o->key, .id = o->id, .kind = WIRE_ROW_MESSAGE, .stamp = chord_stamp(core, ev)};
+    struct wire_row row = {.box = o->key,
+                           .id = o->id,
+                           .kind = WIRE_ROW_MESSAGE,
+                           .stamp = chord_stamp(core, ev),
+                           .expires = ev->wall_ms + 3600 * 1000};
     o->err = GROUP_RUNNING;
     cr_assert_eq(chord_set_put(core, ev, u, o->value_n, &row, false, OP_US), 0, "begun");
 }
@@ -246,7 +249,7 @@ Test(rings, expired_rows_go)
     size_t put = group_put(r, 0, &box, 100, OP_US);
     cr_assert_eq(group_wait(r, put, OP_US), 0, "stored");
     for (size_t i = 0; i < 5; i++)
-        sim_skew(r->sim, i, 2 * 3600 * 1000); /* an hour after its time */
+        sim_skew(r->sim, i, 3 * 3600 * 1000); /* two hours after its time */
     size_t read = group_begin(r, 0, GROUP_READ, &box, OP_US);
     cr_assert_eq(group_wait(r, read, OP_US), 0, "read");
     cr_assert_eq(r->ops[read].value_n, 0, "it is not shown");

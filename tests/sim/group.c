@@ -182,6 +182,24 @@ static void removed(void *ctx, struct step_update *u, uint64_t token, int err,
     o->value_n = text.n;
 }
 
+struct peal_id group_word_box(const struct peal_id *box)
+{
+    struct peal_id word = *box;
+    word.b[0] ^= 0xff;
+    return word;
+}
+
+static bool row_expired(void *ctx, const struct wire_row *row, struct wire_row *word)
+{
+    const struct group_node *n = ctx;
+    *word = (struct wire_row){.box = group_word_box(&row->box),
+                              .id = row->id,
+                              .kind = WIRE_ROW_EXPIRED,
+                              .stamp = row->stamp,
+                              .expires = row->expires + 24 * 3600 * 1000};
+    return n->group->tells_expired;
+}
+
 static void changed(void *ctx, struct step_update *u)
 {
     struct group_node *n = ctx;
@@ -196,6 +214,7 @@ static struct chord_config with_app(struct group *r, size_t node, const struct c
     struct chord_config cfg = *base;
     cfg.auto_remove_us = r->auto_remove_us;
     cfg.domain = peal_bytes_str(r->domain[node]);
+    cfg.box_rows_max = r->nodes[node].box_rows_max;
     cfg.app = (struct chord_app){.ctx = &r->nodes[node],
                                  .reg_change = reg_change,
                                  .reg_done = reg_done,
@@ -203,6 +222,7 @@ static struct chord_config with_app(struct group *r, size_t node, const struct c
                                  .set_done = set_done,
                                  .set_rows = set_rows,
                                  .row_stored = row_stored,
+                                 .row_expired = row_expired,
                                  .message = message,
                                  .found = found,
                                  .removed = removed,

@@ -50,6 +50,7 @@ struct group_node { /* an app's ctx */
     struct group *group;
     size_t at;
     uint64_t stored, pushed, messages, changes;
+    uint64_t box_rows_max; /* of its configuration, from its next start on */
     uint8_t scratch[GROUP_VALUE_MAX];
 };
 
@@ -62,6 +63,7 @@ struct group {
     uint64_t auto_remove_us; /* given to cores that are started from then on */
     char domain[SIM_NODES_MAX][WIRE_DOMAIN_MAX + 1]; /* likewise; empty: none */
     size_t founded, dissolved, warned, strangers, waiting;
+    bool tells_expired; /* word of an expired row goes to group_word_box of its box */
     size_t clashes; /* registers of a ring gone into another that were somebody else's there */
     struct group_sent sent[SIM_NODES_MAX][GROUP_TYPES]; /* by node and type */
 };
@@ -102,5 +104,6 @@ uint64_t group_disk_count(struct group *r, size_t node, enum store_space space);
  * at node. */
 uint32_t group_tally(const struct group_op *o, size_t node);
 struct peal_id group_key(struct group *r, uint32_t n);
+struct peal_id group_word_box(const struct peal_id *box);
 
 #endif

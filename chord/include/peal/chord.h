@@ -30,7 +30,8 @@ enum {
     CHORD_CACHED_BYTES_DEFAULT = 2 << 20, /* … in one round trip; bytes of their values */
     CHORD_READS_DEFAULT = 1024,
     CHORD_BODIES_DEFAULT = 16 << 20, /* bytes of bodies that wait to be stored at other nodes */
-    CHORD_TOMBSTONE_DAYS = 30,
+    CHORD_ROW_DAYS = 30, /* the longest that a row may live: more is refused */
+    CHORD_TOMBSTONE_DAYS = 31, /* longer than what it stands for, by more than clocks are apart */
     CHORD_LABEL_MAX = 160,
     CHORD_REMOVES_MAX = 8, /* removals under way that this node was asked for */
     CHORD_REPAIR_BYTES_DEFAULT = 4 << 20,
@@ -99,7 +100,8 @@ struct chord_app {
     bool (*reg_same)(void *ctx, struct peal_bytes kept, struct peal_bytes other,
                      char name[static CHORD_LABEL_MAX + 1]);
     /* The end of chord_set_put: 0 once W copies are durable; PEAL_E_UNKNOWN, PEAL_E_UNAVAILABLE,
-     * PEAL_E_NO_SPACE. */
+     * PEAL_E_NO_SPACE; PEAL_E_QUOTA: so many homes say that the box is full that W copies cannot be
+     * had (fewer may have been written, and stay). */
     void (*set_done)(void *ctx, struct step_update *u, uint64_t token, int err);
     /* A page of chord_set_read, oldest first; last: no more calls for this token. err < 0: the read
      * is over (and last is true); PEAL_E_UNAVAILABLE when fewer homes answered than make it
@@ -110,6 +112,12 @@ struct chord_app {
     /* At a home of row->box: the row is being written in this update. push: this home is the one to
      * push it. */
     void (*row_stored)(void *ctx, struct step_update *u, const struct wire_row *row, bool push);
+    /* A message row that this node holds has expired; its body is not given. Fills in the row that
+     * tells its author, of another kind than a message, which is then put (and pushed) as by
+     * chord_set_put before the expired one is dropped; views valid until the next call of the app.
+     * A function of the row alone, so that every node that holds it makes the same one. Returns
+     * false when nobody is to be told. NULL: nobody ever is. */
+    bool (*row_expired)(void *ctx, const struct wire_row *row, struct wire_row *word);
     /* A node message of type >= WIRE_FIRST_SERVICE from an admitted, live member (or from this node
      * itself). msg: the decoded struct. */
     void (*message)(void *ctx, struct step_update *u, const struct peal_id *from, uint16_t type,
@@ -161,6 +169,15 @@ struct chord_config {
      * or for 256 KiB when that is more. What new servers copy comes on top, up to eight times as
      * much. At most CHORD_REPAIR_BYTES_MAX; 0: the default. */
     uint32_t repair_bytes;
+    /* A box that holds so many message rows, or bytes of their bodies, takes no further message at
+     * this node (receipts and other rows always, and copies from other nodes as well: of a message
+     * that is refused as a whole some copy may be left, which repair then spreads). 0: no limit. An
+     * empty box takes any row. A node that stands in for a home counts what it holds itself, so
+     * that a box may come to twice its limit while a home is down.
+     * Counted in memory: exact to within one part in eight of the limit, and but for what was put
+     * between two passes of the sweep into boxes beyond the 2048 that are kept count of, and for
+     * what had been there before a restart, until the first pass after it is over. */
+    uint64_t box_rows_max, box_bytes_max;
     uint64_t seed;
     struct chord_app app;
 };
@@ -203,7 +220,12 @@ struct chord_reg_stats {
     uint32_t tries_most, trips_most;   /* of one operation; a trip is a round */
 };
 void chord_reg_stats(const struct chord *c, struct chord_reg_stats *out);
-/* Writes row to home(row->box), stand-ins taking the place of homes that are down; ends with
+/* Expiry: a row is not shown any more by a home whose clock says that row->expires is over, and is
+ * dropped an hour (CLK_MAX_AHEAD_MS) later: homes whose clocks are apart by less than that never
+ * show what another has dropped, or has told its author about. An acknowledgement that comes before
+ * a home drops the row counts there; one that comes later finds nothing.
+ *
+ * Writes row to home(row->box), stand-ins taking the place of homes that are down; ends with
  * app.set_done. Idempotent by (box, id). push: ask the first live home to push the row
  * (app.row_stored there). PEAL_E_BUSY when puts_max of these are under way, or the bodies kept for
  * them leave no room for this one. */

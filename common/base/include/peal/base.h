@@ -41,7 +41,8 @@
     X(CLOSED, closed, -20, "the link is closed")                                                   \
     X(USAGE, usage, -21, "the call is not of its form")                                            \
     X(TAKEN_OVER, taken_over, -22, "the account is in use elsewhere now")                          \
-    X(FOREIGN, foreign, -23, "it belongs to another ring")
+    X(FOREIGN, foreign, -23, "it belongs to another ring")                                         \
+    X(QUOTA, quota, -24, "the mailbox is full")
 
 enum peal_err {
     PEAL_OK = 0,

@@ -29,6 +29,7 @@ enum {
     WIRE_PAGE_IDS = 1024,
     WIRE_PAGE_ITEMS = 512,
     WIRE_ACK_MAX = 256,
+    WIRE_RECEIPT_MAX = 4 + 16 * WIRE_ACK_MAX + 64, /* bytes of a receipt's body */
     WIRE_WATCH_MAX = 16,
     WIRE_TOKEN_BYTES = 32,
     WIRE_LOGINS_MAX = 8, /* ids of logins that an account remembers */
@@ -946,6 +947,8 @@ enum wire_row_kind {
                                cannot bring it back */
     WIRE_ROW_MESSAGE = 1,   /* body: an envelope */
     WIRE_ROW_RECEIPT = 2,   /* body: a receipt signed by its author */
+    WIRE_ROW_EXPIRED = 3, /* a server's word that a message waited in vain. body: the message's id;
+                             its own id and everything else follow from the message's row */
 };
 
 enum wire_node_status {
