@@ -453,7 +453,8 @@ static int open_store(struct host *h, char *why)
 static int open_core(struct host *h, char *why)
 {
     struct svc_config sc = {.sessions_max = h->cfg.clients_max,
-                            .locations_max = SVC_LOCATIONS_DEFAULT};
+                            .locations_max = SVC_LOCATIONS_DEFAULT,
+                            .message_days = h->cfg.message_days};
     uint8_t sig[CRY_SIG_BYTES];
     sc.chord.self = h->cfg.identity.id;
     announce_sign(h, &sc.chord.contact, sig);
@@ -467,6 +468,8 @@ static int open_core(struct host *h, char *why)
     h->cfg.domain = NULL;
     sc.chord.auto_remove_us = h->cfg.auto_remove_us;
     sc.chord.repair_bytes = h->cfg.repair_bytes;
+    sc.chord.box_rows_max = h->cfg.mailbox_messages;
+    sc.chord.box_bytes_max = h->cfg.mailbox_bytes;
     cry_random(&sc.chord.seed, sizeof sc.chord.seed);
     cry_random(sc.secret, sizeof sc.secret);
     memcpy(sc.operator_pub, h->cfg.operator_pub, sizeof sc.operator_pub);

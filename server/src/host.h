@@ -39,6 +39,8 @@ struct host_config {
     unsigned bcrypt_cost;
     uint64_t quota_bytes;
     uint32_t repair_bytes; /* as chord_config's */
+    uint64_t mailbox_messages, mailbox_bytes; /* as chord_config's box_*_max */
+    uint32_t message_days;                    /* as svc_config's */
     /* Once, when the node has become a member of a ring and serves. */
     void (*ready)(void *user, const struct peal_id *id, const char *listen);
     void *user;

@@ -192,6 +192,9 @@ static int run(const struct options *o)
                               .bcrypt_cost = (unsigned)o->bcrypt_cost,
                               .quota_bytes = o->quota_mib << 20,
                               .repair_bytes = (uint32_t)o->repair_rate << 10,
+                              .mailbox_messages = o->mailbox_messages,
+                              .mailbox_bytes = o->mailbox_bytes,
+                              .message_days = (uint32_t)o->message_days,
                               .ready = on_ready,
                               .user = &p};
     char why[OPT_WHY_MAX], db[PATH_SIZE], incarnation[PATH_SIZE];

@@ -63,6 +63,14 @@ enum opt_kind { OPT_TEXT, OPT_UINT, OPT_LIST, OPT_ENUM };
     X(repair_rate, OPT_UINT, "repair-rate", "KIB", "4096", 64, 1 << 20,                            \
       "Most KiB a second that this server sends to make the copies of other servers equal to its " \
       "own; up to eight times as much comes on top while a new server copies from it.")            \
+    X(mailbox_messages, OPT_UINT, "mailbox-messages", "N", "100000", 0, 1000000000,                \
+      "How many messages may wait in one mailbox at this server; further ones are refused with a " \
+      "clear word to the sender, whose client tries again. 0: no limit.")                          \
+    X(mailbox_bytes, OPT_UINT, "mailbox-bytes", "BYTES", "268435456", 0, 1ull << 50,               \
+      "How many bytes of messages may wait in one mailbox, likewise. 0: no limit.")                \
+    X(message_days, OPT_UINT, "message-days", "N", "30", 1, 30,                                    \
+      "How many days a message that is sent through this server waits to be fetched; then its "    \
+      "sender is told that it has expired.")                                                       \
     X(log_level, OPT_ENUM, "log-level", "debug|info|warn", "info", 0, 0,                           \
       "Least important line to log.")
 

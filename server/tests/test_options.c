@@ -70,6 +70,24 @@ Test(options, how_many_servers_to_expect)
     free(text);
 }
 
+Test(options, limits_of_mailboxes)
+{
+    cr_assert_eq(READ("--data", "d", "--listen", "l:1"), 0, "%s", why);
+    cr_assert_eq(o.mailbox_messages, 100000, "messages, by default");
+    cr_assert_eq(o.mailbox_bytes, 256u << 20, "bytes, by default");
+    cr_assert_eq(o.message_days, 30, "days, by default");
+    cr_assert_eq(READ("--data", "d", "--listen", "l:1", "--mailbox-messages", "0",
+                      "--mailbox-bytes", "0", "--message-days", "1"),
+                 0, "%s", why);
+    cr_assert(o.mailbox_messages == 0 && o.mailbox_bytes == 0 && o.message_days == 1, "none");
+    setenv("PEAL_MAILBOX_MESSAGES", "5", 1);
+    cr_assert_eq(READ("--data", "d", "--listen", "l:1"), 0, "%s", why);
+    cr_assert_eq(o.mailbox_messages, 5, "from the environment");
+    cr_assert_eq(READ("--data", "d", "--listen", "l:1", "--message-days", "31"), PEAL_E_USAGE,
+                 "longer than the ring keeps anything");
+    cr_assert_not_null(strstr(why, "from 1 to 30"), "says so: %s", why);
+}
+
 Test(options, wrong_input_is_named)
 {
     static const struct {

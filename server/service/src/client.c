@@ -310,8 +310,11 @@ static void unsent_because(struct svc *s, const struct client *c, const struct p
 static void on_send(struct svc *s, struct client *c, const union wire_any *any)
 {
     const struct wire_c_send *m = &any->c_send;
-    const uint64_t days = SVC_MESSAGE_DAYS;
-    if ((m->kind != WIRE_ROW_MESSAGE && m->kind != WIRE_ROW_RECEIPT) || m->body.n == 0) {
+    const uint64_t days = s->message_days;
+    static const struct peal_msg_id no_id = {{0}};
+    if ((m->kind != WIRE_ROW_MESSAGE && m->kind != WIRE_ROW_RECEIPT) || m->body.n == 0 ||
+        (m->kind == WIRE_ROW_RECEIPT && m->body.n > WIRE_RECEIPT_MAX) ||
+        msg_id_eq(&m->id, &no_id)) {
         unsent(s, c, &m->id, PEAL_E_MALFORMED, "this is neither a message nor a receipt",
                "update the client");
         return;
@@ -330,6 +333,8 @@ static void on_send(struct svc *s, struct client *c, const union wire_any *any)
     }
     out->client = c->handle;
     out->id = m->id;
+    out->to_n = (uint8_t)m->name.n;
+    memcpy(out->to, m->name.p, m->name.n);
     c->sends++;
     struct wire_row row = {.box = cry_account_key(m->name),
                            .id = m->id,
@@ -358,6 +363,14 @@ void client_stored(struct svc *s, struct send *m, int err)
     c->sends--;
     if (c->state == CLIENT_CLOSING)
         return;
+    if (err == PEAL_E_QUOTA) {
+        char full[WIRE_NAME_MAX + 32];
+        (void)snprintf(full, sizeof full, "the mailbox of %.*s is full", (int)m->to_n, m->to);
+        unsent(s, c, &m->id, err, full,
+               "there is room again when they have fetched what waits for them; it is tried again "
+               "until then");
+        return;
+    }
     if (err != 0) {
         unsent_because(s, c, &m->id, err);
         return;

@@ -212,19 +212,26 @@ bool deliver_rows(struct svc *s, struct client *c, int err, const struct wire_ro
     return false;
 }
 
+/* Only what was delivered in this session can be acknowledged: anything else would leave a
+ * tombstone for something that never was. */
 void deliver_ack(struct svc *s, struct client *c, const struct wire_msgids *ids)
 {
+    struct peal_msg_id gone[WIRE_ACK_MAX];
+    size_t n = 0;
+    CHECK(ids->n <= WIRE_ACK_MAX);
     for (size_t i = 0; i < ids->n; i++) {
         struct flight_key key = key_of(c, &ids->v[i]);
         uint32_t h = 0;
+        if (!map_get(&s->in_flight, &key, &h))
+            continue;
         struct seen *x = seen_slot(s, c, &ids->v[i]);
         x->client = c->handle;
         x->id = ids->v[i];
-        if (map_get(&s->in_flight, &key, &h))
-            land(s, c, h);
+        land(s, c, h);
+        gone[n++] = ids->v[i];
     }
-    if (ids->n > 0)
-        chord_set_del(s->chord, s->ev, s->u, &c->box, ids->v, ids->n);
+    if (n > 0)
+        chord_set_del(s->chord, s->ev, s->u, &c->box, gone, n);
     (void)deliver_continue(s, c);
 }
 

@@ -216,3 +216,28 @@ void home_row(struct svc *s, const struct wire_row *row, bool push)
         (void)!chord_send(s->chord, s->u, &l->gateway, WIRE_n_push, &m, true);
     }
 }
+
+bool home_expired(const struct wire_row *row, struct wire_row *word)
+{
+    const uint64_t keep = (uint64_t)CHORD_ROW_DAYS * 24 * 3600 * 1000;
+    uint8_t hash[CRY_HASH_BYTES];
+    struct cry_hash h;
+    struct wr w;
+    if (!name_is_canonical(row->from))
+        return false;
+    cry_hash_init(&h, "peal.expired.1");
+    cry_hash_add(&h, row->box.b, ID_BYTES);
+    cry_hash_add(&h, row->id.b, MSG_ID_BYTES);
+    cry_hash_end(&h, hash);
+    *word = (struct wire_row){.box = cry_account_key(row->from),
+                              .kind = WIRE_ROW_EXPIRED,
+                              .stamp = row->expires << 16,
+                              .expires = row->expires + keep,
+                              .body = peal_bytes_of(row->id.b, MSG_ID_BYTES)};
+    wr_init(&w, word->id.b, MSG_ID_BYTES); /* in its place among what came at that time */
+    wr_u16(&w, (uint16_t)(row->expires >> 32));
+    wr_u32(&w, (uint32_t)row->expires);
+    wr_bytes(&w, hash, MSG_ID_BYTES - 6);
+    CHECK(wr_end(&w) == 0);
+    return true;
+}

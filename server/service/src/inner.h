@@ -137,6 +137,8 @@ struct flight_key {
 struct send {
     uint32_t client;
     struct peal_msg_id id;
+    uint8_t to_n;
+    char to[WIRE_NAME_MAX];
 };
 
 struct stored {
@@ -251,6 +253,7 @@ struct svc {
     struct chord *chord;
     struct peal_id self;
     uint32_t sessions_max;
+    uint32_t message_days;
     /* the step under way */
     const struct step_event *ev;
     struct step_update *u;
@@ -400,6 +403,9 @@ void home_close(struct svc *s, const struct peal_id *from, const struct wire_n_s
 void home_presence(struct svc *s, const struct peal_id *box, struct wire_n_presence *out);
 void home_row(struct svc *s, const struct wire_row *row, bool push);
 void home_flush_notices(struct svc *s);
+/* The word for the author of a message that has expired, of which the body is not known; its views
+ * are into row. False when it has no author. */
+bool home_expired(const struct wire_row *row, struct wire_row *word);
 
 /* deliver.c */
 void deliver_push(struct svc *s, struct client *c, const struct wire_row *row);

@@ -133,6 +133,12 @@ static void on_row_stored(void *ctx, struct step_update *u, const struct wire_ro
     home_row(s, row, push);
 }
 
+static bool on_row_expired(void *ctx, const struct wire_row *row, struct wire_row *word)
+{
+    (void)ctx;
+    return home_expired(row, word);
+}
+
 static void on_push(struct svc *s, const struct wire_n_push *m)
 {
     struct client *c = session_of(s, &m->row.box);
@@ -265,6 +271,8 @@ int svc_init(void *mem, const struct svc_config *cfg, struct svc **out)
     memset(s, 0, sizeof *s);
     s->self = cfg->chord.self;
     s->sessions_max = z.sessions;
+    CHECK(cfg->message_days <= SVC_MESSAGE_DAYS);
+    s->message_days = cfg->message_days != 0 ? cfg->message_days : SVC_MESSAGE_DAYS;
     s->tick_us = NEVER;
     memcpy(s->operator_pub, cfg->operator_pub, sizeof s->operator_pub);
     uint64_t seed = 0;
@@ -280,6 +288,7 @@ int svc_init(void *mem, const struct svc_config *cfg, struct svc **out)
                                    .set_done = on_set_done,
                                    .set_rows = on_set_rows,
                                    .row_stored = on_row_stored,
+                                   .row_expired = on_row_expired,
                                    .message = on_message,
                                    .found = on_found,
                                    .removed = on_removed,

@@ -411,7 +411,9 @@ static void durable(struct host *h, uint32_t n, uint64_t ticket)
 void host_start(struct host *h, uint32_t n)
 {
     struct node *x = &h->nodes[n];
-    struct svc_config cfg = {.chord = {.self = x->id,
+    struct svc_config cfg = {.message_days = h->o.message_days,
+                             .chord = {.self = x->id,
+                                       .box_rows_max = h->o.box_rows_max,
                                        .replicas = h->o.replicas,
                                        .seed = rng_next(&h->rng),
                                        .discovery = false},
@@ -486,7 +488,7 @@ size_t host_age_accounts(struct host *h, uint32_t n)
     return disk_age_accounts(&h->nodes[n].disk);
 }
 
-size_t host_rows(struct host *h, uint32_t n)
+static size_t count_rows(struct host *h, uint32_t n, bool tombstones)
 {
     size_t rows = 0;
     const struct disk *d = &h->nodes[n].disk;
@@ -497,10 +499,20 @@ size_t host_rows(struct host *h, uint32_t n)
         arena_init(&none, NULL, 0);
         if (d->v[i].space == STEP_ROWS &&
             wire_decode(d->v[i].value.p, d->v[i].value.n, &type, &s, sizeof s, &none) == 0 &&
-            type == WIRE_s_row && s.row.kind != WIRE_ROW_TOMBSTONE)
+            type == WIRE_s_row && (tombstones || s.row.kind != WIRE_ROW_TOMBSTONE))
             rows++;
     }
     return rows;
+}
+
+size_t host_rows(struct host *h, uint32_t n)
+{
+    return count_rows(h, n, false);
+}
+
+size_t host_keys(struct host *h, uint32_t n)
+{
+    return count_rows(h, n, true);
 }
 
 struct host *host_new(const struct host_opts *o)

@@ -21,6 +21,8 @@ struct host_opts {
     uint8_t replicas;
     uint64_t seed;
     uint32_t sessions_max, locations_max; /* 0: the defaults */
+    uint64_t box_rows_max;                /* 0: no limit */
+    uint32_t message_days;                /* 0: the default */
     uint64_t fsync_us;                    /* time until an update's writes are durable; 0: 1 ms */
 };
 
@@ -50,6 +52,8 @@ void host_skew(struct host *h, uint32_t node, uint64_t ms);
 size_t host_rows(struct host *h, uint32_t node);
 /* The node is down: its accounts are from now on as the earliest build stored them; how many. */
 size_t host_age_accounts(struct host *h, uint32_t node);
+/* The same, with tombstones. */
+size_t host_keys(struct host *h, uint32_t node);
 /* Rows that cores have read from the disks, one by one or in scans, of all nodes since the start.
  */
 uint64_t host_row_reads(const struct host *h);

@@ -21,9 +21,9 @@ enum {
     SVC_LINK_REQUESTS_MAX = 8,     /* of these per client link, sends not counted */
     SVC_LINK_SENDS_MAX =
         256, /* messages of one link that are not stored yet; more wait at the client (BUSY) */
-    SVC_OFFLINE_AFTER_MS = 15000, /* without a heartbeat */
-    SVC_LOGIN_FAILURES = 10,      /* wrong passwords per account and minute, then BUSY */
-    SVC_MESSAGE_DAYS = 30,
+    SVC_OFFLINE_AFTER_MS = 15000,      /* without a heartbeat */
+    SVC_LOGIN_FAILURES = 10,           /* wrong passwords per account and minute, then BUSY */
+    SVC_MESSAGE_DAYS = CHORD_ROW_DAYS, /* that a message waits for its recipient, at most */
 };
 
 /* Zero in a bound means its default. chord.puts_max bounds the messages of all clients of this node
@@ -32,6 +32,9 @@ struct svc_config {
     struct chord_config chord; /* .app is filled in by svc_init */
     uint32_t sessions_max;
     uint32_t locations_max;
+    /* How many days a message that is sent at this node waits for its recipient, at most
+     * SVC_MESSAGE_DAYS; then its sender is told that it has expired. 0: SVC_MESSAGE_DAYS. */
+    uint32_t message_days;
     /* 32 random bytes per run: what the tables are keyed with, so that nobody can choose what
      * collides there, and a simulated run is repeatable. */
     uint8_t secret[32];
