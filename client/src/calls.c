@@ -46,7 +46,7 @@ static const struct {
     {PEAL_E_TOO_LONG, 400, 1},   {PEAL_E_AUTH, 403, 1},        {PEAL_E_REFUSED, 403, 1},
     {PEAL_E_TAKEN_OVER, 403, 1}, {PEAL_E_STALE, 403, 1},       {PEAL_E_NOT_FOUND, 404, 1},
     {PEAL_E_EXISTS, 409, 1},     {PEAL_E_UNAVAILABLE, 503, 3}, {PEAL_E_UNKNOWN, 503, 3},
-    {PEAL_E_FOREIGN, 503, 3},
+    {PEAL_E_FOREIGN, 503, 3},    {PEAL_E_QUOTA, 503, 3},
 };
 
 unsigned client_http_status(int err)
@@ -247,9 +247,15 @@ json_t *entry_json(const struct client *c, const struct entry *e)
     char id[2 * MSG_ID_BYTES + 1];
     peal_hex(e->id.b, sizeof e->id.b, id);
     const char *me = c->account.name;
-    return json_pack("{s:s,s:s,s:s,s:s%,s:I,s:s,s:b}", "id", id, "from", e->outgoing ? me : e->peer,
-                     "to", e->outgoing ? e->peer : me, "text",
-                     e->text.n != 0 ? (const char *)e->text.p : "", e->text.n, "sent_at",
-                     (json_int_t)clk_ms(e->stamp), "state", msg_state_name(e->state), "unread",
-                     (int)e->unread);
+    json_t *m = json_pack("{s:s,s:s,s:s,s:s%,s:I,s:s,s:b}", "id", id, "from",
+                          e->outgoing ? me : e->peer, "to", e->outgoing ? e->peer : me, "text",
+                          e->text.n != 0 ? (const char *)e->text.p : "", e->text.n, "sent_at",
+                          (json_int_t)clk_ms(e->stamp), "state", msg_state_name(e->state), "unread",
+                          (int)e->unread);
+    const char *why = e->outgoing && e->state == MSG_QUEUED ? full_why(c, e->peer) : NULL;
+    if (m != NULL && why != NULL && json_object_set_new(m, "reason", json_string(why)) != 0) {
+        json_decref(m);
+        return NULL;
+    }
+    return m;
 }

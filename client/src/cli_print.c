@@ -106,6 +106,9 @@ int cli_print_message(const struct cli *cli, json_t *m)
                       json_object_get(m, "from"), "to", json_object_get(m, "to"), "text",
                       json_object_get(m, "text"), "sent_at", json_object_get(m, "sent_at"), "state",
                       json_object_get(m, "state"));
+        json_t *why = json_object_get(m, "reason");
+        if (shown != NULL && why != NULL)
+            json_object_set(shown, "reason", why);
         int err = print_json(cli, shown);
         json_decref(shown);
         return err;
@@ -115,8 +118,14 @@ int cli_print_message(const struct cli *cli, json_t *m)
     print_time(integer(m, "sent_at"));
     (void)printf("  %s: ", str(m, "from"));
     print_text(str(m, "text"));
-    if (cli->command == CLI_HISTORY)
-        (void)printf("  (%s)", str(m, "state"));
+    if (cli->command == CLI_HISTORY) {
+        (void)printf("  (%s", str(m, "state"));
+        if (str(m, "reason")[0] != '\0') {
+            (void)fputs(": ", stdout);
+            print_text(str(m, "reason"));
+        }
+        (void)putchar(')');
+    }
     (void)putchar('\n');
     return flushed(cli);
 }

@@ -31,6 +31,9 @@ enum {
     PRESENCE_CACHED = 64,
     RETRY_FIRST_US = 300 * 1000, /* after the ring said "not now"; doubles */
     RETRY_MAX_US = 5 * 1000 * 1000,
+    FULL_MAX = 32,                   /* mailboxes known to be full */
+    FULL_FIRST_US = 4 * 1000 * 1000, /* after one was said to be full; doubles; jittered by half */
+    FULL_MOST_US = 10 * 60 * 1000 * 1000,
     FLIGHT_US = 15 * 1000 * 1000, /* without an answer to a message: it is sent again */
     SETTLE_US = 1200 * 1000,      /* after the session began, without rows: the mailbox is empty */
     SETTLED_US = 300 * 1000,      /* after the last rows, likewise */
@@ -86,6 +89,13 @@ struct flight {
     char peer[NAME_BYTES_MAX + 1];
     uint8_t kind;
     uint64_t sent_us;
+};
+
+/* peer "": free. retry_us CLIENT_NEVER: a message to it is on its way. */
+struct full_box {
+    char peer[NAME_BYTES_MAX + 1];
+    char why[WIRE_TEXT_MAX + 1];
+    uint64_t retry_us, pause_us;
 };
 
 struct held {
@@ -168,6 +178,7 @@ struct client {
     size_t flight_count;
     int64_t cursor; /* outbox rows up to this one are in flight */
     uint64_t retry_us, retry_pause_us;
+    struct full_box full[FULL_MAX];
 
     struct held *held;
     size_t held_count;
@@ -264,6 +275,26 @@ void on_unsent(struct client *c, const struct wire_c_unsent *msg);
 PEAL_MUST int message_advance(struct client *c, const struct peal_msg_id *id, const char *peer,
                               int state, bool *done);
 void message_advanced(struct client *c, const struct peal_msg_id *id, const char *peer, int state);
+
+/* ---- full.c -------------------------------------------------------------------------- */
+/* Why messages to this peer wait; NULL: their mailbox is not known to be full. */
+const char *full_why(const struct client *c, const char *peer);
+/* Whether a message to the peer may be sent now; if their mailbox was full, it is the one that
+ * tries. */
+bool full_lets(struct client *c, const char *peer);
+/* The ring says that it is full. */
+void full_note(struct client *c, const char *peer, const char *why);
+/* A message to the peer is not on its way any more, whatever became of it. */
+void full_landed(struct client *c, const char *peer);
+/* It has room: true when it was known to be full. */
+bool full_over(struct client *c, const char *peer);
+/* It may have room by now. */
+void full_try(struct client *c, const char *peer);
+void full_link_down(struct client *c);
+/* When the next one is to be tried. */
+uint64_t full_due(const struct client *c);
+/* Those that are due: nothing waits for them. */
+void full_forget_due(struct client *c, uint64_t now);
 
 /* ---- recv.c -------------------------------------------------------------------------- */
 void on_deliver(struct client *c, const struct wire_c_deliver *msg);

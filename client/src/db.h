@@ -32,7 +32,9 @@
       "INSERT OR IGNORE INTO message(me,id,peer,outgoing,unread,state,stamp,text,raw)"             \
       " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)")                                                       \
     X(MESSAGE_ADVANCE, "UPDATE message SET state=?4 WHERE me=?1 AND id=?2 AND outgoing=1"          \
-                       " AND state<?4 AND (?3 IS NULL OR peer=?3)")                                \
+                       " AND CASE WHEN ?4=6 THEN state=2 WHEN state=6 THEN ?4 IN (3,4)"            \
+                       " ELSE state<?4 END AND (?3 IS NULL OR peer=?3)")                           \
+    X(MESSAGE_PEER, "SELECT peer FROM message WHERE me=?1 AND id=?2 AND outgoing=1")               \
     X(MESSAGE_STATE, "SELECT state FROM message WHERE me=?1 AND id=?2")                            \
     X(MESSAGE_READ, "UPDATE message SET unread=0, state=max(state,4) WHERE me=?1 AND id=?2"        \
                     " AND outgoing=0")                                                             \

@@ -8,6 +8,7 @@ const char *msg_state_name(int state)
     static const char *const names[] = {
         [MSG_QUEUED] = "queued",       [MSG_FAILED] = "failed", [MSG_STORED] = "stored",
         [MSG_DELIVERED] = "delivered", [MSG_READ] = "read",     [MSG_UNREADABLE] = "unreadable",
+        [MSG_EXPIRED] = "expired",
     };
     return state >= 0 && (size_t)state < PEAL_COUNT(names) ? names[state] : "unknown";
 }
@@ -48,6 +49,18 @@ int profile_message_advance(struct profile *p, const char *me, const struct peal
     db_int(st, 4, state);
     int err = db_run(p, DB_MESSAGE_ADVANCE);
     *done = err == 0 && sqlite3_changes(p->db) != 0;
+    return err;
+}
+
+int profile_message_peer(struct profile *p, const char *me, const struct peal_msg_id *id,
+                         char out[static NAME_BYTES_MAX + 1])
+{
+    sqlite3_stmt *st = use_with_id(p, DB_MESSAGE_PEER, me, id);
+    int rc = sqlite3_step(st);
+    int err = rc == SQLITE_ROW ? 0 : rc == SQLITE_DONE ? PEAL_E_NOT_FOUND : db_err(rc);
+    if (err == 0)
+        err = peal_bytes_to_str(db_col(st, 0), NAME_BYTES_MAX + 1, out);
+    db_done(p, DB_MESSAGE_PEER);
     return err;
 }
 

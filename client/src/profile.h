@@ -12,7 +12,8 @@
 #include <peal/name.h>
 #include <peal/schema.h>
 
-/* Ordered: a state only ever advances. */
+/* Ordered, but for EXPIRED, which comes between STORED and DELIVERED: a state only ever advances.
+ * EXPIRED is a server's word only, and takes nothing back that the recipient has signed. */
 enum msg_state {
     MSG_QUEUED = 0,
     MSG_FAILED = 1,
@@ -20,6 +21,7 @@ enum msg_state {
     MSG_DELIVERED = 3,
     MSG_READ = 4,
     MSG_UNREADABLE = 5,
+    MSG_EXPIRED = 6,
 };
 const char *msg_state_name(int state);
 
@@ -91,6 +93,9 @@ PEAL_MUST int profile_message_add(struct profile *p, const char *me, const struc
 PEAL_MUST int profile_message_advance(struct profile *p, const char *me,
                                       const struct peal_msg_id *id, const char *peer, int state,
                                       bool *done);
+/* To whom an outgoing message is; PEAL_E_NOT_FOUND. */
+PEAL_MUST int profile_message_peer(struct profile *p, const char *me, const struct peal_msg_id *id,
+                                   char out[static NAME_BYTES_MAX + 1]);
 /* PEAL_E_NOT_FOUND. */
 PEAL_MUST int profile_message_state(struct profile *p, const char *me, const struct peal_msg_id *id,
                                     int *state);

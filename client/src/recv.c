@@ -175,12 +175,34 @@ static int keep_receipt(struct client *c, struct batch *b, const struct wire_row
     return err;
 }
 
+/* A server says that one of our messages was not fetched in time. Nobody has signed that: it counts
+ * for a message of which nothing better is known, and a receipt undoes it. */
+static int keep_expired(struct client *c, struct batch *b, const struct wire_row *row)
+{
+    struct peal_msg_id id;
+    char peer[NAME_BYTES_MAX + 1];
+    bool done = false;
+    if (row->body.n != sizeof id.b) {
+        (void)snprintf(b->warning, sizeof b->warning, "a server delivered something malformed");
+        return 0;
+    }
+    memcpy(id.b, row->body.p, sizeof id.b);
+    int err = profile_message_peer(c->profile, c->account.name, &id, peer);
+    if (err == PEAL_E_NOT_FOUND)
+        return 0; /* written in another profile */
+    if (err == 0)
+        err = message_advance(c, &id, peer, MSG_EXPIRED, &done);
+    return err == 0 && done ? note_change(b, &id, peer, MSG_EXPIRED) : err;
+}
+
 /* known: 0 when the author's keys may be looked up, otherwise why there are none. */
 static int keep_row(struct client *c, struct batch *b, const struct wire_row *row, int known)
 {
     char from[NAME_BYTES_MAX + 1];
     int err = 0;
-    if (!name_is_canonical(row->from) || peal_bytes_to_str(row->from, sizeof from, from) != 0)
+    if (row->kind == WIRE_ROW_EXPIRED)
+        err = keep_expired(c, b, row);
+    else if (!name_is_canonical(row->from) || peal_bytes_to_str(row->from, sizeof from, from) != 0)
         (void)snprintf(b->warning, sizeof b->warning,
                        "a server delivered something without an author");
     else if (row->kind == WIRE_ROW_MESSAGE)
@@ -223,8 +245,11 @@ static void batch_told(struct client *c, struct batch *b)
         client_emit(c, "message", b->events[i]);
         b->events[i] = NULL;
     }
-    for (size_t i = 0; i < b->change_n; i++)
+    for (size_t i = 0; i < b->change_n; i++) {
         message_advanced(c, &b->changes[i].id, b->changes[i].peer, b->changes[i].state);
+        if (b->changes[i].state != MSG_EXPIRED)
+            full_try(c, b->changes[i].peer); /* who has fetched something has made room */
+    }
     if (b->warning[0] != '\0')
         client_trouble(c, PEAL_E_MALFORMED, b->warning, "it is kept in the profile as it came");
 }
@@ -341,8 +366,8 @@ void on_deliver(struct client *c, const struct wire_c_deliver *msg)
         const struct wire_row *row = &msg->rows.v[i];
         char from[NAME_BYTES_MAX + 1];
         struct contact *author;
-        bool named =
-            name_is_canonical(row->from) && peal_bytes_to_str(row->from, sizeof from, from) == 0;
+        bool named = row->kind != WIRE_ROW_EXPIRED && name_is_canonical(row->from) &&
+                     peal_bytes_to_str(row->from, sizeof from, from) == 0;
         if (named && contact_get(c, from, &author) == PEAL_E_NOT_FOUND)
             hold(c, row, from);
         else

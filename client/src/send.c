@@ -8,11 +8,14 @@
 
 /* ---- states -------------------------------------------------------------------------- */
 
-static const char *why_queued(const struct client *c)
+static const char *why_queued(const struct client *c, const char *peer)
 {
     if (!reach_is_up(c->reach))
         return client_why_away(c);
-    return c->session == SESSION_OUTSIDE ? "the account is in use elsewhere" : c->unsent;
+    if (c->session == SESSION_OUTSIDE)
+        return "the account is in use elsewhere";
+    const char *full = full_why(c, peer);
+    return full != NULL ? full : c->unsent;
 }
 
 /* `queued` says why: it is the one state that somebody may have to do something about. */
@@ -24,7 +27,7 @@ static json_t *sent_json(const struct client_call *call, const char *peer, int s
     json_t *sent = json_pack("{s:s,s:s,s:s}", "id", id, "to", peer, "state", msg_state_name(state));
     if (sent != NULL && state == MSG_QUEUED &&
         (json_object_set_new(sent, "connected", json_boolean(reach_is_up(c->reach))) != 0 ||
-         json_object_set_new(sent, "reason", json_string(why_queued(c))) != 0)) {
+         json_object_set_new(sent, "reason", json_string(why_queued(c, peer))) != 0)) {
         json_decref(sent);
         return NULL;
     }
@@ -72,13 +75,16 @@ static struct flight *flight_of(struct client *c, const struct peal_msg_id *id)
 
 static void land(struct client *c, struct flight *f)
 {
+    if (f->kind == WIRE_ROW_MESSAGE)
+        full_landed(c, f->peer);
     *f = c->flights[--c->flight_count];
 }
 
 static bool launch(void *user, const struct outrow *row)
 {
     struct client *c = user;
-    if (flight_of(c, &row->id) == NULL) {
+    if (flight_of(c, &row->id) == NULL &&
+        (row->kind != WIRE_ROW_MESSAGE || full_lets(c, row->peer))) {
         struct wire_c_send msg = {
             .id = row->id, .name = peal_bytes_str(row->peer), .kind = row->kind, .body = row->body};
         if (reach_send(c->reach, WIRE_c_send, &msg) != 0)
@@ -105,6 +111,7 @@ void outbox_link_down(struct client *c)
 {
     c->flight_count = 0;
     c->cursor = 0;
+    full_link_down(c);
     c->retry_us = CLIENT_NEVER;
     c->retry_pause_us = RETRY_FIRST_US;
 }
@@ -112,6 +119,8 @@ void outbox_link_down(struct client *c)
 uint64_t outbox_due(const struct client *c)
 {
     uint64_t due = c->retry_us;
+    if (c->session == SESSION_ACTIVE && c->flight_count < CLIENT_FLIGHTS_MAX && full_due(c) < due)
+        due = full_due(c);
     for (size_t i = 0; i < c->flight_count; i++) {
         if (c->flights[i].sent_us + FLIGHT_US < due)
             due = c->flights[i].sent_us + FLIGHT_US;
@@ -121,7 +130,8 @@ uint64_t outbox_due(const struct client *c)
 
 void outbox_tick(struct client *c, uint64_t now)
 {
-    bool again = now >= c->retry_us;
+    bool full = now >= full_due(c) && c->session == SESSION_ACTIVE;
+    bool again = now >= c->retry_us || full;
     for (size_t i = c->flight_count; i-- > 0;) {
         if (now < c->flights[i].sent_us + FLIGHT_US)
             continue;
@@ -134,6 +144,8 @@ void outbox_tick(struct client *c, uint64_t now)
     c->cursor = 0;
     outbox_find_all(c);
     outbox_pump(c);
+    if (full && c->flight_count < CLIENT_FLIGHTS_MAX && c->session == SESSION_ACTIVE)
+        full_forget_due(c, now);
 }
 
 static void retry_later(struct client *c)
@@ -150,6 +162,7 @@ void on_stored(struct client *c, const struct wire_c_stored *msg)
 {
     struct flight landed[WIRE_ACK_MAX];
     size_t n = 0;
+    bool room = false;
     int err = profile_begin(c->profile);
     for (size_t i = 0; i < msg->ids.n && err == 0; i++) {
         const struct peal_msg_id *id = &msg->ids.v[i];
@@ -163,6 +176,8 @@ void on_stored(struct client *c, const struct wire_c_stored *msg)
             err = profile_outbox_del(c->profile, c->account.name, id);
         if (err == 0 && done)
             landed[n++] = *f;
+        if (f->kind == WIRE_ROW_MESSAGE)
+            room = full_over(c, f->peer) || room;
         land(c, f);
         if (err != 0)
             profile_rollback(c->profile);
@@ -177,6 +192,8 @@ void on_stored(struct client *c, const struct wire_c_stored *msg)
     }
     c->retry_pause_us = RETRY_FIRST_US;
     c->unsent[0] = '\0';
+    if (room)
+        c->cursor = 0; /* what waited for it was passed by */
     for (size_t i = 0; i < n; i++)
         message_advanced(c, &landed[i].id, landed[i].peer, MSG_STORED);
     outbox_pump(c);
@@ -230,6 +247,23 @@ static void tell_failed(struct client *c, const struct peal_msg_id *id, const ch
     message_advanced(c, id, peer, MSG_FAILED);
 }
 
+/* It stays where it is, and so does what was written after it; who waits is told that much. */
+static void refused_full(struct client *c, const struct flight *f, const char *why)
+{
+    char hex[2 * MSG_ID_BYTES + 1];
+    peal_hex(f->id.b, sizeof f->id.b, hex);
+    full_note(c, f->peer, why);
+    client_emit(c, "state",
+                json_pack("{s:s,s:s,s:s,s:s}", "id", hex, "peer", f->peer, "state",
+                          msg_state_name(MSG_QUEUED), "reason", why));
+    for (struct client_call *call = c->calls; call != NULL; call = call->next) {
+        if (!call->over && call->sending && msg_id_eq(&call->sent_id, &f->id))
+            call_reply(call, sent_json(call, f->peer, MSG_QUEUED));
+    }
+    outbox_pump(c);
+    recv_wake(c);
+}
+
 void on_unsent(struct client *c, const struct wire_c_unsent *msg)
 {
     struct flight *found = flight_of(c, &msg->id);
@@ -241,6 +275,10 @@ void on_unsent(struct client *c, const struct wire_c_unsent *msg)
     char why[WIRE_TEXT_MAX + 1];
     if (peal_bytes_to_str(msg->message, sizeof why, why) != 0 || why[0] == '\0')
         (void)snprintf(why, sizeof why, "%s", err_prose(code));
+    if (code == PEAL_E_QUOTA && f.kind == WIRE_ROW_MESSAGE) {
+        refused_full(c, &f, why);
+        return;
+    }
     if (!is_final(code)) {
         note_unsent(c, code, why);
         retry_later(c);
@@ -498,7 +536,7 @@ static void send_wait(struct client_call *call, const char *peer, uint64_t wait_
     uint64_t now = net_now_us();
     uint64_t chance = c->away_since_us + (uint64_t)CLIENT_LINK_WAIT_MS * 1000;
     bool up = reach_is_up(c->reach);
-    if (wait_ms == 0 || (!up && chance <= now)) {
+    if (wait_ms == 0 || (!up && chance <= now) || (up && full_why(c, peer) != NULL)) {
         call_reply(call, sent_json(call, peer, MSG_QUEUED));
         return;
     }

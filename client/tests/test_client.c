@@ -1081,3 +1081,164 @@ Test(client, looks_up_the_way_to_a_name)
     cr_assert_str_eq(world_code(a, json_pack("{s:s}", "cmd", "lookup")), "usage", "no name at all");
     world_down(&w);
 }
+
+/* ---- full mailboxes, and messages that nobody fetched -------------------------------- */
+
+static size_t events_named(struct world_client *wc, const char *name)
+{
+    size_t n = 0;
+    size_t at;
+    json_t *event;
+    json_array_foreach(wc->events, at, event)
+    {
+        n += strcmp(json_string_value(json_array_get(event, 0)), name) == 0;
+    }
+    return n;
+}
+
+static json_t *send_to(struct world_client *wc, const char *to, const char *text)
+{
+    return world_ok(
+        wc, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", to, "text", text, "wait", 30000));
+}
+
+static void expect_full(json_t *sent)
+{
+    cr_assert_str_eq(json_string_value(json_object_get(sent, "state")), "queued", "not queued");
+    cr_assert_str_eq(json_string_value(json_object_get(sent, "reason")),
+                     "the mailbox of bob is full", "the reason: %s",
+                     json_string_value(json_object_get(sent, "reason")));
+}
+
+static void three_people(struct world *w, struct world_client *p[static 3])
+{
+    static const char *const names[] = {"alice", "bob", "carol"};
+    world_up(w);
+    for (size_t i = 0; i < 3; i++) {
+        p[i] = world_client(w, i);
+        world_register(p[i], names[i]);
+    }
+}
+
+Test(client, a_full_mailbox_holds_up_nobody_else)
+{
+    struct world w;
+    struct world_client *p[3];
+    three_people(&w, p);
+    send_to(p[0], "bob", "before");
+    world_event(p[1], "message", "text", "before");
+    (void)snprintf(w.full, sizeof w.full, "bob");
+    expect_full(send_to(p[0], "bob", "first"));
+    expect_full(send_to(p[0], "bob", "second"));
+    cr_assert_eq(w.full_told, 1, "it was tried %u times", w.full_told);
+    json_t *m = world_event(p[0], "state", "state", "queued");
+    cr_assert_str_eq(json_string_value(json_object_get(m, "reason")), "the mailbox of bob is full",
+                     "the page is not told why");
+    cr_assert_eq(events_named(p[0], "trouble"), 1, "the trouble is said %zu times",
+                 events_named(p[0], "trouble"));
+    json_t *h = history(p[0], "bob");
+    for (size_t i = 1; i <= 2; i++)
+        cr_assert_str_eq(text_at(h, i, "reason"), "the mailbox of bob is full",
+                         "the history does not say why of message %zu", i);
+    cr_assert_str_eq(text_at(h, 0, "reason"), "", "a reason for what is not queued");
+    json_t *sent = send_to(p[0], "carol", "you");
+    cr_assert_str_eq(json_string_value(json_object_get(sent, "state")), "stored",
+                     "carol's waits for bob's: %s",
+                     json_string_value(json_object_get(sent, "state")));
+    world_event(p[2], "message", "text", "you");
+    cr_assert_eq(w.full_told, 1, "it was tried %u times", w.full_told);
+
+    w.full[0] = '\0'; /* he has read what he had: there is room */
+    world_ok(p[1], json_pack("{s:s,s:s}", "cmd", "read", "name", "alice"));
+    world_event(p[1], "message", "text", "second");
+    h = history(p[1], "alice");
+    cr_assert_str_eq(text_at(h, 1, "text"), "first", "out of order");
+    cr_assert_str_eq(text_at(h, 2, "text"), "second", "out of order");
+    sent = send_to(p[0], "bob", "third");
+    cr_assert_str_eq(json_string_value(json_object_get(sent, "state")), "stored",
+                     "it still counts as full");
+    world_down(&w);
+}
+
+/* Nothing is heard of him; and another program goes on with what the first one left. */
+Test(client, a_full_mailbox_is_tried_again_by_itself)
+{
+    struct world w;
+    struct world_client *p[3];
+    three_people(&w, p);
+    (void)snprintf(w.full, sizeof w.full, "bob");
+    expect_full(send_to(p[0], "bob", "first"));
+    while (w.full_told < 2)
+        world_turn(&w);
+    cr_assert_eq(events_named(p[0], "trouble"), 1, "the trouble is said again");
+    w.full[0] = '\0';
+    world_event(p[1], "message", "text", "first");
+    (void)snprintf(w.full, sizeof w.full, "bob");
+    expect_full(send_to(p[0], "bob", "second"));
+    expect_full(send_to(p[0], "bob", "third"));
+    world_client_close(p[0]);
+    w.full[0] = '\0';
+    world_client_open(p[0]);
+    world_event(p[1], "message", "text", "third");
+    cr_assert_str_eq(text_at(history(p[1], "alice"), 1, "text"), "second", "out of order");
+    world_down(&w);
+}
+
+/* A server's word to alice that a message expired; n bytes of its id. */
+static void say_expired(struct world *w, const uint8_t *id, size_t n)
+{
+    struct world_row *r = &w->rows[w->row_n++];
+    *r = (struct world_row){.kind = WIRE_ROW_EXPIRED, .stamp = net_wall_ms() << 16, .body_n = n};
+    (void)snprintf(r->to, sizeof r->to, "alice");
+    cry_random(r->id.b, sizeof r->id.b);
+    r->body = malloc(n);
+    memcpy(r->body, id, n);
+    world_deliver(w, "alice");
+    while (!r->acked)
+        world_turn(w);
+}
+
+Test(client, expired_is_a_servers_word_and_a_receipt_has_the_last)
+{
+    struct world w;
+    struct world_client *p[3];
+    three_people(&w, p);
+    world_client_close(p[1]);
+    while (world_account(&w, "bob")->link != NULL)
+        world_turn(&w);
+    send_to(p[0], "bob", "x");
+    struct peal_msg_id id = w.rows[0].id, other = {{1}};
+    say_expired(&w, other.b, sizeof other.b);
+    say_expired(&w, id.b, sizeof id.b - 1);
+    cr_assert_str_eq(state_of(p[0], "bob"), "stored", "it is %s", state_of(p[0], "bob"));
+    say_expired(&w, id.b, sizeof id.b);
+    json_t *m = world_event(p[0], "state", "state", "expired");
+    cr_assert_str_eq(json_string_value(json_object_get(m, "peer")), "bob", "of another's");
+    cr_assert_str_eq(state_of(p[0], "bob"), "expired", "it is %s", state_of(p[0], "bob"));
+    world_client_open(p[1]); /* the server was wrong: there it is */
+    world_event(p[1], "message", "text", "x");
+    world_event(p[0], "state", "state", "delivered");
+    say_expired(&w, id.b, sizeof id.b);
+    cr_assert_str_eq(state_of(p[0], "bob"), "delivered", "it is %s", state_of(p[0], "bob"));
+    world_ok(p[1], json_pack("{s:s,s:s}", "cmd", "read", "name", "alice"));
+    world_event(p[0], "state", "state", "read");
+    say_expired(&w, id.b, sizeof id.b);
+    cr_assert_str_eq(state_of(p[0], "bob"), "read", "it is %s", state_of(p[0], "bob"));
+    world_down(&w);
+}
+
+/* What is still being sent has not expired. */
+Test(client, what_is_queued_does_not_expire)
+{
+    struct world w;
+    struct world_client *p[3];
+    three_people(&w, p);
+    w.hold_stored = true;
+    world_send(p[0], "bob", "x");
+    while (w.row_n == 0)
+        world_turn(&w);
+    struct peal_msg_id id = w.rows[0].id;
+    say_expired(&w, id.b, sizeof id.b);
+    cr_assert_str_eq(state_of(p[0], "bob"), "queued", "it is %s", state_of(p[0], "bob"));
+    world_down(&w);
+}

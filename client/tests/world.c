@@ -174,6 +174,15 @@ static void on_send(struct fake *f, struct net_link *link, const struct wire_c_s
         fake_say(link, WIRE_c_unsent, &no);
         return;
     }
+    if (m->kind == WIRE_ROW_MESSAGE && peal_bytes_eq(m->name, peal_bytes_str(w->full))) {
+        char why[NAME_BYTES_MAX + 32];
+        (void)snprintf(why, sizeof why, "the mailbox of %s is full", w->full);
+        struct wire_c_unsent no = {
+            .id = m->id, .code = -PEAL_E_QUOTA, .message = peal_bytes_str(why)};
+        w->full_told++;
+        fake_say(link, WIRE_c_unsent, &no);
+        return;
+    }
     if (!is_known(w, &m->id)) {
         struct world_row *r = &w->rows[w->row_n++];
         cr_assert_leq(w->row_n, WORLD_ROWS, "too many rows");

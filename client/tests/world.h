@@ -54,6 +54,8 @@ struct world {
     bool hold_stored;      /* takes messages, answers nothing */
     unsigned busy;         /* so many sends are told BUSY */
     bool refuse_sends;     /* every one is told REFUSED */
+    char full[NAME_BYTES_MAX + 1]; /* whose mailbox takes no message: QUOTA */
+    unsigned full_told;
     unsigned lost_lookups; /* so many are told UNAVAILABLE */
     struct world_client clients[WORLD_CLIENTS];
 };

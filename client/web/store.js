@@ -41,17 +41,17 @@ export function useStore() {
 let clock = 0;
 let messagesAt = 0;
 let connectionAt = 0;
-const seen = new Map(); // message id -> { state, at }
+const seen = new Map(); // message id -> { state, reason, at }
 
-function note(id, value) {
+function note(id, value, reason) {
   seen.delete(id);
-  seen.set(id, { state: value, at: ++clock });
+  seen.set(id, { state: value, reason, at: ++clock });
   if (seen.size > SEEN_MAX) seen.delete(seen.keys().next().value);
 }
 
 function newest(message, asked) {
   const s = seen.get(message.id);
-  return s && s.at > asked ? { ...message, state: s.state } : message;
+  return s && s.at > asked ? { ...message, state: s.state, reason: s.reason } : message;
 }
 
 const peerOf = (m) => (m.from === state.me?.name ? m.to : m.from);
@@ -292,6 +292,12 @@ export const dismiss = () => set({ problem: null });
 
 // ---- events ----
 
+function changeState({ id, peer, state: value, reason }) {
+  const fresh = (m) => (m && m.id === id ? { ...m, state: value, reason } : m);
+  if (state.chat?.messages.some((m) => m.id === id)) changeChat({ messages: state.chat.messages.map(fresh) });
+  if (personOf(state, peer)?.last?.id === id) changePerson(peer, (old) => ({ ...old, last: fresh(old.last) }));
+}
+
 const on = {
   open() {
     forgetPresence();
@@ -304,8 +310,9 @@ const on = {
   message(m) {
     messagesAt = ++clock;
     if (!state.me) return;
-    note(m.id, m.state);
+    note(m.id, m.state, m.reason);
     const peer = addMessage(m);
+    if (m.reason) changeState({ ...m, peer });
     changePerson(peer, (old) => ({
       ...old,
       last: old.last && old.last.sent_at > m.sent_at ? old.last : m,
@@ -314,10 +321,8 @@ const on = {
     markRead();
   },
   state(s) {
-    note(s.id, s.state);
-    const fresh = (m) => (m && m.id === s.id ? { ...m, state: s.state } : m);
-    if (state.chat?.messages.some((m) => m.id === s.id)) changeChat({ messages: state.chat.messages.map(fresh) });
-    if (personOf(state, s.peer)?.last?.id === s.id) changePerson(s.peer, (old) => ({ ...old, last: fresh(old.last) }));
+    note(s.id, s.state, s.reason);
+    changeState(s);
   },
   presence(p) {
     if (personOf(state, p.name) || state.peer === p.name) {

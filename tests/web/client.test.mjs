@@ -176,6 +176,11 @@ test('finding a person, writing, and each state as it is reported', () =>
       assert.notEqual(await id(page, 'message-state').getAttribute('title'), '');
     }
     assert.equal(await message.count(), 1);
+    client.push('state', { id: 'bob-0', peer: 'bob', state: 'queued', reason: 'the mailbox of bob is full' });
+    await has(page, id(page, 'message-reason'), ': the mailbox of bob is full');
+    assert.match(await id(page, 'message-state').getAttribute('title'), /tried again/);
+    client.setState('bob', 'bob-0', 'stored');
+    await id(page, 'message-reason').waitFor({ state: 'detached' });
 
     await id(page, 'composer').fill('no space');
     await id(page, 'send').click();

@@ -23,13 +23,14 @@
  *   send {to,text,wait?}        {"id","to","state"}, after `wait` ms at the latest; without it as
  *                               soon as the message is on our disk, which is before anything is
  *                               asked of the ring. Of `queued` also {"connected","reason"}: why no
- *                               server is reached, or why the ring takes nothing now ("": not
- *                               known). Without a server it waits CLIENT_LINK_WAIT_MS from the
- *                               start or from the end of the last link, not longer. When there is
- *                               no such user (not_found), their key has changed (auth) or the ring
- *                               refuses, the message is in the history as failed; who waits gets
- *                               the error, otherwise it is a trouble event. A key known to have
- *                               changed is an error at once, and nothing is kept
+ *                               server is reached, or why the ring takes nothing now, be it for
+ *                               this recipient, whose mailbox is full ("": not known). Without a
+ *                               server it waits CLIENT_LINK_WAIT_MS from the start or from the end
+ *                               of the last link, not longer. When there is no such user
+ *                               (not_found), their key has changed (auth) or the ring refuses, the
+ *                               message is in the history as failed; who waits gets the error,
+ *                               otherwise it is a trouble event. A key known to have changed is an
+ *                               error at once, and nothing is kept
  *   history {name,limit?,before?}
  *                               {"messages":[message],"more"}, oldest first; before: a message's
  *                               id, or a time
@@ -57,18 +58,21 @@
  *                               roster of that epoch; proof: cry_remove_sign's, in hexadecimal. stale:
  *                               the roster has changed meanwhile
  *
- * A message is {"id","from","to","text","sent_at","state","unread"}. Times are Unix milliseconds.
+ * A message is {"id","from","to","text","sent_at","state","unread"}, and "reason" with one that is
+ * queued because the ring says that the recipient's mailbox is full. Times are Unix milliseconds.
  * Names are brought into their canonical form (peal/name.h).
  *
- * Events: message (a message), state {"id","peer","state"}, presence {"name","online","last_seen"},
- * connection {"connected","server","reason"}, session {"name"|null,"reason"}, and trouble
- * {"code","message","hint"}.
+ * Events: message (a message), state {"id","peer","state"} (and "reason", as above), presence
+ * {"name","online","last_seen"}, connection {"connected","server","reason"}, session
+ * {"name"|null,"reason"}, and trouble {"code","message","hint"}.
  *
  * What the states promise:
  *
  *   queued      it is on this disk
  *   failed      it was refused for good
  *   stored      it is on the disks of the ring's quorum
+ *   expired     a server says that it was not fetched in time and is gone. Nobody has signed that:
+ *               a receipt, also a later one, has the last word
  *   delivered   it is on the recipient's disk: a receipt that the recipient signed says so
  *   read        likewise
  *   unreadable  of an incoming one: the envelope did not open. It is acknowledged, kept as it came

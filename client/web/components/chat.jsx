@@ -19,11 +19,13 @@ const states = {
   failed: ['Failed', (peer) => `It could not be sent. ${peer} has not got it.`],
 };
 
+const WAITS = 'Only on this machine so far. It is tried again by itself.';
+
 function MessageState({ message }) {
   const [label, why] = states[message.state] ?? [message.state, () => ''];
   return (
-    <span class={`state ${message.state}`} data-testid="message-state" title={why(message.to)}>
-      <StateIcon state={message.state} />{label}
+    <span class={`state ${message.state}`} data-testid="message-state" title={message.reason ? WAITS : why(message.to)}>
+      <StateIcon state={message.state} />{label}{message.reason && <span data-testid="message-reason">: {message.reason}</span>}
     </span>
   );
 }
