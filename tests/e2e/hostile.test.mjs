@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as pace } from 'node:timers/promises';
 import tls from 'node:tls';
-import { eventually, folder, killAll, PATIENCE, Person, Ring, Server, SmallDisk, ringKeyFile } from './lib.mjs';
+import { eventually, folder, killAll, PATIENCE, peal, Person, Ring, Server, SmallDisk, ringKeyFile } from './lib.mjs';
 
 const FRAME_MAX = 256 * 1024;
 const CODE = { VERSION: 6, AUTH: 10, BUSY: 18 };
@@ -654,6 +654,35 @@ test('a server at its quota: nothing that was acknowledged is lost, what is queu
   await s.start(['--quota', '64']);
   await allArrives(grace, said, frank);
   assert.equal((await new Person('heidi', [s]).register()).code, 0);
+  assert.equal(await s.stop(), 0);
+});
+
+test('a full mailbox: its writer is told, writes to others, and all of it arrives when there is room', async () => {
+  const s = new Server({ index: 24, key: ringKeyFile(), replicas: 0 });
+  await s.start(['--mailbox-messages', '5']);
+  const [frank, grace] = await pair(s);
+  const ivan = new Person('ivan', [s]);
+  assert.equal((await ivan.register()).code, 0);
+  const texts = [...Array(8)].map((_, i) => `number ${i}`);
+  for (const [i, text] of texts.entries()) {
+    const r = await frank.run('send', 'grace', text);
+    assert.equal(r.json[0].state, i < 5 ? 'stored' : 'queued', `${text}: ${JSON.stringify(r.json)}`);
+    if (i >= 5) assert.equal(r.json[0].reason, 'the mailbox of grace is full');
+  }
+  const words = await peal(frank.profile, ...frank.flags, 'send', 'grace', 'number 8');
+  assert.match(words.out, /^grace: queued: the ring has not taken it yet \(the mailbox of grace is full\)/);
+  texts.push('number 8');
+  assert.equal((await frank.run('send', 'ivan', 'hello')).json[0].state, 'stored', 'others are not held up');
+  assert.equal((await ivan.run('recv')).json[0].text, 'hello');
+
+  const got = (await grace.run('recv')).json.map((m) => m.text);
+  assert.deepEqual(got, texts.slice(0, 5));
+  await eventually(async () => {
+    await frank.run('recv', '--wait', '1'); // a client must run for its outbox to go out
+    got.push(...(await grace.run('recv', '--wait', '1')).json.map((m) => m.text));
+    return got.length >= texts.length;
+  }, 'what was queued');
+  assert.deepEqual(got, texts, 'once, and in order');
   assert.equal(await s.stop(), 0);
 });
 
