@@ -16,6 +16,7 @@
  * | register.c | a register's proposer                                                     |
  * | cache.c    | what this proposer may write next without asking first                    |
  * | rows.c     | rows on this node's disk: storing, deleting, listing                      |
+ * | marks.c    | where the reading of a mailbox begins, past what was acknowledged          |
  * | boxes.c    | how much waits in each mailbox, against its limits                       |
  * | put.c      | writing a row to its homes                                                |
  * | read.c     | reading the union of a box's rows                                         |
@@ -151,6 +152,7 @@ enum {
     SWEEP_STEP = 512,
     EXPIRING_MAX = 8, /* expired messages whose authors are being told */
     EXPIRY_PUT_US = 10 * SECOND,
+    MARKS_MAX = 2048, /* boxes of which it is known where reading begins */
     BOXES_MAX = 2048,  /* boxes counted between two passes of the sweep */
     BOX_WAYS = 4,      /* places in which a box's count may lie */
     BOX_NEAR_PART = 8, /* from one part in so many of its limits on a box is counted exactly */
@@ -582,6 +584,17 @@ struct expire {
     bool stuck; /* one could not be told: this pass waits for no other */
 };
 
+struct mark {
+    bool used;
+    struct peal_id box;
+    struct peal_msg_id first; /* nothing waits in the box before it */
+};
+
+struct marks {
+    struct mark at[MARKS_MAX];
+    uint64_t stored_us; /* when a row was last written */
+};
+
 struct box_count { /* rows 0: free */
     struct peal_id box;
     uint32_t rows;
@@ -679,6 +692,7 @@ struct chord {
     struct repair repair;
     struct sweep sweep;
     struct boxes boxes;
+    struct marks marks;
     struct expire expire;
 };
 
@@ -954,6 +968,15 @@ void on_set_put(struct chord *c, const struct source *src, const struct wire_n_s
 void on_set_del(struct chord *c, const struct source *src, const struct wire_n_set_del *m);
 void on_set_list(struct chord *c, const struct source *src, const struct wire_n_set_list *m);
 void on_set_get(struct chord *c, const struct source *src, const struct wire_n_set_get *m);
+
+/* marks.c */
+/* The id before which nothing waits in the box; zeros: not known. */
+struct peal_msg_id mark_of(struct chord *c, const struct peal_id *box);
+/* A row, not a tombstone, is being written. */
+void mark_stored(struct chord *c, const struct wire_row *row);
+/* A list from the beginning, or from the mark, met tombstones only before `first`. */
+void mark_listed(struct chord *c, const struct peal_id *box, const struct peal_msg_id *first);
+void marks_forget(struct chord *c);
 
 /* boxes.c */
 /* Whether the row's box has room for it, or holds it already. */

@@ -75,6 +75,8 @@ void row_store(struct chord *c, const struct wire_row *row, const struct peal_id
     else
         step_write(c->u, STEP_ROWS, op, peal_bytes_of(key, sizeof key), peal_bytes_of(w.p, w.n));
     c->rows += !tomb;
+    if (!tomb)
+        mark_stored(c, row);
     mark_dirty(c, &row->box);
 }
 
@@ -179,15 +181,23 @@ struct listing {
     const struct chord *c;
     struct peal_msg_id *ids;
     size_t n, max;
-    bool more;
+    bool more, met;
+    struct peal_msg_id first; /* met: of what may be a row, shown or not */
 };
 
 static bool list_one(void *ctx, struct peal_bytes key, struct peal_bytes value)
 {
     struct listing *l = ctx;
     struct wire_s_row s;
-    if (key.n != ROW_KEY_BYTES || row_decode(value, &s) < 0 || s.row.kind == WIRE_ROW_TOMBSTONE ||
-        row_over(l->c, &s.row))
+    if (key.n != ROW_KEY_BYTES)
+        return true;
+    bool good = row_decode(value, &s) == 0;
+    if (good && s.row.kind == WIRE_ROW_TOMBSTONE)
+        return true;
+    if (!l->met)
+        memcpy(l->first.b, key.p + ID_BYTES, MSG_ID_BYTES);
+    l->met = true;
+    if (!good || row_over(l->c, &s.row))
         return true;
     if (l->n == l->max) {
         l->more = true;
@@ -245,15 +255,21 @@ void on_set_list(struct chord *c, const struct source *src, const struct wire_n_
     int code = may_read(c, src, m->epoch, &m->box);
     if (code == 0) {
         uint8_t from[ROW_KEY_BYTES + 1] = {0}, to[ROW_KEY_BYTES + 1];
-        row_key(&m->box, &m->after, from);
-        struct peal_msg_id zero = {{0}};
-        bool all = msg_id_eq(&m->after, &zero);
+        /* with the zero byte behind it, the first key after that of `after` */
+        size_t from_n = sizeof from;
+        struct peal_msg_id first = mark_of(c, &m->box), zero = {{0}};
+        bool begins = msg_id_eq(&m->after, &zero) || msg_id_cmp(&m->after, &first) < 0;
+        row_key(&m->box, begins ? &first : &m->after, from);
+        if (begins)
+            from_n = ROW_KEY_BYTES;
         memcpy(to, m->box.b, ID_BYTES);
         memset(to + ID_BYTES, 0xff, sizeof to - ID_BYTES);
         struct listing l = {.c = c, .ids = ids, .max = m->ids_only ? WINDOW_IDS : WIRE_PAGE_ROWS};
-        /* with the zero byte behind it, the first key after that of `after` */
-        code = c->rd->scan(c->rd->ctx, STEP_ROWS, peal_bytes_of(from, all ? ID_BYTES : sizeof from),
+        memset(l.first.b, 0xff, MSG_ID_BYTES);
+        code = c->rd->scan(c->rd->ctx, STEP_ROWS, peal_bytes_of(from, from_n),
                            peal_bytes_of(to, sizeof to), SIZE_MAX, list_one, &l);
+        if (code == 0 && begins)
+            mark_listed(c, &m->box, &l.first);
         a.more = l.more;
         if (m->ids_only) {
             a.ids.v = ids;

@@ -663,3 +663,148 @@ Test(deletion, reaches_the_other_side_of_a_partition)
         group_free(r);
     }
 }
+
+/* ---- where reading begins ---- */
+
+struct both {
+    struct group *r;
+    size_t put, read;
+};
+
+static void put_and_read(void *core, const struct step_event *ev, struct step_update *u, void *arg)
+{
+    struct both *b = arg;
+    struct again a = {.r = b->r, .op = b->put};
+    put_it(core, ev, u, &a);
+    b->r->ops[b->read].err = GROUP_RUNNING;
+    int err = chord_set_read(core, ev, u, b->read, &b->r->ops[b->put].key, NULL, OP_US);
+    cr_assert_eq(err, 0, "begun");
+}
+
+static void alone(struct group *r, size_t node, bool cut)
+{
+    for (size_t i = 0; i < 5; i++)
+        if (i != node)
+            sim_cut(r->sim, node, i, cut);
+    sim_run(r->sim, 3 * SECOND_US);
+}
+
+/* What the node shows of the box by itself, cut off from the others: less than a whole read. */
+static size_t shown(struct group *r, size_t by, const struct peal_id *box)
+{
+    size_t read = group_begin(r, by, GROUP_READ, box, OP_US);
+    cr_assert_eq(group_wait(r, read, 2 * OP_US), PEAL_E_UNAVAILABLE, "the others are missing");
+    return r->ops[read].value_n;
+}
+
+/* A list does not see what is being written in the same update: that must not hide it later. */
+Test(marks, a_row_of_the_same_update_is_not_passed_over)
+{
+    struct group *r = five(31, 0);
+    struct peal_id box = group_key(r, 1);
+    size_t home = home_at(r, &box, 0);
+    size_t gone = put(r, home, &box, 0);
+    group_del(r, home, &box, &r->ops[gone].id);
+    sim_run(r->sim, SECOND_US);
+    /* the operations that are begun again: one that put elsewhere, one that read */
+    struct peal_id other = group_key(r, 2);
+    struct both b = {.r = r, .put = put(r, home, &other, 0)};
+    b.read = group_begin(r, home, GROUP_READ, &other, OP_US);
+    cr_assert_eq(group_wait(r, b.read, OP_US), 0, "read");
+    r->ops[b.put].key = box;
+    sim_call(r->sim, home, put_and_read, &b);
+    cr_assert_eq(group_wait(r, b.put, 2 * OP_US), 0, "stored");
+    alone(r, home, true);
+    cr_assert_eq(shown(r, home, &box), 1, "it is shown");
+    group_free(r);
+}
+
+enum { LINK = 7, PEERS = 2, EPOCH = 5 };
+
+/* One of three servers; the test plays the others. Each of them is a home of every box. */
+static struct one *one_of_three(void)
+{
+    struct one *o = one_new(1, true, NULL);
+    struct one_peer p[PEERS];
+    struct peal_id ids[PEERS + 1] = {o->self.id};
+    struct wire_n_state state = {
+        .ring = {{0xc0, 1}}, .size = PEERS + 1, .state = {.epoch = EPOCH, .ready_epoch = EPOCH}};
+    struct wire_n_roster roster = {.roster = {.ring = state.ring,
+                                              .epoch = EPOCH,
+                                              .replicas = 2,
+                                              .members = {.v = ids, .n = PEERS + 1}}};
+    one_event(o, (struct step_event){.kind = STEP_START});
+    for (uint8_t i = 0; i < PEERS; i++) {
+        p[i] = one_peer((uint8_t)(50 + i));
+        size_t at = i + 1u;
+        for (; at > 0 && id_cmp(&ids[at - 1], &p[i].id) > 0; at--)
+            ids[at] = ids[at - 1];
+        ids[at] = p[i].id;
+        one_link(o, LINK + i, &p[i], false);
+        one_hello(o, LINK + i, &p[i], NULL);
+    }
+    for (uint32_t i = 0; i < PEERS; i++)
+        one_hear(o, LINK + i, WIRE_n_state, &state);
+    one_hear(o, LINK, WIRE_n_roster, &roster);
+    for (int t = 0; t < 100 && chord_state(o->chord) != CHORD_MEMBER; t++) {
+        for (uint32_t i = 0; i < PEERS; i++) {
+            union wire_any m;
+            struct wire_n_copy_page page = {.epoch = EPOCH};
+            if (one_sent(o, LINK + i, WIRE_n_copy, &m) != NULL) {
+                page.op = m.n_copy.op;
+                one_hear(o, LINK + i, WIRE_n_copy_page, &page);
+            }
+        }
+        one_forget(o);
+        for (uint32_t i = 0; i < PEERS; i++)
+            one_hear(o, LINK + i, WIRE_n_state, &state);
+        one_wait(o, 50 * 1000);
+    }
+    cr_assert_eq(chord_state(o->chord), CHORD_MEMBER, "it has its copies");
+    return o;
+}
+
+/* How many ids of the box it lists to a peer. */
+static size_t listed(struct one *o, const struct peal_id *box)
+{
+    struct wire_n_set_list m = {.epoch = EPOCH, .op = 3, .box = *box, .ids_only = true};
+    union wire_any page;
+    one_forget(o);
+    one_hear(o, LINK, WIRE_n_set_list, &m);
+    cr_assert_not_null(one_sent(o, LINK, WIRE_n_set_page, &page), "it answers");
+    cr_assert_eq(page.n_set_page.code, 0, "it may be read");
+    return page.n_set_page.ids.n;
+}
+
+/* A tombstone was read, and then refused by the disk: the row is there again. */
+Test(marks, what_the_disk_refused_hides_nothing)
+{
+    struct one *o = one_of_three();
+    struct wire_n_set_put put = {.epoch = EPOCH, .op = 6, .row = message_no(o, 1, 1, 10)};
+    one_hear(o, LINK, WIRE_n_set_put, &put);
+    cr_assert_eq(listed(o, &put.row.box), 1, "it is here");
+    struct wire_n_set_del del = {
+        .epoch = EPOCH, .box = put.row.box, .ids = {.v = &put.row.id, .n = 1}};
+    one_hear(o, LINK, WIRE_n_set_del, &del);
+    cr_assert_eq(one_disk_row(o, &put.row.box, &put.row.id), WIRE_ROW_TOMBSTONE, "a tombstone");
+    one_wait(o, 1000);
+    cr_assert_eq(listed(o, &put.row.box), 0, "acknowledged");
+
+    struct wire_s_row was = {.row = put.row};
+    uint8_t key[ID_BYTES + MSG_ID_BYTES], value[512];
+    struct wr w;
+    memcpy(key, put.row.box.b, ID_BYTES);
+    memcpy(key + ID_BYTES, put.row.id.b, MSG_ID_BYTES);
+    wr_init(&w, value, sizeof value);
+    cr_assert_eq(wire_encode(WIRE_s_row, &was, &w), 0, "encoded");
+    struct store_write back = {.space = STORE_ROWS,
+                               .op = STORE_PUT,
+                               .key = peal_bytes_of(key, sizeof key),
+                               .value = peal_bytes_of(value, w.n)};
+    cr_assert_eq(store_submit(o->store, &back, 1, NULL), 0, "as the disk has it");
+    one_event(o, (struct step_event){.kind = STEP_STORE_STATE, .err = PEAL_E_NO_SPACE});
+    one_event(o, (struct step_event){.kind = STEP_STORE_STATE, .err = 0});
+    one_wait(o, 1000);
+    cr_assert_eq(listed(o, &put.row.box), 1, "it is here again");
+    one_free(o);
+}

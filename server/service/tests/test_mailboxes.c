@@ -368,3 +368,46 @@ Test(mailboxes, a_message_that_is_sent_again_after_its_acknowledgement_stays_out
     cr_assert_eq(all_rows(h, 5), 0, "nothing waits");
     host_free(h);
 }
+
+/* ---- what a read costs ---- */
+
+enum { BEFORE = 3000, A_FEW = 200 };
+
+/* What was acknowledged is gone through once, and not by each session that begins. */
+Test(mailboxes, reading_costs_what_waits_and_not_what_was)
+{
+    struct host *h = ring(3, 60, 0, 0);
+    struct person a = person_of(h, 0, "alice"), b = person_of(h, 1, "bob");
+    person_register(&a, 0);
+    person_register(&b, 0);
+    (void)people_count_reads(&a, &b, 0, BEFORE);
+    host_run(h, HOST_SEC);
+    cr_assert_eq(all_rows(h, 3), 0, "nothing waits");
+    cr_assert_geq(host_keys(h, 0), BEFORE, "but there was something");
+    struct peal_msg_id old = people_id(h, 0), next = people_id(h, 99);
+    host_hang_up(h, 1);
+    person_resume(&b, 0);
+    person_caught_up(&b);
+    for (uint32_t i = 0; i < 6; i++) {
+        uint64_t before = host_row_reads(h);
+        host_hang_up(h, 1);
+        person_resume(&b, i % 3);
+        person_caught_up(&b);
+        uint64_t n = host_row_reads(h) - before;
+        cr_assert_leq(n, A_FEW, "session %u: %lu rows were read", i, (unsigned long)n);
+    }
+    host_hang_up(h, 1);
+    host_run(h, HOST_SEC);
+    old.b[1]--; /* from somebody whose clock is behind, by years */
+    struct person c = person_of(h, 2, "carol");
+    person_register(&c, 2);
+    person_send(&c, "bob", next, "a");
+    person_stored(&c, next);
+    person_send(&c, "bob", old, "b");
+    person_stored(&c, old);
+    person_resume(&b, 1);
+    const struct wire_c_deliver *d = person_rows(&b, PEOPLE_WAIT);
+    cr_assert(d != NULL && d->rows.n == 2, "what comes now is delivered, however old it says it is");
+    cr_assert(msg_id_eq(&d->rows.v[0].id, &old) && msg_id_eq(&d->rows.v[1].id, &next), "in order");
+    host_free(h);
+}
