@@ -536,7 +536,7 @@ int one_disk_row(struct one *o, const struct peal_id *box, const struct peal_msg
     return m.s_row.row.kind;
 }
 
-size_t one_count(struct one *o, const struct peal_id *box)
+size_t one_rows(struct one *o, const struct peal_id *box)
 {
     struct step_event ev = begin(o);
     size_t before = o->done_n;

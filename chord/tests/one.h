@@ -113,7 +113,7 @@ void one_delete(struct one *o, const struct peal_id *box, const struct peal_msg_
 /* As what it lies on the disk: -1 nothing, else its kind. */
 int one_disk_row(struct one *o, const struct peal_id *box, const struct peal_msg_id *id);
 /* How many rows a read of the box gives. */
-size_t one_count(struct one *o, const struct peal_id *box);
+size_t one_rows(struct one *o, const struct peal_id *box);
 uint64_t one_wall(const struct one *o);
 
 #endif

@@ -139,7 +139,7 @@ Test(boxes, copies_from_others_are_never_refused_and_count)
     struct wire_n_records m = {.ring = o->self.id, .epoch = 1, .rows = {.v = rows, .n = 5}};
     one_hear(o, 7, WIRE_n_records, &m);
     struct peal_id box = box_no(1);
-    cr_assert_eq(one_count(o, &box), 5, "all five are here");
+    cr_assert_eq(one_rows(o, &box), 5, "all five are here");
     cr_assert_eq(put_no(o, 1, 9), PEAL_E_QUOTA, "the box is full");
     struct wire_row tomb = {
         .box = box, .kind = WIRE_ROW_TOMBSTONE, .expires = one_wall(o) + 24 * HOUR_MS};
@@ -149,7 +149,7 @@ Test(boxes, copies_from_others_are_never_refused_and_count)
         m.rows.n = 1;
         one_hear(o, 7, WIRE_n_records, &m);
     }
-    cr_assert_eq(one_count(o, &box), 2, "three were acknowledged elsewhere");
+    cr_assert_eq(one_rows(o, &box), 2, "three were acknowledged elsewhere");
     cr_assert_eq(room(o, 1, 10), 1, "and so there is room for one");
     one_free(o);
 }
@@ -181,7 +181,7 @@ Test(boxes, the_limit_is_met_exactly_in_the_end)
     for (uint32_t i = 0; i < LIMIT; i++)
         del_no(o, 1, i);
     struct peal_id box = box_no(1);
-    cr_assert_eq(one_count(o, &box), 0, "all of it is gone");
+    cr_assert_eq(one_rows(o, &box), 0, "all of it is gone");
     one_wait(o, PASS_US);
     uint32_t again = room(o, 1, 1000);
     cr_assert(again <= LIMIT && again >= LIMIT - NEAR, "nearly all of it is there again: %u",
@@ -209,7 +209,7 @@ Test(boxes, what_comes_and_goes_during_a_pass_is_counted)
         left += 2;
     }
     struct peal_id box = box_no(1);
-    left = (uint32_t)one_count(o, &box);
+    left = (uint32_t)one_rows(o, &box);
     cr_assert_eq(room(o, 1, next), LIMIT - left, "with %u in it", left);
     one_free(o);
 }
@@ -285,21 +285,21 @@ Test(expiry, the_author_is_told_before_the_row_goes)
     word.b[0] ^= 0xff;
     cr_assert(one_put(o, &row) == 0 && one_put(o, &receipt) == 0 && one_put(o, &nobodys) == 0,
               "stored");
-    cr_assert_eq(one_count(o, &box), 3, "and shown");
+    cr_assert_eq(one_rows(o, &box), 3, "and shown");
     one_wait(o, 50 * (uint64_t)SECOND_US);
-    cr_assert_eq(one_count(o, &box), 0, "not shown any more");
+    cr_assert_eq(one_rows(o, &box), 0, "not shown any more");
     one_wait(o, 3500 * (uint64_t)SECOND_US);
     for (uint32_t i = 1; i <= 3; i++) {
         struct peal_msg_id id = id_no(i);
         cr_assert_neq(one_disk_row(o, &box, &id), -1, "row %u is kept for slow clocks", i);
     }
-    cr_assert_eq(one_count(o, &word), 0, "nobody has been told");
+    cr_assert_eq(one_rows(o, &word), 0, "nobody has been told");
     one_wait(o, 200 * (uint64_t)SECOND_US);
     for (uint32_t i = 1; i <= 3; i++) {
         struct peal_msg_id id = id_no(i);
         cr_assert_eq(one_disk_row(o, &box, &id), -1, "row %u is gone", i);
     }
-    cr_assert_eq(one_count(o, &word), 1, "one author was told");
+    cr_assert_eq(one_rows(o, &word), 1, "one author was told");
     struct peal_msg_id id = id_no(1);
     cr_assert_eq(one_disk_row(o, &word, &id), WIRE_ROW_EXPIRED, "of the message");
     one_free(o);
@@ -316,7 +316,7 @@ Test(expiry, what_is_acknowledged_in_time_was_not_in_vain)
     one_wait(o, 3000 * (uint64_t)SECOND_US);
     del_no(o, 1, 1);
     one_wait(o, 1000 * (uint64_t)SECOND_US);
-    cr_assert_eq(one_count(o, &word), 0, "the author is not told that it expired");
+    cr_assert_eq(one_rows(o, &word), 0, "the author is not told that it expired");
     one_free(o);
 }
 
@@ -335,7 +335,7 @@ Test(expiry, a_box_that_expires_has_room_again)
     one_wait(o, 3900 * (uint64_t)SECOND_US);
     struct peal_id word = row.box;
     word.b[0] ^= 0xff;
-    cr_assert_eq(one_count(o, &word), LIMIT, "each author is told");
+    cr_assert_eq(one_rows(o, &word), LIMIT, "each author is told");
     cr_assert_eq(room(o, 1, LIMIT), LIMIT, "empty");
     one_free(o);
 }
