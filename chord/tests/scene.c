@@ -180,8 +180,12 @@ bool is_home(const struct ring *r, const struct peal_id *key, const struct peal_
 int set_code(struct scene *s, const struct peal_id *box, bool put)
 {
     union wire_any m;
-    struct wire_n_set_put p = {
-        .epoch = s->r.epoch, .op = 6, .row = {.box = *box, .id = {{1}}, .kind = WIRE_ROW_MESSAGE}};
+    struct wire_n_set_put p = {.epoch = s->r.epoch,
+                               .op = 6,
+                               .row = {.box = *box,
+                                       .id = {{1}},
+                                       .kind = WIRE_ROW_MESSAGE,
+                                       .expires = one_wall(s->o) + 3600 * 1000}};
     struct wire_n_set_list l = {.epoch = s->r.epoch, .op = 6, .box = *box, .ids_only = true};
     one_forget(s->o);
     if (put)
