@@ -1,6 +1,8 @@
 /* peal-bench: load on servers of one's own, over the clients' protocol, and the speed of sealing.
  *
  *   peal-bench messages --server HOST:PORT [--pairs 50] [--flight 8] [--body 256] [--seconds 10]
+ *   peal-bench append   --server HOST:PORT [--pairs 50] [--flight 8] [--body 256] [--seconds 10]
+ *                       [--boxes 1000]
  *   peal-bench idle     --server HOST:PORT [--clients 1000]     (then waits for a line on stdin)
  *   peal-bench seal     [--body 256] [--seconds 3]
  *   peal-bench lookups  --server HOST:PORT [--server HOST:PORT]... [--seconds 10]   (lookups.c)
@@ -9,6 +11,10 @@
  * `flight` of them not yet stored or not yet acknowledged; the other acknowledges each to the
  * server and answers with a receipt; what counts is receipts that came back. Prints one JSON
  * object.
+ *
+ * append: `boxes` accounts register and go away; `pairs` links send them bodies of just `body`
+ * bytes, to one after the other, each keeping `flight` of them not yet stored. What counts is
+ * messages that were called stored: durable rows that nobody cancels.
  *
  * Not for: judging. It prints what it measured; bench/run.sh puts figures side by side. */
 #include "lookups.h"
@@ -35,7 +41,7 @@ struct settings {
     const char *server;               /* the last one given */
     const char *servers[SERVERS_MAX]; /* all */
     size_t servers_n;
-    uint64_t pairs, flight, body, seconds, clients;
+    uint64_t pairs, flight, body, seconds, clients, boxes;
 };
 
 struct bench;
@@ -58,6 +64,7 @@ struct bench {
     struct user *users;
     size_t n, begun, ready;
     bool sending; /* pairs send as soon as all are ready */
+    bool append;  /* nobody receives; who sends registers last, and so does not wait for long */
     uint64_t start_us, end_us, counted;
     uint64_t id;
     uint8_t run[4]; /* part of the accounts' names and the ids: runs on one server do not meet */
@@ -95,13 +102,30 @@ static size_t name_of(const struct bench *b, size_t index, char out[static 32])
                             b->run[3], index);
 }
 
+static bool is_sender(const struct user *u)
+{
+    return u->b->append ? u->index >= u->b->s.boxes : u->index % 2 == 0;
+}
+
+static bool is_away(const struct user *u)
+{
+    return u->b->append && !is_sender(u);
+}
+
+/* To whom a sender's next message goes. */
+static size_t recipient(const struct user *u)
+{
+    const struct bench *b = u->b;
+    return b->append ? b->id % b->s.boxes : u->index + 1;
+}
+
 /* ---- load ---- */
 
 static void send_one(struct user *u)
 {
     struct bench *b = u->b;
     char name[32];
-    size_t n = name_of(b, u->index + 1, name);
+    size_t n = name_of(b, recipient(u), name);
     struct wire_c_send m = {.name = peal_bytes_of(name, n),
                             .kind = WIRE_ROW_MESSAGE,
                             .body = peal_bytes_of(b->body, b->body_n)};
@@ -187,10 +211,20 @@ static void unsent(struct user *u, const struct wire_c_unsent *m)
     if (u->b->unsent++ == 0)
         fprintf(stderr, "peal-bench: unsent (%s): %.*s\n", err_name(-(int)m->code),
                 (int)m->message.n, (const char *)m->message.p);
-    if (u->index % 2 == 0)
+    if (is_sender(u))
         u->sent--;
     else
         send_receipt(u, m->id.b[5]);
+}
+
+static void stored(struct user *u, size_t n)
+{
+    u->stored += n;
+    if (u->b->append) {
+        u->done += n;
+        u->b->counted += n;
+    }
+    fill(u);
 }
 
 static void finish(struct bench *b)
@@ -216,8 +250,8 @@ static void all_ready(struct bench *b)
     b->sending = true;
     b->start_us = net_now_us();
     net_timer_at(b->timer, b->start_us + b->s.seconds * 1000000);
-    for (size_t i = 0; i < b->n; i += 2) {
-        for (uint64_t k = 0; k < b->s.flight; k++)
+    for (size_t i = 0; i < b->n; i++) {
+        for (uint64_t k = 0; is_sender(&b->users[i]) && k < b->s.flight; k++)
             send_one(&b->users[i]);
     }
 }
@@ -248,19 +282,20 @@ static void on_up(struct net_link *link)
 static void on_message(struct user *u, enum wire_type type, const union wire_any *m)
 {
     struct bench *b = u->b;
-    if (type == WIRE_c_deliver && u->index % 2 == 1)
+    if (type == WIRE_c_deliver && !is_sender(u))
         acknowledge(u, &m->c_deliver);
     else if (type == WIRE_c_deliver)
         receipts(u, &m->c_deliver);
     else if (type == WIRE_c_unsent)
         unsent(u, &m->c_unsent);
-    else if (type == WIRE_c_stored && u->index % 2 == 0) {
-        u->stored += m->c_stored.ids.n;
-        fill(u);
-    } else if (type == WIRE_c_error)
+    else if (type == WIRE_c_stored && is_sender(u))
+        stored(u, m->c_stored.ids.n);
+    else if (type == WIRE_c_error)
         die("refused", (const char *)m->c_error.message.p);
     else if (type == WIRE_c_session && !u->ready) {
         u->ready = true;
+        if (is_away(u))
+            net_link_close(u->link, "away");
         if (++b->ready == b->n)
             all_ready(b);
         else
@@ -283,7 +318,9 @@ static void on_frame(struct net_link *link, struct peal_bytes payload)
 static void on_down(struct net_link *link, int err, const char *reason)
 {
     const struct user *u = net_link_user(link);
-    if (u->b->sending || !u->ready)
+    if (u->ready && is_away(u))
+        return;
+    if (u->b->sending || u->b->append || !u->ready)
         die(err_name(err), reason);
 }
 
@@ -367,7 +404,7 @@ static void setup(struct bench *b, size_t users)
     memcpy(b->bundle, bundle.p, bundle.n);
     b->bundle_n = bundle.n;
     b->body = s.envelope;
-    b->body_n = s.n;
+    b->body_n = b->append ? b->s.body : s.n; /* the server takes any bytes for a body */
     cry_random(b->run, sizeof b->run);
     b->n = users;
     b->users = calloc(users, sizeof *b->users);
@@ -393,6 +430,18 @@ static void bench_messages(struct bench *b)
            "\"per_s\":%.0f,\"unsent\":%llu}\n",
            (unsigned long long)b->s.pairs, (unsigned long long)b->s.flight,
            (unsigned long long)b->s.body, b->body_n, s, (unsigned long long)b->counted,
+           (double)b->counted / s, (unsigned long long)b->unsent);
+}
+
+static void bench_append(struct bench *b)
+{
+    b->append = true;
+    setup(b, b->s.pairs + b->s.boxes);
+    double s = (double)(b->end_us - b->start_us) / 1e6;
+    printf("{\"bench\":\"append\",\"connections\":%llu,\"flight\":%llu,\"boxes\":%llu,"
+           "\"body\":%zu,\"seconds\":%.2f,\"stored\":%llu,\"per_s\":%.0f,\"unsent\":%llu}\n",
+           (unsigned long long)b->s.pairs, (unsigned long long)b->s.flight,
+           (unsigned long long)b->s.boxes, b->body_n, s, (unsigned long long)b->counted,
            (double)b->counted / s, (unsigned long long)b->unsent);
 }
 
@@ -425,9 +474,11 @@ static void add_server(struct settings *s, const char *place)
 
 int main(int argc, char *argv[])
 {
-    struct bench b = {.s = {.pairs = 50, .flight = 8, .body = 256, .seconds = 10, .clients = 1000}};
+    struct bench b = {
+        .s = {
+            .pairs = 50, .flight = 8, .body = 256, .seconds = 10, .clients = 1000, .boxes = 1000}};
     if (argc < 2 || cry_init() != 0)
-        die("usage", "peal-bench messages|idle|seal|lookups [OPTION VALUE]...");
+        die("usage", "peal-bench messages|append|idle|seal|lookups [OPTION VALUE]...");
     for (int i = 2; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--server") == 0)
             add_server(&b.s, argv[i + 1]);
@@ -441,11 +492,15 @@ int main(int argc, char *argv[])
             b.s.seconds = number(argv[i], argv[i + 1], 1, 600);
         else if (strcmp(argv[i], "--clients") == 0)
             b.s.clients = number(argv[i], argv[i + 1], 1, 2 * PAIRS_MAX);
+        else if (strcmp(argv[i], "--boxes") == 0)
+            b.s.boxes = number(argv[i], argv[i + 1], 1, 10 * PAIRS_MAX);
         else
             die("no such option", argv[i]);
     }
     if (strcmp(argv[1], "messages") == 0)
         bench_messages(&b);
+    else if (strcmp(argv[1], "append") == 0)
+        bench_append(&b);
     else if (strcmp(argv[1], "idle") == 0)
         bench_idle(&b);
     else if (strcmp(argv[1], "lookups") == 0)
