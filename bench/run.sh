@@ -64,6 +64,14 @@ taskset -c 1 "$bin/peal-bench" messages --server "$address" --seconds "$seconds"
 echo "{\"server_cpu_ms\":$(($(cpu_ms "${pids[0]}") - before)),\"rss\":$(rss "${pids[0]}")}"
 stop_all
 
+echo "# durable rows of 256 bytes, 1,000 in a transaction: the store, and plain SQLite tables of the same rows on the same disk"
+for schema in store hashed indexed bare; do "$bin/peal-store-bench" append --schema "$schema"; done
+echo "# one server, K = 0: messages of 256 bytes for 1,000 people who are away; 50 connections, 64 in flight each"
+start away 0,1 --listen 127.0.0.1:0 --multicast off --replicas 0
+address=$(wait_ready away)
+"$bin/peal-bench" append --server "$address" --flight 64 --seconds "$seconds"
+stop_all
+
 echo "# memory per idle logged-in client: 1,000 more on a server that has served 100 (so that caches and threads are there already)"
 start idle 0 --listen 127.0.0.1:0 --multicast off --replicas 0
 address=$(wait_ready idle)

@@ -186,9 +186,9 @@ static int cursor_step(struct base_cursor *c)
     return 1;
 }
 
-static bool cursor_sound(struct base_cursor *c)
+static int cursor_read(struct base_cursor *c)
 {
-    return !((struct memory_cursor *)c)->at->bad;
+    return ((struct memory_cursor *)c)->at->bad ? PEAL_E_CORRUPT : 0;
 }
 
 static int memory_scan(struct store *s, struct scan *scan)
@@ -196,7 +196,7 @@ static int memory_scan(struct store *s, struct scan *scan)
     struct memory *m = memory_of(s);
     const struct queue *layers[MERGE_LAYERS] = {&s->now, &s->flight};
     struct memory_cursor c = {
-        .base = {.step = cursor_step, .sound = cursor_sound},
+        .base = {.step = cursor_step, .read = cursor_read},
         .next = table_seek(&m->spaces[scan->space], scan->from),
     };
     return merge_scan(layers, &c.base, scan);

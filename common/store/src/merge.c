@@ -69,6 +69,18 @@ static int pass(struct merge *m, struct peal_bytes key)
     return base ? base_next(m) : 0;
 }
 
+static int base_value(struct base_cursor *base, struct scan *s, struct peal_bytes *value)
+{
+    int rc = base->read(base);
+    *value = base->value;
+    if (rc == PEAL_E_CORRUPT) {
+        CHECK(base->key.n <= STORE_KEY_MAX);
+        memcpy(s->corrupt_key, base->key.p, base->key.n);
+        s->corrupt_size = base->key.n;
+    }
+    return rc;
+}
+
 int merge_scan(const struct queue *const layers[static MERGE_LAYERS], struct base_cursor *base,
                struct scan *s)
 {
@@ -83,14 +95,10 @@ int merge_scan(const struct queue *const layers[static MERGE_LAYERS], struct bas
             break;
         look(&m, &seen);
         if (seen.present) {
-            if (s->each != NULL && seen.from_base && !base->sound(base)) {
-                CHECK(seen.key.n <= STORE_KEY_MAX);
-                memcpy(s->corrupt_key, seen.key.p, seen.key.n);
-                s->corrupt_size = seen.key.n;
-                return PEAL_E_CORRUPT;
-            }
-            if (seen.from_base)
-                seen.value = base->value;
+            if (s->each != NULL && seen.from_base)
+                rc = base_value(base, s, &seen.value);
+            if (rc != 0)
+                return rc;
             s->count++;
             if (s->each != NULL && !s->each(s->arg, seen.key, seen.value))
                 break;

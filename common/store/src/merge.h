@@ -9,8 +9,9 @@ struct base_cursor {
     /* Goes to the next pair: 1, then key is valid until the next call; 0 at the end; negative enum
      * peal_err. */
     int (*step)(struct base_cursor *c);
-    /* Whether the pair it stands on matches its checksum; then value is valid as long as key. */
-    bool (*sound)(struct base_cursor *c);
+    /* Reads the value of the pair it stands on, valid as long as key: 0, PEAL_E_CORRUPT when it
+     * does not match its checksum, or another error. */
+    int (*read)(struct base_cursor *c);
     struct peal_bytes key, value;
 };
 

@@ -1,6 +1,7 @@
 /* The SQLite back end: opening and checking the file, submitting to the writer's thread (writer.c),
  * reading. */
-#include "sqlite.h"
+#include "index.h"
+#include "migrate.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,21 +25,47 @@ static struct sqlite_store *sqlite_of(struct store *s)
 sqlite3_int64 sqlite_checksum(enum store_space space, struct peal_bytes key,
                               struct peal_bytes value)
 {
-    uint8_t head[2] = {(uint8_t)space, (uint8_t)key.n};
-    uint8_t hash[crypto_generichash_BYTES_MIN];
-    crypto_generichash_state st;
-    CHECK(key.n <= STORE_KEY_MAX);
-    (void)crypto_generichash_init(&st, NULL, 0, sizeof hash);
-    (void)crypto_generichash_update(&st, head, sizeof head);
-    (void)crypto_generichash_update(&st, key.p, key.n);
-    (void)crypto_generichash_update(&st, value.p, value.n);
-    (void)crypto_generichash_final(&st, hash, sizeof hash);
+    static const uint8_t seed[crypto_shorthash_KEYBYTES] = "peal.store.sum.2";
+    uint8_t all[2 + STORE_KEY_MAX + crypto_shorthash_BYTES] = {(uint8_t)space, (uint8_t)key.n};
+    uint8_t hash[crypto_shorthash_BYTES];
+    CHECK(key.n > 0 && key.n <= STORE_KEY_MAX);
+    memcpy(all + 2, key.p, key.n);
+    (void)crypto_shorthash(all + 2 + key.n, value.p, value.n, seed);
+    (void)crypto_shorthash(hash, all, 2 + key.n + crypto_shorthash_BYTES, seed);
     sqlite3_int64 sum;
     struct rd r;
     rd_init(&r, hash, sizeof hash);
     uint64_t v = rd_u64(&r);
     memcpy(&sum, &v, sizeof sum);
     return sum;
+}
+
+bool sqlite_sound(enum store_space space, struct peal_bytes key, struct peal_bytes value,
+                  sqlite3_int64 sum)
+{
+    return value.n <= STORE_VALUE_MAX && sqlite_checksum(space, key, value) == sum;
+}
+
+/* ---- statements ---- */
+
+int sqlite_run(sqlite3_stmt *stmt)
+{
+    int rc = sqlite3_step(stmt);
+    int reset = sqlite3_reset(stmt);
+    return rc == SQLITE_DONE ? reset : rc;
+}
+
+struct peal_bytes sqlite_column(sqlite3_stmt *stmt, int column)
+{
+    const void *p = sqlite3_column_blob(stmt, column);
+    int n = sqlite3_column_bytes(stmt, column);
+    return peal_bytes_of(p, (size_t)n);
+}
+
+int sqlite_bind(sqlite3_stmt *stmt, int place, struct peal_bytes bytes)
+{
+    return sqlite3_bind_blob(stmt, place, bytes.n > 0 ? (const void *)bytes.p : "", (int)bytes.n,
+                             SQLITE_STATIC);
 }
 
 int sqlite_error(sqlite3 *db, int rc)
@@ -120,14 +147,6 @@ static int make_file(const char *path, char why[static STORE_TEXT_MAX])
 
 /* ---- the schema ---- */
 
-#define X(name, table)                                                                             \
-    "CREATE TABLE " table                                                                          \
-    " (key BLOB NOT NULL PRIMARY KEY, value BLOB NOT NULL, sum INTEGER NOT NULL)"                  \
-    " STRICT, WITHOUT ROWID;"
-/* migrations[v] leads from version v to v + 1. */
-static const char *const migrations[STORE_SCHEMA_VERSION] = {STORE_SPACES(X)};
-#undef X
-
 /* Pages of 8 KiB: rows of up to 2 KB, a sealed message's size, then stay out of overflow pages. */
 static const char writer_pragmas[] = "PRAGMA busy_timeout = 2000;"
                                      "PRAGMA page_size = 8192;"
@@ -143,7 +162,7 @@ static const char reader_pragmas[] = "PRAGMA busy_timeout = 2000;"
                                      "PRAGMA trusted_schema = OFF;"
                                      "PRAGMA cache_size = -16384;";
 
-static int say_sqlite(char why[static STORE_TEXT_MAX], sqlite3 *db, int rc, const char *what)
+int sqlite_say_open(char why[static STORE_TEXT_MAX], sqlite3 *db, int rc, const char *what)
 {
     (void)snprintf(why, STORE_TEXT_MAX, "%s: %s", what,
                    db != NULL ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
@@ -153,7 +172,7 @@ static int say_sqlite(char why[static STORE_TEXT_MAX], sqlite3 *db, int rc, cons
 static int run(sqlite3 *db, const char *sql, const char *what, char why[static STORE_TEXT_MAX])
 {
     int rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
-    return rc == SQLITE_OK ? 0 : say_sqlite(why, db, rc, what);
+    return rc == SQLITE_OK ? 0 : sqlite_say_open(why, db, rc, what);
 }
 
 /* The first column of the first row of a pragma. */
@@ -163,11 +182,11 @@ static int ask(sqlite3 *db, const char *sql, size_t size, char answer[],
     sqlite3_stmt *stmt;
     int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
     if (rc != SQLITE_OK)
-        return say_sqlite(why, db, rc, "cannot read the data file");
+        return sqlite_say_open(why, db, rc, "cannot read the data file");
     rc = sqlite3_step(stmt);
     const unsigned char *text = rc == SQLITE_ROW ? sqlite3_column_text(stmt, 0) : NULL;
     (void)snprintf(answer, size, "%s", text != NULL ? (const char *)text : "");
-    int err = rc == SQLITE_ROW ? 0 : say_sqlite(why, db, rc, "cannot read the data file");
+    int err = rc == SQLITE_ROW ? 0 : sqlite_say_open(why, db, rc, "cannot read the data file");
     (void)sqlite3_finalize(stmt);
     return err;
 }
@@ -182,29 +201,6 @@ static int check_file(sqlite3 *db, char why[static STORE_TEXT_MAX])
         return 0;
     (void)snprintf(why, STORE_TEXT_MAX, "the data file is damaged: %s", answer);
     return PEAL_E_CORRUPT;
-}
-
-static int migrate(sqlite3 *db, char why[static STORE_TEXT_MAX])
-{
-    char answer[32];
-    int rc = ask(db, "PRAGMA user_version", sizeof answer, answer, why);
-    if (rc != 0)
-        return rc;
-    long version = strtol(answer, NULL, 10);
-    if (version < 0 || version > STORE_SCHEMA_VERSION) {
-        (void)snprintf(why, STORE_TEXT_MAX,
-                       "the data file has version %ld, this program knows %d and older", version,
-                       STORE_SCHEMA_VERSION);
-        return PEAL_E_VERSION;
-    }
-    for (; rc == 0 && version < STORE_SCHEMA_VERSION; version++) {
-        char sql[1024];
-        int n = snprintf(sql, sizeof sql, "BEGIN IMMEDIATE; %s PRAGMA user_version = %ld; COMMIT;",
-                         migrations[version], version + 1);
-        CHECK(n > 0 && (size_t)n < sizeof sql);
-        rc = run(db, sql, "cannot bring the data file up to date", why);
-    }
-    return rc;
 }
 
 /* ---- connections ---- */
@@ -223,8 +219,11 @@ static const char *const statements[STMT_COUNT] = {
 static int prepare(struct connection *c, enum statement from, enum statement to,
                    char why[static STORE_TEXT_MAX])
 {
+    int made = index_prepare(c, from == STMT_PUT);
+    if (made != SQLITE_OK)
+        return sqlite_say_open(why, c->db, made, "cannot use the data file");
     for (size_t space = 0; space < SPACE_COUNT; space++) {
-        for (size_t i = from; i <= to; i++) {
+        for (size_t i = from; i <= to && space != STORE_ROWS; i++) {
             char sql[256];
             char *format =
                 sqlite3_mprintf(statements[i], store_space_name((enum store_space)space));
@@ -235,7 +234,7 @@ static int prepare(struct connection *c, enum statement from, enum statement to,
             int rc = sqlite3_prepare_v3(c->db, sql, -1, SQLITE_PREPARE_PERSISTENT,
                                         &c->stmt[space][i], NULL);
             if (rc != SQLITE_OK)
-                return say_sqlite(why, c->db, rc, "cannot use the data file");
+                return sqlite_say_open(why, c->db, rc, "cannot use the data file");
         }
     }
     return 0;
@@ -248,7 +247,7 @@ static int connect_db(struct connection *c, const char *path, int flags, const c
         path, &c->db,
         flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE, NULL);
     if (rc != SQLITE_OK)
-        return say_sqlite(why, c->db, rc, "cannot open the data file");
+        return sqlite_say_open(why, c->db, rc, "cannot open the data file");
     return run(c->db, pragmas, "cannot use the data file", why);
 }
 
@@ -258,6 +257,8 @@ static void disconnect(struct connection *c)
         for (size_t i = 0; i < STMT_COUNT; i++)
             (void)sqlite3_finalize(c->stmt[space][i]);
     }
+    for (size_t i = 0; i < ROWS_COUNT; i++)
+        (void)sqlite3_finalize(c->rows[i]);
     int rc = sqlite3_close(c->db);
     CHECK(rc == SQLITE_OK);
     *c = (struct connection){0};
@@ -278,7 +279,9 @@ static int open_writer(struct sqlite_store *s, const char *path, char why[static
         rc = check_file(c->db, why);
     if (rc == 0)
         rc = migrate(c->db, why);
-    return rc == 0 ? prepare(c, STMT_PUT, STMT_DEL, why) : rc;
+    if (rc == 0)
+        rc = prepare(c, STMT_PUT, STMT_DEL, why);
+    return rc == 0 ? index_open(s, why) : rc;
 }
 
 static int open_reader(struct sqlite_store *s, const char *path, char why[static STORE_TEXT_MAX])
@@ -295,6 +298,7 @@ static void dispose(struct sqlite_store *s)
     disconnect(&s->writer);
     if (s->lock_fd >= 0)
         (void)close(s->lock_fd);
+    index_close(s);
     store_fini(&s->store);
     (void)pthread_cond_destroy(&s->cond);
     (void)pthread_mutex_destroy(&s->mutex);
@@ -418,22 +422,39 @@ static void sqlite_set_quota(struct store *st, uint64_t bytes)
 
 /* ---- reading: under the mutex, so that what leaves the queue is in the file already ---- */
 
-static int say_read(struct sqlite_store *s, int rc)
+int sqlite_say_read(struct sqlite_store *s, int rc)
 {
     s->store.corrupt_size = 0;
     store_say(&s->store, "reading from the store fails: %s", sqlite3_errmsg(s->reader.db));
     return sqlite_error(s->reader.db, rc);
 }
 
-/* The row that stmt stands on; views into it. False when it does not match its checksum. */
-static bool row_sound(sqlite3_stmt *stmt, enum store_space space, struct peal_bytes key,
-                      struct peal_bytes *value)
+int sqlite_say_key(struct sqlite_store *s, enum store_space space, size_t n)
 {
-    const void *p = sqlite3_column_blob(stmt, 1);
-    int n = sqlite3_column_bytes(stmt, 1);
-    *value = peal_bytes_of(p, (size_t)n);
-    return value->n <= STORE_VALUE_MAX &&
-           sqlite_checksum(space, key, *value) == sqlite3_column_int64(stmt, 2);
+    s->store.corrupt_size = 0;
+    store_say(&s->store, "a key of %zu bytes in %s", n, store_space_name(space));
+    return PEAL_E_CORRUPT;
+}
+
+/* The row that stmt stands on; views into it. 0 or PEAL_E_CORRUPT. */
+static int row_value(sqlite3_stmt *stmt, enum store_space space, struct peal_bytes key,
+                     struct peal_bytes *value)
+{
+    *value = sqlite_column(stmt, 1);
+    bool sound = sqlite_sound(space, key, *value, sqlite3_column_int64(stmt, 2));
+    return sound ? 0 : PEAL_E_CORRUPT;
+}
+
+/* A view of the value that stmt, of one of the other spaces than the rows, finds for key. */
+static int find_row(struct sqlite_store *s, sqlite3_stmt *stmt, enum store_space space,
+                    struct peal_bytes key, struct peal_bytes *value)
+{
+    int rc = sqlite_bind(stmt, 1, key);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(stmt);
+    if (rc == SQLITE_DONE)
+        return PEAL_E_NOT_FOUND;
+    return rc == SQLITE_ROW ? row_value(stmt, space, key, value) : sqlite_say_read(s, rc);
 }
 
 /* The durable value of key: 0, PEAL_E_NOT_FOUND or an error. */
@@ -441,22 +462,17 @@ static int read_row(struct sqlite_store *s, enum store_space space, struct peal_
                     struct arena *a, struct peal_bytes *value)
 {
     sqlite3_stmt *stmt = s->reader.stmt[space][STMT_GET];
-    int rc = sqlite3_bind_blob(stmt, 1, key.p, (int)key.n, SQLITE_STATIC);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(stmt);
-    int err;
     struct peal_bytes view;
-    if (rc == SQLITE_DONE)
-        err = PEAL_E_NOT_FOUND;
-    else if (rc != SQLITE_ROW)
-        err = say_read(s, rc);
-    else if (!row_sound(stmt, space, key, &view))
-        err = store_say_corrupt(&s->store, space, key);
+    int rc = space == STORE_ROWS ? index_read(s, key, &view) : find_row(s, stmt, space, key, &view);
+    if (rc == 0)
+        rc = store_copy_out(&s->store, a, view, value);
+    else if (rc == PEAL_E_CORRUPT)
+        rc = store_say_corrupt(&s->store, space, key);
+    if (space == STORE_ROWS)
+        index_read_end(s);
     else
-        err = store_copy_out(&s->store, a, view, value);
-    (void)sqlite3_reset(stmt);
-    (void)sqlite3_clear_bindings(stmt);
-    return err;
+        (void)sqlite3_reset(stmt);
+    return rc;
 }
 
 static int sqlite_get(struct store *st, enum store_space space, struct peal_bytes key,
@@ -490,45 +506,55 @@ static int cursor_step(struct base_cursor *base)
     if (rc == SQLITE_DONE)
         return 0;
     if (rc != SQLITE_ROW)
-        return say_read(c->s, rc);
-    const void *p = sqlite3_column_blob(c->stmt, 0);
-    int n = sqlite3_column_bytes(c->stmt, 0);
-    if (n <= 0 || n > STORE_KEY_MAX) {
-        c->s->store.corrupt_size = 0;
-        store_say(&c->s->store, "a key of %d bytes in %s", n, store_space_name(c->space));
-        return PEAL_E_CORRUPT;
-    }
-    base->key = peal_bytes_of(p, (size_t)n);
+        return sqlite_say_read(c->s, rc);
+    base->key = sqlite_column(c->stmt, 0);
+    if (base->key.n == 0 || base->key.n > STORE_KEY_MAX)
+        return sqlite_say_key(c->s, c->space, base->key.n);
     return 1;
 }
 
-static bool cursor_sound(struct base_cursor *base)
+static int cursor_read(struct base_cursor *base)
 {
     struct sqlite_cursor *c = (struct sqlite_cursor *)base;
-    return row_sound(c->stmt, c->space, base->key, &base->value);
+    return row_value(c->stmt, c->space, base->key, &base->value);
+}
+
+static int scan_rows(struct sqlite_store *s, const struct queue *const layers[static MERGE_LAYERS],
+                     struct scan *scan)
+{
+    struct index_cursor c;
+    int rc = index_cursor(s, scan->from, &c);
+    if (rc == 0)
+        rc = merge_scan(layers, &c.base, scan);
+    index_read_end(s);
+    return rc;
+}
+
+static int scan_space(struct sqlite_store *s, const struct queue *const layers[static MERGE_LAYERS],
+                      struct scan *scan)
+{
+    enum statement which = scan->each != NULL ? STMT_SCAN : STMT_KEYS;
+    struct sqlite_cursor c = {
+        .base = {.step = cursor_step, .read = cursor_read},
+        .s = s,
+        .stmt = s->reader.stmt[scan->space][which],
+        .space = scan->space,
+    };
+    int rc = sqlite_bind(c.stmt, 1, scan->from);
+    if (rc != SQLITE_OK)
+        return sqlite_say_read(s, rc);
+    rc = merge_scan(layers, &c.base, scan);
+    (void)sqlite3_reset(c.stmt);
+    return rc;
 }
 
 static int sqlite_scan(struct store *st, struct scan *scan)
 {
     struct sqlite_store *s = sqlite_of(st);
     const struct queue *layers[MERGE_LAYERS] = {&st->now, &st->flight};
-    enum statement which = scan->each != NULL ? STMT_SCAN : STMT_KEYS;
-    struct sqlite_cursor c = {
-        .base = {.step = cursor_step, .sound = cursor_sound},
-        .s = s,
-        .stmt = s->reader.stmt[scan->space][which],
-        .space = scan->space,
-    };
-    /* A NULL pointer would bind NULL, which is no key; an empty blob is before every key. */
-    int rc = sqlite3_bind_blob(c.stmt, 1, scan->from.n > 0 ? (const void *)scan->from.p : "",
-                               (int)scan->from.n, SQLITE_STATIC);
-    if (rc != SQLITE_OK)
-        return say_read(s, rc);
     (void)pthread_mutex_lock(&s->mutex);
-    rc = merge_scan(layers, &c.base, scan);
-    (void)sqlite3_reset(c.stmt);
+    int rc = scan->space == STORE_ROWS ? scan_rows(s, layers, scan) : scan_space(s, layers, scan);
     (void)pthread_mutex_unlock(&s->mutex);
-    (void)sqlite3_clear_bindings(c.stmt);
     return rc;
 }
 

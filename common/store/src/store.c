@@ -25,6 +25,7 @@ struct store_config store_config_default(void)
         .pending_max = STORE_PENDING_MAX,
         .flush_bytes = STORE_FLUSH_BYTES,
         .retry_ms = STORE_RETRY_MS,
+        .recent_max = STORE_RECENT_MAX,
     };
 }
 

@@ -13,8 +13,11 @@ enum {
 struct entry {
     struct entry *prev, *next; /* the queue's order of tickets */
     struct entry *older;       /* what this one replaced, when the queue keeps that */
-    uint64_t ticket;           /* the first submit that is done only once this is written */
-    uint64_t own;              /* the submit that made this */
+    union {
+        uint64_t ticket; /* the first submit that is done only once this is written */
+        int64_t row;     /* of a recent key (index.h): its row's number */
+    };
+    uint64_t own;      /* the submit that made this */
     uint64_t deadline; /* when a lazy write stops waiting, microseconds of the monotonic clock */
     uint64_t prefix;   /* the key's first 8 bytes, so that most comparisons need no more */
     uint32_t value_size;
@@ -26,6 +29,7 @@ struct entry {
     bool fresh;  /* a put whose key was not there: deleting it leaves nothing to write */
     bool rooted; /* a put that came over a deletion which is still to be written */
     bool bad;    /* damaged on purpose (store_memory_damage) */
+    bool gone;   /* a recent key that the running transaction drops */
     struct entry *forward[];
     /* key and value follow */
 };

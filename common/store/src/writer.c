@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "sqlite.h"
+#include "index.h"
 
 uint64_t sqlite_now_us(void)
 {
@@ -24,8 +24,9 @@ uint64_t sqlite_now_us(void)
 
 /* ---- one batch ---- */
 
-static int write_entry(struct connection *c, const struct entry *e)
+static int write_entry(struct sqlite_store *s, const struct entry *e)
 {
+    struct connection *c = &s->writer;
     enum store_space space = (enum store_space)e->space;
     struct peal_bytes key = entry_key(e);
     struct peal_bytes value = entry_value(e);
@@ -42,30 +43,26 @@ static int write_entry(struct connection *c, const struct entry *e)
         break;
     }
     CHECK(stmt != NULL);
-    int rc = sqlite3_bind_blob(stmt, 1, key.p, (int)key.n, SQLITE_STATIC);
+    int rc = sqlite_bind(stmt, 1, key);
     if (rc == SQLITE_OK && e->op != STORE_DEL)
-        rc = sqlite3_bind_blob(stmt, 2, value.p, (int)value.n, SQLITE_STATIC);
+        rc = sqlite_bind(stmt, 2, value);
     if (rc == SQLITE_OK && e->op != STORE_DEL)
         rc = sqlite3_bind_int64(stmt, 3, sqlite_checksum(space, key, value));
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(stmt);
-    int reset = sqlite3_reset(stmt);
-    if (rc == SQLITE_DONE)
-        rc = reset;
-    return rc;
+    return rc == SQLITE_OK ? sqlite_run(stmt) : rc;
 }
 
-static int write_entries(struct connection *c, const struct queue *q, struct store_stats *done)
+static int write_entries(struct sqlite_store *s, struct index_step *step, struct store_stats *done)
 {
     for (size_t i = 0; i < SPACE_COUNT; i++) {
-        for (const struct entry *e = q->spaces[i].head[0]; e != NULL; e = e->forward[0]) {
-            int rc = write_entry(c, e);
+        const struct table *t = &s->store.flight.spaces[i];
+        for (const struct entry *e = t->head[0]; e != NULL; e = e->forward[0]) {
+            int rc = i == STORE_ROWS ? index_write(s, e, step) : write_entry(s, e);
             if (rc != SQLITE_OK)
                 return rc;
             *(e->op == STORE_DEL ? &done->dels_written : &done->puts_written) += 1;
         }
     }
-    return SQLITE_OK;
+    return index_sweep(s, step);
 }
 
 /* The quota is SQLite's limit on the file's pages; 0 asks for SQLite's own maximum. */
@@ -95,15 +92,21 @@ static int apply_quota(struct sqlite_store *s)
 static int write_batch(struct sqlite_store *s, struct store_stats *done, char text[STORE_TEXT_MAX])
 {
     sqlite3 *db = s->writer.db;
+    struct index_step step = {0};
     int rc = apply_quota(s);
+    if (rc == SQLITE_OK)
+        rc = index_begin(s, &step);
     if (rc == SQLITE_OK)
         rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
     if (rc == SQLITE_OK)
-        rc = write_entries(&s->writer, &s->store.flight, done);
+        rc = write_entries(s, &step, done);
     if (rc == SQLITE_OK)
         rc = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
-    if (rc == SQLITE_OK)
+    if (rc == SQLITE_OK) {
+        index_apply(s, &step);
         return 0;
+    }
+    index_forget(s, &step);
     (void)snprintf(text, STORE_TEXT_MAX, "writing to the store fails: %s (SQLite error %d)",
                    sqlite3_errmsg(db), sqlite3_extended_errcode(db));
     int err = sqlite_error(db, rc);

@@ -1,5 +1,5 @@
-/* The store's contract, run over both back ends: each test here is two, sqlite/NAME and
- * memory/NAME. */
+/* The store's contract, run over both back ends: each test here is three, sqlite/NAME, memory/NAME,
+ * and late/NAME: SQLite with next to no recent keys, so that the rows' index is always at work. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +13,15 @@
     {                                                                                              \
         struct twin t;                                                                             \
         twin_open(&t, true);                                                                       \
+        name(&t);                                                                                  \
+        twin_close(&t);                                                                            \
+    }                                                                                              \
+    Test(late, name)                                                                               \
+    {                                                                                              \
+        struct twin t;                                                                             \
+        twin_open(&t, true);                                                                       \
+        t.config.recent_max = 3;                                                                   \
+        twin_replace(&t);                                                                          \
         name(&t);                                                                                  \
         twin_close(&t);                                                                            \
     }                                                                                              \

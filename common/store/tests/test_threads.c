@@ -136,6 +136,7 @@ int main(void)
     struct store_config config = store_config_default();
     config.lazy_us = 1000;
     config.retry_ms = 1;
+    config.recent_max = 1000;
     config.wake = woken;
     config.wake_arg = &h;
     struct store *s;

@@ -169,14 +169,43 @@ void twin_damage(struct twin *t, enum store_space space, const char *key)
         cr_assert(rc == 0, "nothing to damage: %s", err_name(rc));
         return;
     }
-    sqlite3 *db;
     char sql[256];
     snprintf(sql, sizeof sql, "UPDATE %s SET value = x'00' WHERE key = CAST('%s' AS BLOB)",
              store_space_name(space), key);
-    cr_assert(sqlite3_open(t->path, &db) == SQLITE_OK, "no second connection");
+    cr_assert(twin_sql(t, sql) == 1, "nothing to damage: %s", sql);
+}
+
+/* ---- SQLite's file ---- */
+
+static sqlite3 *connect_to(const struct twin *t)
+{
+    sqlite3 *db;
+    cr_assert(sqlite3_open(t->path, &db) == SQLITE_OK, "no connection to %s", t->path);
+    sqlite3_busy_timeout(db, GIVE_UP_S * 1000);
+    return db;
+}
+
+int twin_sql(const struct twin *t, const char *sql)
+{
+    sqlite3 *db = connect_to(t);
     int rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
-    cr_assert(rc == SQLITE_OK && sqlite3_changes(db) == 1, "not damaged: %s", sqlite3_errmsg(db));
+    cr_assert(rc == SQLITE_OK, "%s: %s", sql, sqlite3_errmsg(db));
+    int n = sqlite3_changes(db);
     sqlite3_close(db);
+    return n;
+}
+
+long long twin_ask(const struct twin *t, const char *sql)
+{
+    sqlite3 *db = connect_to(t);
+    sqlite3_stmt *stmt;
+    int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
+    cr_assert(rc == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW, "%s: %s", sql,
+              sqlite3_errmsg(db));
+    long long answer = sqlite3_column_int64(stmt, 0);
+    sqlite3_finalize(stmt);
+    sqlite3_close(db);
+    return answer;
 }
 
 /* ---- short forms ---- */

@@ -41,6 +41,13 @@ void twin_fill(struct twin *t, bool full);
 /* Damages the value that is durable for key. */
 void twin_damage(struct twin *t, enum store_space space, const char *key);
 
+/* ---- SQLite's file, from another connection ---- */
+
+/* Runs SQL on the file; the number of rows that its last statement changed. */
+int twin_sql(const struct twin *t, const char *sql);
+/* The first column of the first row. */
+long long twin_ask(const struct twin *t, const char *sql);
+
 /* ---- short forms; keys and values are strings ---- */
 
 struct store_write twin_put(enum store_space space, const char *key, const char *value);

@@ -41,11 +41,12 @@ enum {
     STORE_VALUE_MAX = 128 * 1024, /* bytes of a value; 0 is allowed */
     STORE_UNIT_MAX = 1024,        /* writes in one submit */
     STORE_TEXT_MAX = 256,         /* bytes of an error's text, its NUL included */
-    STORE_SCHEMA_VERSION = 1,     /* PRAGMA user_version of the files this program writes */
+    STORE_SCHEMA_VERSION = 2,     /* PRAGMA user_version of the files this program writes */
     STORE_LAZY_US = 20 * 1000,    /* defaults of struct store_config, see there */
     STORE_PENDING_MAX = 64 << 20,
     STORE_FLUSH_BYTES = 8 << 20,
     STORE_RETRY_MS = 250,
+    STORE_RECENT_MAX = 64 * 1024,
 };
 
 struct store;
@@ -65,6 +66,10 @@ struct store_config {
     /* Most bytes of the database file, 0: no limit but the disk. What goes beyond fails as a full
      * disk does. SQLite only. */
     uint64_t quota_bytes;
+    /* About how many of the newest rows have their keys in memory (about 120 bytes each), before
+     * they are moved to an index on disk; at most three times as many, after a start. More make
+     * that cheaper. SQLite only. */
+    uint32_t recent_max;
     /* Called after store_durable() or store_health() has changed; from the writer's thread, or from
      * inside store_submit on the caller's. Must only pass the news on (uv_async_send), never call
      * the store. May be NULL. The memory back end never calls it. */
