@@ -51,10 +51,10 @@ static int find(struct sqlite_store *s, struct peal_bytes key, int64_t *row, str
 {
     *row = 0;
     *recent = table_find(&s->index.recent, key);
-    if (*recent != NULL) {
+    if (*recent != NULL)
         *row = (*recent)->row;
+    if (*recent != NULL || !s->index.state.placed)
         return SQLITE_OK;
-    }
     sqlite3_stmt *stmt = s->writer.rows[ROWS_FIND];
     int rc = sqlite_bind(stmt, 1, key);
     if (rc == SQLITE_OK)
@@ -112,6 +112,8 @@ static int unplace(struct sqlite_store *s, struct peal_bytes key, struct entry *
     sqlite3_stmt *stmt = s->writer.rows[ROWS_UNPLACE];
     if (recent != NULL)
         drop_recent(step, recent);
+    if (!s->index.state.placed)
+        return SQLITE_OK;
     int rc = sqlite_bind(stmt, 1, key);
     return rc == SQLITE_OK ? sqlite_run(stmt) : rc;
 }
@@ -185,6 +187,7 @@ int index_sweep(struct sqlite_store *s, struct index_step *step)
         if (x->recent_n < s->store.config.recent_max)
             return SQLITE_OK;
         state->sweeping = true;
+        state->placed = true;
         state->upto = x->state.last;
         state->hand_size = 0;
     }
@@ -344,12 +347,15 @@ static int tally(sqlite3 *db, const char *sql, struct tally *t)
 
 static int read_mark(struct sqlite_store *s)
 {
+    static const char sql[] = "SELECT id, EXISTS (SELECT 1 FROM rows_index) FROM rows_mark";
     sqlite3_stmt *stmt;
-    int rc = sqlite3_prepare_v2(s->writer.db, "SELECT id FROM rows_mark", -1, &stmt, NULL);
+    int rc = sqlite3_prepare_v2(s->writer.db, sql, -1, &stmt, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_step(stmt);
-    if (rc == SQLITE_ROW)
+    if (rc == SQLITE_ROW) {
         s->index.state.mark = sqlite3_column_int64(stmt, 0);
+        s->index.state.placed = sqlite3_column_int(stmt, 1) != 0;
+    }
     (void)sqlite3_finalize(stmt);
     return rc == SQLITE_ROW ? SQLITE_OK : rc == SQLITE_DONE ? SQLITE_CORRUPT_INDEX : rc;
 }

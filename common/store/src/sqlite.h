@@ -45,6 +45,7 @@ struct connection {
 struct index_state {
     int64_t last; /* the highest number that a row was given */
     int64_t mark; /* rows up to this one are in rows_index */
+    bool placed;  /* rows_index may have a key; until then nobody looks there */
     bool sweeping;
     int64_t upto; /* the sweep moves the keys of rows up to this one */
     uint8_t hand[STORE_KEY_MAX];

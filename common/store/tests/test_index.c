@@ -58,6 +58,22 @@ static void reopen_unchanged(struct twin *t)
     cr_assert(mark == after, "the start moved the mark from %lld to %lld", mark, after);
 }
 
+static bool pass(void *arg, struct peal_bytes key, struct peal_bytes value)
+{
+    (void)key;
+    (void)value;
+    ++*(unsigned *)arg;
+    return true;
+}
+
+static void expect_whole(struct twin *t, unsigned n)
+{
+    unsigned seen = 0;
+    struct peal_bytes all = {0};
+    int rc = store_scan(t->s, STORE_ROWS, all, all, SIZE_MAX, pass, &seen);
+    cr_assert(rc == 0 && seen == n, "%u rows are read of %u: %s", seen, n, err_name(rc));
+}
+
 /* ---- keeping up ---- */
 
 Test(index, sweeps_move_the_keys_and_the_mark_follows)
@@ -156,6 +172,41 @@ Test(index, deleted_rows_make_room_for_new_ones)
     twin_close(&t);
 }
 
+/* ---- a transaction that fails ---- */
+
+Test(index, what_a_failed_transaction_would_have_done_is_done_later)
+{
+    static char big[100000];
+    memset(big, 'x', sizeof big - 1);
+    struct twin t;
+    open_late(&t);
+    put_many(&t, 0, 100, "v");
+    long long last = twin_ask(&t, "SELECT max(id) FROM rows");
+    char recent[16], placed[16];
+    key_of(99, recent);
+    key_of(0, placed);
+    twin_fill(&t, true);
+    struct store_write unit[] = {twin_del(STORE_ROWS, recent), twin_del(STORE_ROWS, placed),
+                                 twin_put(STORE_ROWS, "big", big), twin_put(STORE_ROWS, "b", "2")};
+    int rc = store_submit(t.s, unit, PEAL_COUNT(unit), NULL);
+    cr_assert(rc == 0, "the store does not know yet: %s", err_name(rc));
+    twin_wait_health(&t, PEAL_E_NO_SPACE);
+    cr_assert(twin_ask(&t, "SELECT max(id) FROM rows") == last, "nothing is written");
+    cr_assert(twin_count(&t, STORE_ROWS, "", "") == 100, "but all of it is seen");
+    twin_fill(&t, false);
+    twin_wait_health(&t, 0);
+    twin_sync(&t);
+    for (int round = 0; round < 2; round++) {
+        cr_assert(strcmp(twin_get(&t, STORE_ROWS, recent), "-") == 0, "a recent key is gone");
+        cr_assert(strcmp(twin_get(&t, STORE_ROWS, placed), "-") == 0, "so is one on disk");
+        cr_assert(strcmp(twin_get(&t, STORE_ROWS, "big"), big) == 0, "the new row is there");
+        cr_assert(twin_ask(&t, "SELECT max(id) FROM rows") == last + 2, "each row once");
+        expect_whole(&t, 100);
+        reopen_unchanged(&t);
+    }
+    twin_close(&t);
+}
+
 /* ---- damage ---- */
 
 /* 100 rows, and one of the keys that are in rows_index. */
@@ -181,14 +232,6 @@ static void damage(struct twin *t, const char *change, const char *key)
     cr_assert(twin_sql(t, sql) == 1, "nothing is damaged by %s", sql);
 }
 
-static bool pass(void *arg, struct peal_bytes key, struct peal_bytes value)
-{
-    (void)key;
-    (void)value;
-    ++*(unsigned *)arg;
-    return true;
-}
-
 static void expect_named(struct twin *t, const char *key)
 {
     const char *got = twin_get(t, STORE_ROWS, key);
@@ -201,14 +244,6 @@ static void expect_named(struct twin *t, const char *key)
     cr_assert(peal_bytes_eq(store_corrupt_key(t->s), peal_bytes_str(key)), "and names the key");
     cr_assert(twin_count(t, STORE_ROWS, "", "") == 100, "it is still counted");
     cr_assert(store_health(t->s) == 0, "writes go on");
-}
-
-static void expect_whole(struct twin *t, unsigned n)
-{
-    unsigned seen = 0;
-    struct peal_bytes all = {0};
-    int rc = store_scan(t->s, STORE_ROWS, all, all, SIZE_MAX, pass, &seen);
-    cr_assert(rc == 0 && seen == n, "%u rows are read of %u: %s", seen, n, err_name(rc));
 }
 
 static void repair_by_put(struct twin *t, const char *key)

@@ -140,6 +140,30 @@ Test(sqlite, a_folder_that_is_not_there)
     twin_close(&t);
 }
 
+Test(sqlite, a_checksum_binds_space_key_and_value)
+{
+    static const char *const changes[] = {
+        "UPDATE meta SET key = x'62'",
+        "UPDATE meta SET value = x'32'",
+        "UPDATE meta SET sum = sum + 1",
+        "INSERT INTO registers SELECT * FROM meta",
+        "INSERT INTO rows SELECT 1, key, sum, value FROM meta",
+    };
+    static const enum store_space spaces[] = {STORE_META, STORE_META, STORE_META, STORE_REGISTERS,
+                                              STORE_ROWS};
+    for (size_t i = 0; i < PEAL_COUNT(changes); i++) {
+        struct twin t;
+        twin_open(&t, true);
+        twin_do(&t, twin_put(STORE_META, "a", "1"));
+        close_now(&t);
+        cr_assert(twin_sql(&t, changes[i]) == 1, "%s changes nothing", changes[i]);
+        twin_replace(&t);
+        const char *got = twin_get(&t, spaces[i], i == 0 ? "b" : "a");
+        cr_assert(strcmp(got, "corrupt") == 0, "after %s it is %s", changes[i], got);
+        twin_close(&t);
+    }
+}
+
 /* ---- the thread ---- */
 
 Test(sqlite, a_lazy_write_waits_only_so_long)
