@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -74,6 +75,15 @@ static double now_ms(void)
     struct timespec t;
     (void)clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+/* Of all threads, the system's share included. */
+static double cpu_us(void)
+{
+    struct rusage r;
+    (void)getrusage(RUSAGE_SELF, &r);
+    return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) * 1e6 +
+           (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec);
 }
 
 /* ---- bytes written to the log: SQLite's own file functions with one of them replaced ---- */
@@ -332,7 +342,7 @@ static void bench_append(struct bench *b)
     fill(b, b->there, 0, NULL);
     settle(b);
     wal.bytes = 0;
-    double begin = now_ms(), spent = 0;
+    double begin = now_ms(), spent = 0, cpu = cpu_us();
     for (uint64_t done = 0; done < b->rows && b->commits < COMMITS_MAX;) {
         size_t n = b->rows - done < b->commit ? (size_t)(b->rows - done) : (size_t)b->commit;
         double t = now_ms();
@@ -346,16 +356,17 @@ static void bench_append(struct bench *b)
     }
     settle(b);
     double ms = now_ms() - begin - spent;
+    cpu = cpu_us() - cpu;
     uint64_t bytes = wal.bytes;
     close_it(b);
     qsort(b->ms, b->commits, sizeof b->ms[0], by_size);
     printf("{\"bench\":\"store\",\"schema\":\"%s\",\"body\":%llu,\"commit\":%llu,\"there\":%llu,"
            "\"rows\":%llu,\"per_s\":%.0f,\"commit_ms\":{\"p50\":%.2f,\"p99\":%.2f,\"max\":%.2f},"
-           "\"wal_bytes_per_row\":%.0f}\n",
+           "\"wal_bytes_per_row\":%.0f,\"cpu_us_per_row\":%.2f}\n",
            b->schema, (unsigned long long)b->body, (unsigned long long)b->commit,
            (unsigned long long)b->there, (unsigned long long)b->rows, (double)b->rows / ms * 1e3,
            b->ms[b->commits / 2], b->ms[b->commits * 99 / 100], b->ms[b->commits - 1],
-           (double)bytes / (double)b->rows);
+           (double)bytes / (double)b->rows, cpu / (double)b->rows);
 }
 
 static double scan_ms(struct bench *b, const struct key *box, size_t expected)

@@ -193,7 +193,7 @@ int index_sweep(struct sqlite_store *s, struct index_step *step)
     }
     size_t left = step->appended + step->appended / SWEEP_EXTRA + 1;
     struct entry *e = table_seek(&x->recent, peal_bytes_of(state->hand, state->hand_size));
-    for (; e != NULL && left > 0; e = e->forward[0]) {
+    for (; e != NULL && left > 0; e = table_next(e)) {
         if (e->row > state->upto || e->gone)
             continue;
         int rc = place(s, e, step);
@@ -406,8 +406,8 @@ int index_open(struct sqlite_store *s, char why[static STORE_TEXT_MAX])
 
 void index_close(struct sqlite_store *s)
 {
-    for (struct entry *e = s->index.recent.head[0], *next; e != NULL; e = next) {
-        next = e->forward[0];
+    for (struct entry *e = table_first(&s->index.recent), *next; e != NULL; e = next) {
+        next = table_next(e);
         free(e);
     }
     s->index.recent = (struct table){0};
@@ -469,7 +469,7 @@ static int cursor_step(struct base_cursor *base)
     struct index_cursor *c = (struct index_cursor *)base;
     sqlite3_stmt *stmt = c->s->reader.rows[ROWS_WALK];
     if (c->at != NULL)
-        c->recent = c->at->forward[0];
+        c->recent = table_next(c->at);
     int rc = !c->begun || c->placed ? walk(c) : 0;
     c->at = NULL;
     c->placed = false;

@@ -30,8 +30,8 @@ int store_open_memory(const struct store_config *config, struct store **out)
 
 static void empty_table(struct table *t)
 {
-    for (struct entry *e = t->head[0], *next; e != NULL; e = next) {
-        next = e->forward[0];
+    for (struct entry *e = table_first(t), *next; e != NULL; e = next) {
+        next = table_next(e);
         free(e);
     }
     *t = (struct table){0};
@@ -180,7 +180,7 @@ static int cursor_step(struct base_cursor *c)
     mc->at = mc->next;
     if (mc->at == NULL)
         return 0;
-    mc->next = mc->at->forward[0];
+    mc->next = table_next(mc->at);
     c->key = entry_key(mc->at);
     c->value = entry_value(mc->at);
     return 1;

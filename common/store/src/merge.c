@@ -64,7 +64,7 @@ static int pass(struct merge *m, struct peal_bytes key)
     bool base = m->base_on && key_cmp(m->base->key, key) == 0;
     for (size_t i = 0; i < MERGE_LAYERS; i++) {
         if (m->at[i] != NULL && key_cmp(entry_key(m->at[i]), key) == 0)
-            m->at[i] = m->at[i]->forward[0];
+            m->at[i] = table_next(m->at[i]);
     }
     return base ? base_next(m) : 0;
 }

@@ -20,11 +20,13 @@ int key_cmp(struct peal_bytes a, struct peal_bytes b)
     return (a.n > b.n) - (a.n < b.n);
 }
 
-static bool entry_before(const struct entry *e, struct peal_bytes key, uint64_t prefix)
+static bool leads_before(const struct link *l, struct peal_bytes key, uint64_t prefix)
 {
-    if (e->prefix != prefix)
-        return e->prefix < prefix;
-    return key_cmp(entry_key(e), key) < 0;
+    if (l->to == NULL)
+        return false;
+    if (l->prefix != prefix)
+        return l->prefix < prefix;
+    return key_cmp(entry_key(l->to), key) < 0;
 }
 
 /* One level more with a chance of one in four (xorshift64, Marsaglia 2003: the heights need no
@@ -45,7 +47,7 @@ struct entry *table_entry(uint64_t *dice, const struct store_write *w)
     size_t value_size = w->op == STORE_DEL ? 0 : w->value.n;
     CHECK(w->key.n <= STORE_KEY_MAX && value_size <= STORE_VALUE_MAX);
     uint8_t levels = roll_levels(dice);
-    size_t head = sizeof(struct entry) + levels * sizeof(struct entry *);
+    size_t head = sizeof(struct entry) + levels * sizeof(struct link);
     struct entry *e = malloc(head + w->key.n + value_size);
     if (e == NULL)
         return NULL;
@@ -77,37 +79,57 @@ struct peal_bytes entry_value(const struct entry *e)
 
 size_t entry_cost(size_t key_size, size_t value_size)
 {
-    return sizeof(struct entry) + 2 * sizeof(struct entry *) + key_size + value_size;
+    return sizeof(struct entry) + 2 * sizeof(struct link) + key_size + value_size;
+}
+
+struct entry *table_first(const struct table *t)
+{
+    return t->head[0].to;
+}
+
+struct entry *table_next(const struct entry *e)
+{
+    return e->forward[0].to;
+}
+
+/* The link that leads to the key or past it. */
+static const struct link *seek(const struct table *t, struct peal_bytes key, uint64_t prefix)
+{
+    const struct link *links = t->head;
+    for (size_t i = TABLE_LEVELS; i-- > 0;) {
+        while (leads_before(&links[i], key, prefix))
+            links = links[i].to->forward;
+    }
+    return &links[0];
+}
+
+static bool leads_to(const struct link *l, struct peal_bytes key, uint64_t prefix)
+{
+    return l->to != NULL && l->prefix == prefix && key_cmp(entry_key(l->to), key) == 0;
 }
 
 struct entry *table_seek(const struct table *t, struct peal_bytes key)
 {
-    uint64_t prefix = key_prefix(key);
-    struct entry *const *links = t->head;
-    for (size_t i = TABLE_LEVELS; i-- > 0;) {
-        while (links[i] != NULL && entry_before(links[i], key, prefix))
-            links = links[i]->forward;
-    }
-    return links[0];
+    return seek(t, key, key_prefix(key))->to;
 }
 
 struct entry *table_find(const struct table *t, struct peal_bytes key)
 {
-    struct entry *e = table_seek(t, key);
-    return e != NULL && key_cmp(entry_key(e), key) == 0 ? e : NULL;
+    uint64_t prefix = key_prefix(key);
+    const struct link *l = seek(t, key, prefix);
+    return leads_to(l, key, prefix) ? l->to : NULL;
 }
 
 struct entry *table_path(struct table *t, struct peal_bytes key, struct table_path *path)
 {
     uint64_t prefix = key_prefix(key);
-    struct entry **links = t->head;
+    struct link *links = t->head;
     for (size_t i = TABLE_LEVELS; i-- > 0;) {
-        while (links[i] != NULL && entry_before(links[i], key, prefix))
-            links = links[i]->forward;
+        while (leads_before(&links[i], key, prefix))
+            links = links[i].to->forward;
         path->link[i] = &links[i];
     }
-    struct entry *e = links[0];
-    return e != NULL && key_cmp(entry_key(e), key) == 0 ? e : NULL;
+    return leads_to(&links[0], key, prefix) ? links[0].to : NULL;
 }
 
 void table_link(struct table_path *path, struct entry *e)
@@ -115,14 +137,14 @@ void table_link(struct table_path *path, struct entry *e)
     CHECK(e->levels >= 1 && e->levels <= TABLE_LEVELS);
     for (size_t i = 0; i < e->levels; i++) {
         e->forward[i] = *path->link[i];
-        *path->link[i] = e;
+        *path->link[i] = (struct link){.to = e, .prefix = e->prefix};
     }
 }
 
 void table_unlink(struct table_path *path, struct entry *e)
 {
     for (size_t i = 0; i < e->levels; i++) {
-        CHECK(*path->link[i] == e);
+        CHECK(path->link[i]->to == e);
         *path->link[i] = e->forward[i];
     }
 }

@@ -9,6 +9,15 @@ enum {
     TABLE_LEVELS = 12, /* 4^12 keys before searches get slower */
 };
 
+struct entry;
+
+/* One level's step ahead. The prefix of the key there stands in it, so that a search reads only
+ * those entries that it goes through, not those that it stops before. */
+struct link {
+    struct entry *to; /* NULL: the end */
+    uint64_t prefix;  /* of to's key: its first 8 bytes */
+};
+
 /* What waits for one key (or, in the memory back end, is durable for it). */
 struct entry {
     struct entry *prev, *next; /* the queue's order of tickets */
@@ -19,7 +28,7 @@ struct entry {
     };
     uint64_t own;      /* the submit that made this */
     uint64_t deadline; /* when a lazy write stops waiting, microseconds of the monotonic clock */
-    uint64_t prefix;   /* the key's first 8 bytes, so that most comparisons need no more */
+    uint64_t prefix;
     uint32_t value_size;
     uint8_t key_size;
     uint8_t space; /* enum store_space */
@@ -30,17 +39,17 @@ struct entry {
     bool rooted; /* a put that came over a deletion which is still to be written */
     bool bad;    /* damaged on purpose (store_memory_damage) */
     bool gone;   /* a recent key that the running transaction drops */
-    struct entry *forward[];
+    struct link forward[];
     /* key and value follow */
 };
 
 struct table {
-    struct entry *head[TABLE_LEVELS]; /* all NULL: empty */
+    struct link head[TABLE_LEVELS];
 };
 
 /* Where a search went down: per level, the link that leads to or past the key. */
 struct table_path {
-    struct entry **link[TABLE_LEVELS];
+    struct link *link[TABLE_LEVELS];
 };
 
 /* A new entry, in no table, for the write. dice: what its height is drawn from, not 0. NULL: no
@@ -54,6 +63,9 @@ size_t entry_cost(size_t key_size, size_t value_size);
 /* Negative, 0, positive, as memcmp: bytewise, a prefix first. */
 int key_cmp(struct peal_bytes a, struct peal_bytes b);
 
+/* In the order of the keys; NULL at the end. */
+struct entry *table_first(const struct table *t);
+struct entry *table_next(const struct entry *e);
 /* The entry of exactly that key, or NULL. */
 struct entry *table_find(const struct table *t, struct peal_bytes key);
 /* The first entry at or after key, or NULL at the end. */

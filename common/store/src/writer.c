@@ -55,7 +55,7 @@ static int write_entries(struct sqlite_store *s, struct index_step *step, struct
 {
     for (size_t i = 0; i < SPACE_COUNT; i++) {
         const struct table *t = &s->store.flight.spaces[i];
-        for (const struct entry *e = t->head[0]; e != NULL; e = e->forward[0]) {
+        for (const struct entry *e = table_first(t); e != NULL; e = table_next(e)) {
             int rc = i == STORE_ROWS ? index_write(s, e, step) : write_entry(s, e);
             if (rc != SQLITE_OK)
                 return rc;
