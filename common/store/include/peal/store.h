@@ -81,9 +81,10 @@ struct store_config store_config_default(void);
 
 /* ---- opening ---- */
 
-/* Opens or makes the database file at path (mode 0600; the folder exists) and checks it, which
- * takes time in proportion to its size. The file path + ".lock" keeps other processes out. On an
- * error *out is NULL and why says in prose what it was:
+/* Opens or makes the database file at path (mode 0600; the folder exists), checks it, and brings
+ * one of an older version up to date, all of which takes time in proportion to its size; what is
+ * cut short is gone on with by the next opening. The file path + ".lock" keeps other processes out.
+ * On an error *out is NULL and why says in prose what it was:
  *
  * - PEAL_E_BUSY: another process has it open
  * - PEAL_E_CORRUPT: it is no database, or its quick check failed
