@@ -20,9 +20,7 @@
 
 #include "table.h"
 
-#define X(name, table) +1
-enum { SPACE_COUNT = 0 STORE_SPACES(X) };
-#undef X
+enum { SPACE_COUNT = STORE_SPACE_COUNT };
 
 struct queue {
     struct table spaces[SPACE_COUNT];

@@ -1,20 +1,19 @@
 /* The SQLite back end: opening and checking the file, submitting to the writer's thread (writer.c),
  * reading. */
+#include "image.h"
 #include "index.h"
 #include "migrate.h"
+#include "swap.h"
+#include "views.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define LOCK_SUFFIX ".lock"
 
 static struct sqlite_store *sqlite_of(struct store *s)
 {
@@ -89,60 +88,16 @@ int sqlite_error(sqlite3 *db, int rc)
 
 /* ---- the files ---- */
 
-static int say_errno(char why[static STORE_TEXT_MAX], const char *what, const char *path)
-{
-    int e = errno;
-    (void)snprintf(why, STORE_TEXT_MAX, "%s %.160s: %s", what, path, strerror(e));
-    return e == ENOSPC || e == EDQUOT ? PEAL_E_NO_SPACE : PEAL_E_IO;
-}
-
-/* One process at a time: the lock goes with the process, however it ends. */
-static int take_lock(struct sqlite_store *s, const char *path, char why[static STORE_TEXT_MAX])
-{
-    char name[PATH_MAX];
-    int n = snprintf(name, sizeof name, "%s%s", path, LOCK_SUFFIX);
-    if (n < 0 || (size_t)n >= sizeof name) {
-        (void)snprintf(why, STORE_TEXT_MAX, "the path of the data file is too long");
-        return PEAL_E_USAGE;
-    }
-    s->lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (s->lock_fd < 0)
-        return say_errno(why, "cannot open", name);
-    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0)
-        return 0;
-    if (errno != EWOULDBLOCK)
-        return say_errno(why, "cannot lock", name);
-    (void)snprintf(why, STORE_TEXT_MAX, "another peald uses %.200s", path);
-    return PEAL_E_BUSY;
-}
-
-static int sync_folder_of(const char *path, char why[static STORE_TEXT_MAX])
-{
-    char folder[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    size_t n = slash != NULL ? (size_t)(slash - path) : 0;
-    if (slash == NULL)
-        (void)snprintf(folder, sizeof folder, ".");
-    else
-        (void)snprintf(folder, sizeof folder, "%.*s", n > 0 ? (int)n : 1, path);
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return say_errno(why, "cannot open", folder);
-    int rc = fsync(fd) == 0 ? 0 : say_errno(why, "cannot sync", folder);
-    (void)close(fd);
-    return rc;
-}
-
 /* Makes the file before SQLite does, so that its mode (and with it that of the log beside it) is
  * ours from the start. */
 static int make_file(const char *path, char why[static STORE_TEXT_MAX])
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
-        return say_errno(why, "cannot open", path);
-    int rc = fchmod(fd, 0600) == 0 ? 0 : say_errno(why, "cannot set the mode of", path);
+        return file_say(why, "cannot open", path);
+    int rc = fchmod(fd, 0600) == 0 ? 0 : file_say(why, "cannot set the mode of", path);
     (void)close(fd);
-    return rc != 0 ? rc : sync_folder_of(path, why);
+    return rc != 0 ? rc : file_sync_folder(path, why);
 }
 
 /* ---- the schema ---- */
@@ -280,6 +235,8 @@ static int open_writer(struct sqlite_store *s, const char *path, char why[static
     if (rc == 0)
         rc = migrate(c->db, why);
     if (rc == 0)
+        views_make(c->db);
+    if (rc == 0)
         rc = prepare(c, STMT_PUT, STMT_DEL, why);
     return rc == 0 ? index_open(s, why) : rc;
 }
@@ -332,7 +289,12 @@ int store_open_sqlite(const char *path, const struct store_config *config,
         (void)snprintf(why, STORE_TEXT_MAX, "%s", err_prose(PEAL_E_NO_MEMORY));
         return PEAL_E_NO_MEMORY;
     }
-    int rc = take_lock(s, path, why);
+    char aside[STORE_PATH_MAX];
+    int rc = file_lock(path, &s->lock_fd, why);
+    if (rc == 0)
+        rc = swap_finish(path, aside, why);
+    if (rc == 0)
+        rc = image_check_log(path, why);
     if (rc == 0)
         rc = make_file(path, why);
     if (rc == 0)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -311,6 +312,42 @@ Test(sqlite, what_was_reported_durable_survives_kill_9)
         cr_assert(twin_count(&t, STORE_ROWS, "", "") == count, "units are whole, and a prefix");
         rows = count;
     }
+    twin_close(&t);
+}
+
+/* ---- a file system that gives errors ---- */
+
+/* With a limit on files' sizes each write fails, as on a disk that is broken or read-only. */
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    cr_assert(getrlimit(RLIMIT_FSIZE, &limit) == 0, "no limits");
+    limit.rlim_cur = bytes;
+    cr_assert(setrlimit(RLIMIT_FSIZE, &limit) == 0, "cannot set the limit");
+}
+
+Test(sqlite, a_disk_that_gives_errors_and_is_well_again)
+{
+    struct twin t;
+    (void)signal(SIGXFSZ, SIG_IGN);
+    twin_open(&t, true);
+    twin_do(&t, twin_put(STORE_ROWS, "a", "1"));
+    twin_sync(&t);
+    limit_files(1);
+    twin_do(&t, twin_put(STORE_ROWS, "b", "2"));
+    twin_wait_health(&t, PEAL_E_IO);
+    cr_assert(strstr(store_error_text(t.s), "I/O error") != NULL, "it says: %s",
+              store_error_text(t.s));
+    struct store_write w = twin_put(STORE_ROWS, "c", "3");
+    int rc = store_submit(t.s, &w, 1, NULL);
+    cr_assert(rc == PEAL_E_IO, "nothing more is taken: %s", err_name(rc));
+    cr_assert(strcmp(twin_get(&t, STORE_ROWS, "a"), "1") == 0, "reading goes on");
+    limit_files(RLIM_INFINITY);
+    twin_wait_health(&t, 0);
+    twin_sync(&t);
+    twin_reopen(&t);
+    cr_assert(strcmp(twin_get(&t, STORE_ROWS, "b"), "2") == 0, "what was taken is there");
+    cr_assert(strcmp(twin_get(&t, STORE_ROWS, "c"), "-") == 0, "what was refused is not");
     twin_close(&t);
 }
 

@@ -41,6 +41,7 @@ enum {
     STORE_VALUE_MAX = 128 * 1024, /* bytes of a value; 0 is allowed */
     STORE_UNIT_MAX = 1024,        /* writes in one submit */
     STORE_TEXT_MAX = 256,         /* bytes of an error's text, its NUL included */
+    STORE_PATH_MAX = 4096,        /* bytes of a file's path, its NUL included */
     STORE_SCHEMA_VERSION = 2,     /* PRAGMA user_version of the files this program writes */
     STORE_LAZY_US = 20 * 1000,    /* defaults of struct store_config, see there */
     STORE_PENDING_MAX = 64 << 20,
@@ -48,6 +49,13 @@ enum {
     STORE_RETRY_MS = 250,
     STORE_RECENT_MAX = 64 * 1024,
 };
+
+/* For people who look into the file with sqlite3 there are views: users and backups (key, bytes)
+ * over the registers, mail and mail_backups (mailbox, id, bytes) over the rows. Which of the two
+ * shows a pair is not stored with it: it follows from the arc that META has under this key, two
+ * keys of 20 bytes, `after` and `upto`: what lies in (after, upto] clockwise is the node's own, the
+ * rest are copies. Without an arc all four are empty. */
+#define STORE_ARC_KEY "arc"
 
 struct store;
 
@@ -87,7 +95,8 @@ struct store_config store_config_default(void);
  * On an error *out is NULL and why says in prose what it was:
  *
  * - PEAL_E_BUSY: another process has it open
- * - PEAL_E_CORRUPT: it is no database, or its quick check failed
+ * - PEAL_E_CORRUPT: it is no database, or its quick check failed, or its log is damaged
+ *   (store_salvage)
  * - PEAL_E_VERSION: a newer program wrote it
  * - PEAL_E_USAGE: the path is too long
  * - PEAL_E_NO_SPACE, PEAL_E_IO, PEAL_E_NO_MEMORY */
@@ -203,6 +212,66 @@ struct store_stats {
 };
 
 void store_stats(struct store *s, struct store_stats *out);
+
+/* ---- damaged files, backups: on a data file that no store has open, but for store_backup ---- */
+
+enum {
+    STORE_SPACE_COUNT = 0
+#define X(name, table) +1
+    STORE_SPACES(X)
+#undef X
+};
+
+struct store_salvaged {
+    uint64_t kept[STORE_SPACE_COUNT]; /* by space */
+    /* Records met that are not as they were written; what else the bad pages had, nobody knows. */
+    uint64_t lost;
+    uint64_t bad_pages, pages;
+    uint64_t bad_frames;        /* of the log: damaged, or of a transaction whose end is */
+    char aside[STORE_PATH_MAX]; /* where the damaged file is kept; "" when there was none */
+};
+
+/* Puts in place of the data file at path, which need not be a database at all, a new one with every
+ * pair of it that still matches its checksum, wherever in the file or its log it stands, and with
+ * the n writes `also` (at most STORE_UNIT_MAX). Of a key that was deleted or replaced an older
+ * value may come back, when the newer one is damaged. The damaged file and its log are moved aside
+ * and never deleted. Memory is bounded, but for 5 bytes per 8 KiB of the file. After an error, or a
+ * crash, the damaged file is either still in its place, or the new one is put there by the next
+ * store_open_sqlite.
+ *
+ * - PEAL_E_BUSY: another process has it open
+ * - PEAL_E_NO_SPACE: there is no room for the new file
+ * - PEAL_E_IO, PEAL_E_NO_MEMORY, PEAL_E_USAGE, PEAL_E_FULL */
+PEAL_MUST int store_salvage(const char *path, const struct store_write *also, size_t n,
+                            struct store_salvaged *out, char why[static STORE_TEXT_MAX]);
+
+struct store_copied {
+    uint64_t pairs[STORE_SPACE_COUNT]; /* by space, each as it was written */
+    uint64_t damaged;                  /* pairs that do not match their checksum */
+    uint64_t bytes;                    /* of the copy */
+};
+
+/* Called now and then with the bytes that are copied and those that there are. */
+typedef void store_progress(void *arg, uint64_t done, uint64_t total);
+
+/* Copies the data file at path, as it is at one moment, to the new file `to` (mode 0600), while
+ * another process may have it open and write; its log grows meanwhile. The copy is checked, made
+ * durable, and only then has its name; it needs no log beside it. progress may be NULL.
+ *
+ * - PEAL_E_EXISTS: `to` is there, and was left alone
+ * - PEAL_E_NOT_FOUND: there is no data file
+ * - PEAL_E_CORRUPT: it is damaged, or is no data file of this program
+ * - PEAL_E_VERSION: a newer program wrote it
+ * - PEAL_E_NO_SPACE, PEAL_E_IO, PEAL_E_NO_MEMORY, PEAL_E_USAGE */
+PEAL_MUST int store_backup(const char *path, const char *to, store_progress *progress, void *arg,
+                           struct store_copied *out, char why[static STORE_TEXT_MAX]);
+
+/* Puts a copy of the file `from`, with the n writes `also`, in the place of the data file at path,
+ * which is moved aside as by store_salvage. Errors as store_backup's, of `from`; PEAL_E_BUSY:
+ * another process has the data file open. After an error nothing has changed. */
+PEAL_MUST int store_restore(const char *path, const char *from, const struct store_write *also,
+                            size_t n, store_progress *progress, void *arg, struct store_copied *out,
+                            char aside[static STORE_PATH_MAX], char why[static STORE_TEXT_MAX]);
 
 /* ---- the memory back end's controls: a broken invariant on any other store ---- */
 
