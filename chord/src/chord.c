@@ -395,6 +395,7 @@ static void on_event(struct chord *c, const struct step_event *ev)
     case STEP_STORE_STATE:
         c->store_err = ev->err;
         marks_forget(c);
+        c->changed = c->state_news = true;
         if (ev->err < 0)
             step_trace(c->u, STEP_WARN, "store", "no longer answers for its copies: %s",
                        err_prose(ev->err));

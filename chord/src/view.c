@@ -38,7 +38,8 @@ void my_state(const struct chord *c, struct wire_node_state *out)
                                     .rows = c->rows,
                                     .leaving = c->state == CHORD_LEFT,
                                     .taking = take_pending(c),
-                                    .alike = repair_alike(c)};
+                                    .alike = repair_alike(c),
+                                    .unwell = c->store_err < 0};
     out->successor = v.successors_n > 0 ? v.successors[0] : c->cfg.self;
     out->predecessor = v.predecessor;
 }
@@ -76,6 +77,23 @@ size_t chord_home(const struct chord *c, const struct peal_id *key,
 bool chord_is_home(const struct chord *c, const struct peal_id *key)
 {
     return roster_is_home(&c->roster, key, &c->cfg.self);
+}
+
+bool chord_arc(const struct chord *c, struct peal_id *after, struct peal_id *upto)
+{
+    const struct roster *r = &c->roster;
+    size_t mine = roster_index(r, &c->cfg.self);
+    if (mine == r->n)
+        return false;
+    *after = *upto = c->cfg.self;
+    for (size_t i = 1; i < r->n; i++) {
+        const struct peal_id *before = &r->members[(mine + r->n - i) % r->n];
+        if (!is_up(c, before))
+            continue;
+        *after = *before;
+        break;
+    }
+    return true;
 }
 
 bool chord_is_up(const struct chord *c, const struct peal_id *node)
@@ -125,7 +143,9 @@ static bool fill_node(const struct chord *c, const struct peal_id *live, size_t 
     out->incarnation = incarnation_of(c, id);
     bool ready = s.ready_epoch == c->roster.epoch;
     out->state = WIRE_NODE_DOWN;
-    if (up)
+    if (up && s.unwell)
+        out->state = WIRE_NODE_UNWELL;
+    else if (up)
         out->state = ready ? WIRE_NODE_UP : WIRE_NODE_JOINING;
     else if (p != NULL && p->leaving && p->linked)
         out->state =

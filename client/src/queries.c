@@ -212,7 +212,8 @@ static const char *node_state_name(uint8_t state)
     static const char *const names[] = {[WIRE_NODE_DOWN] = "down",
                                         [WIRE_NODE_UP] = "up",
                                         [WIRE_NODE_JOINING] = "joining",
-                                        [WIRE_NODE_LEAVING] = "leaving"};
+                                        [WIRE_NODE_LEAVING] = "leaving",
+                                        [WIRE_NODE_UNWELL] = "unwell"};
     return state < PEAL_COUNT(names) ? names[state] : "unknown";
 }
 

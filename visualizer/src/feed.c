@@ -42,6 +42,8 @@ static const char *state_text(uint8_t state)
         return "joining";
     case WIRE_NODE_LEAVING:
         return "leaving";
+    case WIRE_NODE_UNWELL:
+        return "unwell";
     }
     return "unknown";
 }

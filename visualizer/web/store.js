@@ -6,7 +6,7 @@ import { useEffect, useState } from 'preact/hooks';
 const LOG_MAX = 200;
 const RETRY_MS = 1500;
 const OWN_MS = 8000; // so long what others look up does not take the place of what was looked up here
-const STATES = ['up', 'down', 'joining', 'leaving', 'suspect'];
+const STATES = ['up', 'down', 'joining', 'leaving', 'unwell', 'suspect'];
 
 let state = {
   stream: false,
@@ -62,6 +62,7 @@ const changes = {
   down: 'does not answer',
   joining: 'is joining',
   leaving: 'is leaving',
+  unwell: 'steps back: its disk is full or fails',
   suspect: 'is late to answer',
 };
 

@@ -287,6 +287,9 @@ enum chord_state chord_state(const struct chord *c);
 size_t chord_home(const struct chord *c, const struct peal_id *key,
                   struct peal_id out[static CHORD_REPLICAS_MAX + 1]);
 bool chord_is_home(const struct chord *c, const struct peal_id *key);
+/* The arc (*after, *upto] of keys whose nearest live home this node is: upto is itself, after the
+ * member before it that is up, or itself when no other is. False: it is not a member. */
+bool chord_arc(const struct chord *c, struct peal_id *after, struct peal_id *upto);
 bool chord_is_up(const struct chord *c, const struct peal_id *node);
 uint64_t chord_stamp(struct chord *c, const struct step_event *ev);
 /* The ring as this node sees it; strings and lists in a. `whole`: the live members' own reports

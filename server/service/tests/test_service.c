@@ -527,6 +527,11 @@ Test(ring, seen_and_observed)
     host_store_state(h, 0, PEAL_E_IO);
     cr_assert_not_null(host_expect(h, 0, WIRE_c_trace, PEOPLE_WAIT),
                        "what the node says of itself is passed on");
+    u = host_expect(h, 0, WIRE_c_ring, PEOPLE_WAIT);
+    cr_assert(u != NULL && u->c_ring.nodes.v[0].state == WIRE_NODE_UNWELL, "and so is its state");
+    host_store_state(h, 0, 0);
+    u = host_expect(h, 0, WIRE_c_ring, PEOPLE_WAIT);
+    cr_assert(u != NULL && u->c_ring.nodes.v[0].state == WIRE_NODE_UP, "until it is well again");
     host_free(h);
 }
 

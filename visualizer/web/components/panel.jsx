@@ -4,7 +4,7 @@ import { useState } from 'preact/hooks';
 import { hopsText, lookUp, select, short, stateOf, steps, took, verdict } from '../store.js';
 
 const time = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false });
-const words = { up: 'up', down: 'down', joining: 'joining', leaving: 'leaving', suspect: 'late' };
+const words = { up: 'up', down: 'down', joining: 'joining', leaving: 'leaving', unwell: 'disk', suspect: 'late' };
 
 export function Status({ ring, stream, connection }) {
   let watching = 'The visualizer is not running – reconnecting…';

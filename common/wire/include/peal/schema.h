@@ -111,7 +111,8 @@ enum {
 /* What a node says of itself in every ping and pong. ready_epoch: its epoch, when it is ready for all
  * of its arcs, else 0. `taking`: it holds registers of a ring that has gone into another, which are
  * not taken in yet. `alike`: since a member went down last, each of its arcs was found the same as at
- * those of its live homes that it is the one to compare it with. */
+ * those of its live homes that it is the one to compare it with. `unwell`: its disk is full or
+ * fails; it answers for no copies. */
 #define WIRE_FIELDS_node_state(F)                                                                  \
     F(U64, epoch, _, 0)                                                                            \
     F(U64, ready_epoch, _, 0)                                                                      \
@@ -122,7 +123,8 @@ enum {
     F(U64, rows, _, 0)                                                                             \
     F(BOOL, leaving, _, 0)                                                                         \
     F(BOOL, taking, _, 0)                                                                          \
-    F(BOOL, alike, _, 0)
+    F(BOOL, alike, _, 0)                                                                           \
+    F(BOOL, unwell, _, 0)
 
 /* An immutable row of a set. kind: enum wire_row_kind. `from` is filled in by the sender's server.
  */
@@ -955,7 +957,8 @@ enum wire_node_status {
     WIRE_NODE_DOWN = 0,
     WIRE_NODE_UP = 1,
     WIRE_NODE_JOINING = 2,
-    WIRE_NODE_LEAVING = 3
+    WIRE_NODE_LEAVING = 3,
+    WIRE_NODE_UNWELL = 4 /* it is there, but its disk is full or fails */
 };
 
 #endif
