@@ -229,7 +229,10 @@ static void hold(struct host *h, uint64_t ticket)
  */
 static void apply_refused(struct host *h)
 {
-    log_line(STEP_WARN, "store", "a write was refused: %s", store_error_text(h->store));
+    /* That the disk fails is said once, and not at every write. */
+    bool said = store_health(h->store) != 0;
+    log_line(said ? STEP_DEBUG : STEP_WARN, "store", "a write was refused: %s",
+             store_error_text(h->store));
     for (size_t i = 0; i < h->update.n; i++) {
         const struct step_effect *e = &h->update.effects[i];
         if (e->kind != STEP_SEND || e->eager)

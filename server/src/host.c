@@ -1,5 +1,6 @@
 /* A host's life: opening and closing, and turning what happens on links, disk and clock into the
  * core's events. */
+#include "disk.h"
 #include "host_internal.h"
 #include "log.h"
 
@@ -91,10 +92,20 @@ void host_step(struct host *h, struct step_event *ev)
     after_steps(h);
 }
 
+static void tell_store(struct host *h)
+{
+    bool news = false;
+    struct step_event ev = {.kind = STEP_STORE_STATE, .err = disk_health(h, &news)};
+    if (news)
+        host_step(h, &ev);
+}
+
 static void on_timer(void *user)
 {
     struct host *h = user;
     h->deadline = UINT64_MAX;
+    disk_tick(h);
+    tell_store(h);
     struct step_event ev = {.kind = STEP_TIMER};
     host_step(h, &ev);
 }
@@ -108,18 +119,7 @@ static void on_store(void *user)
     drain_self(h);
     tell_undialled(h);
     h->running = false;
-    int err = store_health(h->store);
-    if (err != h->store_err) {
-        h->store_err = err;
-        if (err != 0)
-            log_line(STEP_WARN, "store", "%s; this server steps back until it is well again",
-                     store_error_text(h->store));
-        else
-            log_line(STEP_INFO, "store", "well again");
-        struct step_event ev = {.kind = STEP_STORE_STATE, .err = err};
-        host_step(h, &ev);
-        return;
-    }
+    tell_store(h);
     after_steps(h);
 }
 
@@ -134,13 +134,21 @@ static void store_wake(void *arg)
 static const enum store_space spaces[] = {
     [STEP_META] = STORE_META, [STEP_REGISTERS] = STORE_REGISTERS, [STEP_ROWS] = STORE_ROWS};
 
+/* One damaged row is no reason to step back: repair brings it back from the other homes. */
+static void note_failure(struct host *h, int err)
+{
+    if (err == PEAL_E_CORRUPT && store_corrupt_key(h->store).n > 0)
+        log_line(STEP_WARN, "store", "%s", store_error_text(h->store));
+    else if (err == PEAL_E_IO || err == PEAL_E_CORRUPT)
+        disk_read_failed(h, err);
+}
+
 static int reader_get(void *ctx, enum step_space space, struct peal_bytes key, struct arena *a,
                       struct peal_bytes *value)
 {
     struct host *h = ctx;
     int err = store_get(h->store, spaces[space], key, a, value);
-    if (err == PEAL_E_CORRUPT)
-        log_line(STEP_WARN, "store", "%s", store_error_text(h->store));
+    note_failure(h, err);
     return err;
 }
 
@@ -169,9 +177,11 @@ static int reader_scan(void *ctx, enum step_space space, struct peal_bytes from,
     /* A damaged row is left out, and the scan goes on behind it: repair brings it back from the
      * other homes. */
     while (err == PEAL_E_CORRUPT) {
-        log_line(STEP_WARN, "store", "%s", store_error_text(h->store));
         struct peal_bytes bad = store_corrupt_key(h->store);
-        CHECK(bad.n > 0 && bad.n < sizeof after);
+        if (bad.n == 0)
+            break; /* a page, and with it nobody knows what */
+        CHECK(bad.n < sizeof after);
+        note_failure(h, err);
         memcpy(after, bad.p, bad.n);
         after[bad.n] = 0;
         if (c.left == 0 || c.stopped)
@@ -179,6 +189,7 @@ static int reader_scan(void *ctx, enum step_space space, struct peal_bytes from,
         err = store_scan(h->store, spaces[space], peal_bytes_of(after, bad.n + 1), to, c.left,
                          count_one, &c);
     }
+    note_failure(h, err);
     return err;
 }
 
@@ -430,11 +441,7 @@ static int open_links(struct host *h, char *why)
 
 static int open_store(struct host *h, char *why)
 {
-    char reason[STORE_TEXT_MAX];
-    struct store_config sc = store_config_default();
-    sc.wake = store_wake;
-    sc.wake_arg = h;
-    sc.quota_bytes = h->cfg.quota_bytes;
+    h->store_wake = store_wake;
     int err = net_wake_new(h->loop, on_store, h, &h->wake);
     if (err == 0)
         err = net_timer_new(h->loop, on_timer, h, &h->timer);
@@ -443,9 +450,7 @@ static int open_store(struct host *h, char *why)
         return err;
     }
     net_wake_hold(h->wake, false);
-    err = store_open_sqlite(h->cfg.db_path, &sc, reason, &h->store);
-    if (err != 0)
-        (void)snprintf(why, HOST_WHY_MAX, "--data: %s", reason);
+    err = disk_open(h, why);
     h->reader = (struct step_reader){.ctx = h, .get = reader_get, .scan = reader_scan};
     return err;
 }

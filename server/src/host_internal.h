@@ -75,7 +75,13 @@ struct host {
     bool away; /* the one address that is listened on is not this machine's at present */
     struct beacons beacons;
     int store_err; /* what the core was last told */
-    bool running;  /* a step or its effects are under way */
+    int read_err;  /* why reading fails, 0: it does not */
+    char read_text[STORE_TEXT_MAX];
+    void (*store_wake)(void *arg);
+    uint64_t disk_us;                                  /* when disk_tick last did anything */
+    uint8_t arc[2 * ID_BYTES], arc_seen[2 * ID_BYTES]; /* as it is stored; as it was last */
+    size_t arc_n;                                      /* 0: none is stored */
+    bool running;                                      /* a step or its effects are under way */
     bool ready, leaving, left;
     uint64_t leave_by_us;     /* while leaving: when it is enough */
     uint64_t foreign_link_us; /* when a server of another ring was last logged */

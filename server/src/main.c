@@ -1,4 +1,5 @@
 /* peald: a server of a Peal ring. */
+#include "commands.h"
 #include "host.h"
 #include "log.h"
 #include "metrics.h"
@@ -6,6 +7,7 @@
 #include "peal/keys.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -58,6 +60,12 @@ static void watch_signal(struct program *p, uv_signal_t *s, int signum)
     r = uv_signal_start(s, on_signal, signum);
     CHECK(r == 0);
     uv_unref((uv_handle_t *)s);
+}
+
+static void unwatch_signals(struct program *p)
+{
+    uv_close((uv_handle_t *)&p->term, NULL);
+    uv_close((uv_handle_t *)&p->intr, NULL);
 }
 
 static int parse_address(const char *flag, const char *text, struct net_addr *out, char *why)
@@ -197,7 +205,7 @@ static int run(const struct options *o)
                               .message_days = (uint32_t)o->message_days,
                               .ready = on_ready,
                               .user = &p};
-    char why[OPT_WHY_MAX], db[PATH_SIZE], incarnation[PATH_SIZE];
+    char why[OPT_WHY_MAX], db[STORE_PATH_MAX], incarnation[PATH_SIZE];
     if (parse_addresses(o, &cfg, why) != 0)
         return say(EXIT_USAGE, why);
     if (o->domain[0] != '\0' && !chord_is_domain(peal_bytes_str(o->domain))) {
@@ -211,6 +219,7 @@ static int run(const struct options *o)
         (void)snprintf(why, sizeof why, "--data: %s cannot be made: %s", o->data, strerror(errno));
         return say(EXIT_FAILED, why);
     }
+    (void)signal(SIGXFSZ, SIG_IGN); /* a limit on files is a full disk, not a reason to die */
     if (cry_init() != 0)
         return say(EXIT_FAILED, "the system gives no randomness");
     if (load_keys(o, &cfg, why) != 0)
@@ -219,32 +228,34 @@ static int run(const struct options *o)
     if (net_loop_new(&lc, &p.loop) != 0)
         return say(EXIT_FAILED, "no event loop can be made");
     cfg.loop = p.loop;
-    (void)snprintf(db, sizeof db, "%s/peald.db", o->data);
+    bool fits = commands_db(o, db);
+    CHECK(fits);
     cfg.db_path = db;
     (void)snprintf(incarnation, sizeof incarnation, "%s/incarnation", o->data);
     cfg.incarnation_path = incarnation;
     int err = 0;
     if (o->metrics[0] != '\0')
         err = metrics_new(p.loop, o->metrics, &p.metrics, why);
+    /* Before the host: it may say that it is ready, and is then asked to leave, at once. */
+    watch_signal(&p, &p.term, SIGTERM);
+    watch_signal(&p, &p.intr, SIGINT);
     if (err == 0)
         err = host_new(&cfg, &p.host, why);
     cry_wipe(&cfg.beacon_key, sizeof cfg.beacon_key);
     cry_wipe(&cfg.identity, sizeof cfg.identity);
     if (err != 0) {
         metrics_free(p.metrics);
+        unwatch_signals(&p);
         (void)uv_run(net_loop_uv(p.loop), UV_RUN_NOWAIT);
         net_loop_free(p.loop);
         return say(EXIT_FAILED, why);
     }
-    watch_signal(&p, &p.term, SIGTERM);
-    watch_signal(&p, &p.intr, SIGINT);
     metrics_show(p.metrics, p.host);
     if (p.metrics != NULL)
         log_line(STEP_INFO, "peald", "figures at %smetrics, and whether it serves at %shealth",
                  metrics_url(p.metrics), metrics_url(p.metrics));
     net_loop_run(p.loop);
-    uv_close((uv_handle_t *)&p.term, NULL);
-    uv_close((uv_handle_t *)&p.intr, NULL);
+    unwatch_signals(&p);
     err = host_free(p.host);
     net_loop_free(p.loop);
     if (err != 0)
@@ -272,6 +283,10 @@ int main(int argc, char *argv[])
     case OPT_MAN:
         options_man(stdout);
         return EXIT_OK;
+    case OPT_BACKUP:
+        return commands_backup(&o, why) == 0 ? EXIT_OK : say(EXIT_FAILED, why);
+    case OPT_RESTORE:
+        return commands_restore(&o, why) == 0 ? EXIT_OK : say(EXIT_FAILED, why);
     case OPT_RUN:
         break;
     }

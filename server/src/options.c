@@ -19,6 +19,15 @@ static const struct opt_spec specs[] = {
 #undef X
 };
 
+static const struct opt_word {
+    const char *word, *arg, *help;
+    enum opt_command command;
+} words[] = {
+#define X(name, word, arg, help) {word, arg, help, OPT_##name},
+    OPT_COMMANDS(X)
+#undef X
+};
+
 static const struct opt_spec *spec_of(const char *flag, size_t n)
 {
     for (size_t i = 0; i < PEAL_COUNT(specs); i++) {
@@ -28,10 +37,10 @@ static const struct opt_spec *spec_of(const char *flag, size_t n)
     return NULL;
 }
 
-static bool word_in(const char *words, const char *word)
+static bool word_in(const char *list, const char *word)
 {
     size_t n = strlen(word);
-    for (const char *p = words; n > 0 && p != NULL; p = strchr(p, '|')) {
+    for (const char *p = list; n > 0 && p != NULL; p = strchr(p, '|')) {
         p += *p == '|';
         if (strncmp(p, word, n) == 0 && (p[n] == '|' || p[n] == '\0'))
             return true;
@@ -110,6 +119,13 @@ static int set(struct options *o, const struct opt_spec *s, const char *value, c
             return PEAL_E_USAGE;
         }
         return set_text(field, value, where, why);
+    case OPT_SWITCH:
+        if (!word_in("yes|no", value)) {
+            (void)snprintf(why, OPT_WHY_MAX, "%s: “%s” is none of yes|no", where, value);
+            return PEAL_E_USAGE;
+        }
+        *(bool *)field = value[0] == 'y';
+        return 0;
     }
     CHECK(false);
     return PEAL_E_USAGE;
@@ -198,6 +214,9 @@ static int flag_value(int argc, char *const argv[], int *i, const char **flag, s
     *flag_n = eq != NULL ? (size_t)(eq - a) - 2 : strlen(a) - 2;
     *value = eq != NULL ? eq + 1 : NULL;
     *i += 1;
+    const struct opt_spec *s = spec_of(*flag, *flag_n);
+    if (*value == NULL && s != NULL && s->kind == OPT_SWITCH)
+        *value = "yes";
     if (*value == NULL && *i < argc) {
         *value = argv[*i];
         *i += 1;
@@ -214,12 +233,37 @@ static enum opt_command command_of(const char *a)
     return strcmp(a, "--man") == 0 ? OPT_MAN : OPT_RUN;
 }
 
-static int read_flags(struct options *o, int argc, char *const argv[], bool only_config, char *why)
+/* A word that is no flag: the command, then its argument. */
+static int take_word(struct options *o, enum opt_command *command, const char *word, char *why)
+{
+    if (*command != OPT_RUN && o->file[0] == '\0' && word[0] != '\0')
+        return set_text(o->file, word, "the file", why);
+    for (size_t i = 0; i < PEAL_COUNT(words) && *command == OPT_RUN; i++) {
+        if (strcmp(words[i].word, word) == 0) {
+            *command = words[i].command;
+            return 0;
+        }
+    }
+    (void)snprintf(why, OPT_WHY_MAX,
+                   "“%s” is neither an option nor a command; peald --help lists them", word);
+    return PEAL_E_USAGE;
+}
+
+/* Twice: first for the commands and the files, then for what is above these. */
+static int read_flags(struct options *o, enum opt_command *command, int argc, char *const argv[],
+                      bool only_config, char *why)
 {
     bool seen[PEAL_COUNT(specs)] = {false};
     for (int i = 1; i < argc;) {
         const char *flag = NULL, *value = NULL;
         size_t n = 0;
+        if (argv[i][0] != '-') {
+            int bad = only_config ? take_word(o, command, argv[i], why) : 0;
+            if (bad != 0)
+                return bad;
+            i++;
+            continue;
+        }
         int err = flag_value(argc, argv, &i, &flag, &n, &value, why);
         if (err != 0)
             return err;
@@ -250,6 +294,25 @@ static int read_flags(struct options *o, int argc, char *const argv[], bool only
     return 0;
 }
 
+static int check_command(const struct options *o, enum opt_command command, char *why)
+{
+    const struct opt_word *w = words;
+    while (w->command != command)
+        w++;
+    if (o->file[0] == '\0')
+        (void)snprintf(why, OPT_WHY_MAX, "peald %s needs a file: peald %s %s --data DIR", w->word,
+                       w->word, w->arg);
+    else if (o->data[0] == '\0')
+        (void)snprintf(why, OPT_WHY_MAX,
+                       "--data is required, for example: peald %s %s --data ./node1", w->word,
+                       o->file);
+    else if (o->all_lost && command != OPT_RESTORE)
+        (void)snprintf(why, OPT_WHY_MAX, "--all-lost is for peald restore only");
+    else
+        return 0;
+    return PEAL_E_USAGE;
+}
+
 int options_read(struct options *o, enum opt_command *command, int argc, char *const argv[],
                  char why[static OPT_WHY_MAX])
 {
@@ -266,11 +329,17 @@ int options_read(struct options *o, enum opt_command *command, int argc, char *c
             CHECK(err == 0);
         }
     }
-    int err = read_flags(o, argc, argv, true, why);
+    int err = read_flags(o, command, argc, argv, true, why);
     if (err == 0)
         err = read_env(o, why);
     if (err == 0)
-        err = read_flags(o, argc, argv, false, why);
+        err = read_flags(o, command, argc, argv, false, why);
+    if (err == 0 && *command != OPT_RUN)
+        return check_command(o, *command, why);
+    if (err == 0 && o->all_lost) {
+        (void)snprintf(why, OPT_WHY_MAX, "--all-lost is for peald restore only");
+        err = PEAL_E_USAGE;
+    }
     if (err == 0 && (o->data[0] == '\0' || o->listen[0] == '\0')) {
         (void)snprintf(why, OPT_WHY_MAX,
                        "%s is required, for example: peald --data ./node1 --listen "
@@ -284,12 +353,18 @@ int options_read(struct options *o, enum opt_command *command, int argc, char *c
 void options_help(FILE *out)
 {
     fputs("peald " PEAL_VERSION ": a server of a Peal ring\n\n"
-          "Usage: peald --data DIR --listen ADDR:PORT [OPTION VALUE]...\n\n"
+          "Usage: peald --data DIR --listen ADDR:PORT [OPTION VALUE]...\n"
+          "       peald backup FILE --data DIR\n"
+          "       peald restore FILE --data DIR [--all-lost]\n\n"
           "Prints “ready id=… listen=…” once it serves. SIGTERM and SIGINT leave the ring in good "
           "order.\n\n",
           out);
+    for (size_t i = 0; i < PEAL_COUNT(words); i++)
+        fprintf(out, "  %s %s\n      %s\n", words[i].word, words[i].arg, words[i].help);
+    fputc('\n', out);
     for (size_t i = 0; i < PEAL_COUNT(specs); i++) {
-        fprintf(out, "  --%s %s\n      %s", specs[i].flag, specs[i].arg, specs[i].help);
+        fprintf(out, "  --%s%s%s\n      %s", specs[i].flag, specs[i].arg[0] != '\0' ? " " : "",
+                specs[i].arg, specs[i].help);
         if (specs[i].def[0] != '\0')
             fprintf(out, " Default: %s.", specs[i].def);
         fputc('\n', out);
@@ -318,14 +393,22 @@ void options_man(FILE *out)
     fputs(".TH PEALD 1 \"\" \"peal " PEAL_VERSION
           "\" \"Peal\"\n.SH NAME\npeald \\- server of a Peal ring\n"
           ".SH SYNOPSIS\n.B peald\n.B \\-\\-data\n.I DIR\n.B \\-\\-listen\n.I ADDR:PORT\n"
-          "[\\fIOPTION VALUE\\fR]...\n.SH DESCRIPTION\n"
+          "[\\fIOPTION VALUE\\fR]...\n.br\n.B peald backup\n.I FILE\n.B \\-\\-data\n.I DIR\n"
+          ".br\n.B peald restore\n.I FILE\n.B \\-\\-data\n.I DIR\n[\\fB\\-\\-all\\-lost\\fR]\n"
+          ".SH DESCRIPTION\n"
           "One server of a decentralised messaging ring. Servers find each other by multicast or\n"
           "\\-\\-join, and keep every account and every waiting message on K+1 of them.\n.PP\n"
           "Prints one line \\(lqready id=... listen=...\\(rq on standard output once it serves; "
           "logs go\n"
           "to standard error. SIGTERM and SIGINT leave the ring in good order (exit status 0).\n"
-          ".SH OPTIONS\n",
+          ".SH COMMANDS\n",
           out);
+    for (size_t i = 0; i < PEAL_COUNT(words); i++) {
+        fprintf(out, ".TP\n\\fB%s\\fR \\fI%s\\fR\n", words[i].word, words[i].arg);
+        man_text(out, words[i].help);
+        fputc('\n', out);
+    }
+    fputs(".SH OPTIONS\n", out);
     for (size_t i = 0; i < PEAL_COUNT(specs); i++) {
         fputs(".TP\n\\fB\\-\\-", out);
         man_text(out, specs[i].flag);
@@ -349,7 +432,9 @@ void options_man(FILE *out)
         "2: the command line is wrong.\n"
         ".SH FILES\nIn the data folder: \\fInode.key\\fR (who this server is), \\fIring.key\\fR "
         "(unless\n"
-        "\\-\\-ring\\-key\\-file), \\fIpeald.db\\fR.\n.SH SEE ALSO\n.BR peal (1),\n.BR "
+        "\\-\\-ring\\-key\\-file), \\fIpeald.db\\fR, and \\fIpeald.db.aside\\-DATE\\fR, one that "
+        "was "
+        "damaged or replaced.\n.SH SEE ALSO\n.BR peal (1),\n.BR "
         "peal\\-visualizer (1)\n",
         out);
 }

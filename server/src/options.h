@@ -17,11 +17,12 @@ enum {
     OPT_WHY_MAX = 1024, /* bytes of an explanation */
 };
 
-enum opt_kind { OPT_TEXT, OPT_UINT, OPT_LIST, OPT_ENUM };
+enum opt_kind { OPT_TEXT, OPT_UINT, OPT_LIST, OPT_ENUM, OPT_SWITCH };
 
 /* X(field, kind, flag, argument, default, lowest, highest, help). OPT_ENUM: argument lists the
- * words, with `|` between. A list's items are separated by commas; flag and file may repeat it as
- * well. The environment's name is PEAL_ and the flag in capitals, `-` becoming `_`. */
+ * words, with `|` between. OPT_SWITCH: a flag without a value, in file and environment yes or no. A
+ * list's items are separated by commas; flag and file may repeat it as well. The environment's name
+ * is PEAL_ and the flag in capitals, `-` becoming `_`. */
 #define OPTIONS(X)                                                                                 \
     X(data, OPT_TEXT, "data", "DIR", "", 0, 0,                                                     \
       "Folder of this server's keys and database; made when it is missing. Required.")             \
@@ -71,8 +72,26 @@ enum opt_kind { OPT_TEXT, OPT_UINT, OPT_LIST, OPT_ENUM };
     X(message_days, OPT_UINT, "message-days", "N", "30", 1, 30,                                    \
       "How many days a message that is sent through this server waits to be fetched; then its "    \
       "sender is told that it has expired.")                                                       \
+    X(all_lost, OPT_SWITCH, "all-lost", "", "", 0, 0,                                              \
+      "With restore: no server of the ring, running or to come back, knows more than its backup, " \
+      "so that the restored server is to be relied on. When that is not true, an account may "     \
+      "come to have two owners.")                                                                  \
     X(log_level, OPT_ENUM, "log-level", "debug|info|warn", "info", 0, 0,                           \
       "Least important line to log.")
+
+/* X(NAME, word, argument, help): what peald does instead of serving. A command and its argument may
+ * stand anywhere between the flags. */
+#define OPT_COMMANDS(X)                                                                            \
+    X(BACKUP, "backup", "FILE",                                                                    \
+      "Copies the database in the data folder to FILE, which must not be there, as it is at one "  \
+      "moment, whether the server runs or not. Keep with it, once, node.key and ring.key from "    \
+      "the "                                                                                       \
+      "data folder: without them the copy is nobody's. Needs --data only.")                        \
+    X(RESTORE, "restore", "FILE",                                                                  \
+      "Puts a copy of FILE, a backup, in the place of the database in the data folder, while the " \
+      "server does not run. The database that was there is kept beside it. Since an old backup "   \
+      "has forgotten what the server has promised since, the server then fetches everything from " \
+      "the others before it has a say; see --all-lost. Needs --data only.")
 
 struct opt_list {
     char v[OPT_JOINS_MAX][OPT_TEXT_MAX];
@@ -84,13 +103,23 @@ struct options {
 #define OPT_FIELD_OPT_ENUM(field)                    char field[OPT_TEXT_MAX];
 #define OPT_FIELD_OPT_UINT(field)                    uint64_t field;
 #define OPT_FIELD_OPT_LIST(field)                    struct opt_list field;
+#define OPT_FIELD_OPT_SWITCH(field)                  bool field;
 #define X(field, kind, flag, arg, def, lo, hi, help) OPT_FIELD_##kind(field)
     OPTIONS(X)
 #undef X
+    char file[OPT_TEXT_MAX]; /* the command's argument */
 };
 
 /* What the command line asks for besides settings. */
-enum opt_command { OPT_RUN, OPT_HELP, OPT_VERSION, OPT_MAN };
+enum opt_command {
+    OPT_RUN,
+    OPT_HELP,
+    OPT_VERSION,
+    OPT_MAN,
+#define X(name, word, arg, help) OPT_##name,
+    OPT_COMMANDS(X)
+#undef X
+};
 
 /* Reads everything; argv and environ are only read. On PEAL_E_USAGE, why says what was wrong,
  * where, and what is expected. */

@@ -169,6 +169,45 @@ Test(options, unknown_setting_in_a_file)
     cr_assert_not_null(strstr(why, "color"), "names the setting: %s", why);
 }
 
+Test(options, commands_and_their_file)
+{
+    static const struct {
+        char *argv[6];
+        const char *said;
+    } wrong[] = {
+        {{"peald", "backup"}, "needs a file"},
+        {{"peald", "backup", "f"}, "--data is required"},
+        {{"peald", "backup", "f", "g", "--data", "d"}, "“g” is neither"},
+        {{"peald", "restor", "f", "--data", "d"}, "“restor” is neither"},
+        {{"peald", "backup", "f", "--data", "d", "--all-lost"}, "for peald restore only"},
+        {{"peald", "restore", "f", "--data", "d", "--all-lost=maybe"}, "none of yes|no"},
+        {{"peald", "--all-lost", "--data=d", "--listen=l:1"}, "for peald restore only"},
+    };
+    for (size_t i = 0; i < PEAL_COUNT(wrong); i++) {
+        int n = 0;
+        while (n < 6 && wrong[i].argv[n] != NULL)
+            n++;
+        int err = options_read(&o, &command, n, wrong[i].argv, why);
+        cr_assert_eq(err, PEAL_E_USAGE, "case %zu is refused", i);
+        cr_assert_not_null(strstr(why, wrong[i].said), "case %zu says: %s", i, why);
+    }
+    cr_assert_eq(READ("backup", "f", "--data", "d"), 0, "%s", why);
+    cr_assert_eq(command, OPT_BACKUP, "the command");
+    cr_assert_str_eq(o.file, "f", "its file");
+    cr_assert_eq(READ("--data", "d", "restore", "--all-lost", "f"), 0, "%s", why);
+    cr_assert_eq(command, OPT_RESTORE, "between the flags");
+    cr_assert(o.all_lost, "a switch takes no value");
+    cr_assert_str_eq(o.file, "f", "so that this is the file");
+    setenv("PEAL_DATA", "d", 1);
+    cr_assert_eq(READ("restore", "f"), 0, "%s", why);
+    cr_assert(!o.all_lost, "not unless asked");
+    setenv("PEAL_ALL_LOST", "yes", 1);
+    cr_assert_eq(READ("restore", "f"), 0, "%s", why);
+    cr_assert(o.all_lost, "from the environment");
+    cr_assert_eq(READ("restore", "f", "--all-lost=no"), 0, "%s", why);
+    cr_assert(!o.all_lost, "the flag wins");
+}
+
 Test(options, help_version_man)
 {
     cr_assert_eq(READ("--help"), 0, "help needs nothing else");
@@ -183,5 +222,9 @@ Test(options, help_version_man)
     fclose(f);
     cr_assert_not_null(strstr(text, "--bcrypt-cost N"), "the help lists every option");
     cr_assert_not_null(strstr(text, ".SH OPTIONS"), "the manual page has its section");
+    cr_assert_not_null(strstr(text, "  backup FILE\n"), "the help lists the commands");
+    cr_assert_not_null(strstr(text, ".SH COMMANDS\n.TP\n\\fBbackup"),
+                       "and so does the manual page");
+    cr_assert_not_null(strstr(text, "  --all-lost\n"), "a switch has no argument");
     free(text);
 }
