@@ -41,15 +41,23 @@ static bool look_on(void *arg, struct peal_bytes key, struct peal_bytes value)
     return true;
 }
 
+static size_t members_of(uint16_t type, const union wire_any *m)
+{
+    if (type == WIRE_s_roster)
+        return m->s_roster.decided.members.n;
+    return type == WIRE_s_roster_0 ? m->s_roster_0.decided.members.n : 0;
+}
+
 /* Whether what the server knows of itself can be read, the roster above all: who does not know it
- * does not know what it has promised. */
-static int check_memory(struct store *s, char why[static DISK_WHY_MAX])
+ * does not know what it has promised. *members: how many servers it names, 0: it is not known. */
+static int check_memory(struct store *s, size_t *members, char why[static DISK_WHY_MAX])
 {
     static uint8_t mem[SCRATCH_BYTES];
     struct arena a;
     struct peal_bytes v;
     union wire_any m;
     uint16_t type = 0;
+    *members = 0;
     arena_init(&a, mem, sizeof mem);
     int err = store_scan(s, STORE_META, (struct peal_bytes){0}, (struct peal_bytes){0}, SIZE_MAX,
                          look_on, NULL);
@@ -59,6 +67,7 @@ static int check_memory(struct store *s, char why[static DISK_WHY_MAX])
         return 0;
     if (err == 0) {
         err = wire_decode(v.p, v.n, &type, &m, sizeof m, &a);
+        *members = err == 0 ? members_of(type, &m) : 0;
         (void)snprintf(why, DISK_WHY_MAX, "the roster cannot be read: %s", err_prose(err));
         return err == 0 ? 0 : PEAL_E_CORRUPT;
     }
@@ -66,11 +75,34 @@ static int check_memory(struct store *s, char why[static DISK_WHY_MAX])
     return err;
 }
 
+/* A server that is its whole ring has promised nothing to anybody else, and nobody else could give
+ * it anything anew. */
+static void trust_alone(struct store *s)
+{
+    struct store_write trust[DISK_ALSO_MAX];
+    struct arena a;
+    struct peal_bytes v;
+    size_t n;
+    arena_init(&a, NULL, 0);
+    if (store_get(s, STORE_META, peal_bytes_str(DISK_DISTRUST_KEY), &a, &v) == PEAL_E_NOT_FOUND)
+        return;
+    log_line(
+        STEP_WARN, "store",
+        "this server is its whole ring: what its database has lost is lost, and it goes on with "
+        "the rest");
+    disk_trust(trust, &n);
+    if (store_submit(s, trust, n, NULL) != 0)
+        log_line(STEP_WARN, "store", "%s", store_error_text(s));
+}
+
 static int open_once(struct host *h, const struct store_config *sc, char why[static DISK_WHY_MAX])
 {
+    size_t members = 0;
     int err = store_open_sqlite(h->cfg.db_path, sc, why, &h->store);
     if (err == 0)
-        err = check_memory(h->store, why);
+        err = check_memory(h->store, &members, why);
+    if (err == 0 && members == 1)
+        trust_alone(h->store);
     if (err != PEAL_E_CORRUPT || h->store == NULL)
         return err;
     int closed = store_close(h->store);

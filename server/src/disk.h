@@ -30,7 +30,8 @@ void disk_trust(struct store_write out[static DISK_ALSO_MAX], size_t *n);
 
 /* Opens h->store. A database that is damaged, or none, or whose roster cannot be read, is moved
  * aside, what can be salvaged of it goes into a new one, which is marked with DISK_DISTRUST_KEY,
- * and the log says what was kept. On an error nothing could be done, and why says what can be. */
+ * and the log says what was kept. A database whose roster names this server alone needs no mark,
+ * and loses it. On an error nothing could be done, and why says what can be. */
 PEAL_MUST int disk_open(struct host *h, char why[static HOST_WHY_MAX]);
 
 /* A read failed with err: the disk, or a damaged page. */

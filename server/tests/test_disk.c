@@ -72,12 +72,13 @@ static bool has(enum store_space space, const char *key)
     return err == 0;
 }
 
-static void put_roster(void)
+static void put_roster(size_t members)
 {
     uint8_t mem[1024];
     struct peal_id ids[3] = {{.b = {1}}, {.b = {2}}, {.b = {3}}};
     struct wire_s_roster s = {
-        .decided = {.ring = ids[0], .epoch = 3, .replicas = 2, .members = {.v = ids, .n = 3}}};
+        .decided = {
+            .ring = ids[0], .epoch = 3, .replicas = 2, .members = {.v = ids, .n = members}}};
     struct wr w;
     wr_init(&w, mem, sizeof mem);
     cr_assert_eq(wire_encode(WIRE_s_roster, &s, &w), 0, "it encodes");
@@ -89,7 +90,7 @@ static void fill(void)
     static uint8_t value[1000];
     memset(value, 'v', sizeof value);
     open_store();
-    put_roster();
+    put_roster(3);
     put(STORE_META, "fresh", (struct peal_bytes){0});
     put(STORE_META, "note", peal_bytes_str("kept"));
     for (int i = 0; i < ROWS; i++) {
@@ -156,6 +157,23 @@ Test(disk, a_damaged_one_is_salvaged_and_not_relied_on)
     open_store();
     cr_assert(has(STORE_META, DISK_DISTRUST_KEY), "still");
     cr_assert_eq(kept_aside(), 1, "and no second time");
+}
+
+Test(disk, one_that_is_the_whole_ring_is_relied_on_all_the_same)
+{
+    fill();
+    open_store();
+    put_roster(1);
+    close_store();
+    damage(12 * PAGE + 20);
+    open_store();
+    cr_assert(!has(STORE_META, DISK_DISTRUST_KEY), "nobody could give it anything anew");
+    cr_assert(has(STORE_META, "roster"), "it knows that it is alone");
+    cr_assert_eq(kept_aside(), 1, "it was salvaged");
+    put(STORE_META, DISK_DISTRUST_KEY, peal_bytes_str("restored"));
+    close_store();
+    open_store();
+    cr_assert(!has(STORE_META, DISK_DISTRUST_KEY), "the same with one that was restored");
 }
 
 Test(disk, a_file_that_is_no_database)
