@@ -102,6 +102,20 @@ test('the ring, its servers, and where they lie', () =>
     }
   }));
 
+test('a server whose disk is full is there, but not counted as up', () =>
+  with_ring({}, async (page, program) => {
+    await node(page, 2, 'up').waitFor();
+    const sick = ring();
+    sick.nodes[2].state = 'unwell';
+    program.show(sick);
+    await node(page, 2, 'unwell').waitFor();
+    await has(page, id(page, 'ring-status'), /^The ring is closed: 4 of 5 servers up$/);
+    await has(page, id(page, 'row').filter({ hasText: '127.0.0.3:7401' }), 'disk');
+    await has(page, id(page, 'event'), '127.0.0.3:7401 steps back: its disk is full or fails');
+    program.show(ring());
+    await node(page, 2, 'up').waitFor();
+  }));
+
 test('a server dies and comes back', () =>
   with_ring({}, async (page, program) => {
     await node(page, 2, 'up').waitFor();
