@@ -44,6 +44,9 @@ function rows(s, sql) {
   return r.stdout === '' ? [] : JSON.parse(r.stdout).map((o) => Object.values(o));
 }
 
+/** What it has lost it has got from the others, and it votes again. */
+const reliedOn = (s) => eventually(() => rows(s, "SELECT count(*) FROM meta WHERE key = CAST('distrust' AS BLOB)")[0][0] === 0, 'it is relied on again');
+
 const stateOf = async (of, seenBy) => {
   const r = await peal(folder('status'), '--server', seenBy.address, '--json', 'ring', 'status');
   return r.json[0]?.nodes?.find((n) => n.id === of.id)?.state;
@@ -152,6 +155,7 @@ test('a database that was damaged while its server was down: what is sound is ke
   assert.equal(kept.length, 1, 'it is kept');
   assert.ok(readFileSync(join(s.data, kept[0])).equals(damaged), 'just as it was');
   await five.whole();
+  await reliedOn(s);
   await accountsAreThere(five.servers, extras(8));
 });
 
@@ -170,6 +174,7 @@ test('a write-ahead log that was damaged after kill -9', async () => {
   assert.match(s.proc.err, /write-ahead log is damaged/, 'SQLite alone would not have noticed');
   assert.match(s.proc.err, /saved from it: \d+ registers/);
   await five.whole();
+  await reliedOn(s);
 });
 
 test('a database that is none any more', async () => {
@@ -180,6 +185,7 @@ test('a database that is none any more', async () => {
   rmSync(`${db(s)}-wal`, { force: true });
   await s.start();
   await five.whole();
+  await reliedOn(s);
   await eventually(() => rows(s, 'SELECT count(*) FROM registers')[0][0] > 0, 'its accounts are back');
   await post.arrives();
   await accountsAreThere(five.servers, extras(8));
@@ -239,6 +245,7 @@ test('a backup while people talk, and one server that is given it back', async (
   assert.deepEqual(rows(s, "SELECT count(*) FROM meta WHERE key = CAST('distrust' AS BLOB)"), [[1]], 'it is not relied on');
   await s.start();
   await five.whole();
+  await reliedOn(s);
   await post.arrives();
   await accountsAreThere(five.servers, extras(8));
   assert.deepEqual(await five.stop(), [0, 0, 0, 0, 0]);
