@@ -45,6 +45,8 @@ static size_t members_of(uint16_t type, const union wire_any *m)
 {
     if (type == WIRE_s_roster)
         return m->s_roster.decided.members.n;
+    if (type == WIRE_s_roster_1)
+        return m->s_roster_1.decided.members.n;
     return type == WIRE_s_roster_0 ? m->s_roster_0.decided.members.n : 0;
 }
 
