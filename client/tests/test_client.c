@@ -1009,7 +1009,7 @@ static const struct field of_ring[] = {
 static const struct field of_node[] = {
     {"id", JSON_STRING, 40},      {"address", JSON_STRING, 0},    {"incarnation", JSON_INTEGER, 0},
     {"state", JSON_STRING, 0},    {"successor", JSON_STRING, 40}, {"predecessor", JSON_STRING, 40},
-    {"clients", JSON_INTEGER, 0}, {"rows", JSON_INTEGER, 0},
+    {"clients", JSON_INTEGER, 0}, {"rows", JSON_INTEGER, 0},      {"domain", JSON_STRING, 0},
 };
 
 static const struct field of_path[] = {
