@@ -14,13 +14,14 @@ enum {
     /* a link on which something was lost is deaf, healed or not; it is given up by then, and every
      * operation has ended */
     SILENT_US = 15 * 1000 * 1000,
+    REMOVE_US = 60 * 1000 * 1000,
     DELETED_US = 1000 * 1000, /* a deletion is on every disk by then */
     SKEW_MS = 15 * 1000,
     DRIFT_PPM = 5000, /* worse than any real clock */
 };
 
 struct records *records_new(uint64_t seed, size_t nodes, size_t servers, uint8_t replicas,
-                            bool verbose)
+                            enum records_joining joining, bool verbose)
 {
     CHECK(servers > 0 && servers <= nodes && nodes <= RECORDS_NODES_MAX);
     struct records *t = calloc(1, sizeof *t);
@@ -28,7 +29,7 @@ struct records *records_new(uint64_t seed, size_t nodes, size_t servers, uint8_t
     struct sim_config cfg = {
         .seed = seed, .nodes = nodes, .replicas = replicas, .verbose = verbose};
     /* who comes later is told whom to join: cut off, it would found a ring of its own */
-    cfg.discovery = servers == nodes && seed % 3 != 0;
+    cfg.discovery = joining == RECORDS_BY_BEACONS || (servers == nodes && seed % 3 != 0);
     cfg.join_first = !cfg.discovery;
     cfg.beacon_loss = seed % 2 == 0 ? 20 : 0;
     if (seed % 5 == 0) /* far apart, with slow disks */
@@ -148,6 +149,28 @@ void records_delete_some(struct records *t, size_t n)
     sim_run(t->group->sim, DELETED_US);
 }
 
+void records_lose_one(struct records *t, size_t node)
+{
+    CHECK(sim_running(t->group->sim, node));
+    sim_crash(t->group->sim, node);
+    t->gone[node] = true;
+}
+
+bool records_remove(struct records *t, size_t node)
+{
+    struct group *r = t->group;
+    struct peal_id id = sim_id(r->sim, node);
+    CHECK(t->gone[node]);
+    size_t by = some_running(t), op = group_begin(r, by, GROUP_REMOVE, &id, REMOVE_US);
+    CHECK(op != SIZE_MAX);
+    int err = group_wait(r, op, REMOVE_US + 1);
+    t->out[node] = err == 0;
+    if (err != 0)
+        snprintf(t->why, sizeof t->why, "server %zu cannot be removed: %s: %.*s", node,
+                 err_name(err), (int)r->ops[op].value_n, (const char *)r->ops[op].value);
+    return err == 0;
+}
+
 void records_lose(struct records *t, size_t n)
 {
     struct sim *s = t->group->sim;
@@ -155,8 +178,7 @@ void records_lose(struct records *t, size_t n)
         size_t i = 1 + rng_below(sim_rng(s), t->group->cfg.nodes - 1);
         if (!sim_running(s, i))
             continue;
-        sim_crash(s, i);
-        t->gone[i] = true;
+        records_lose_one(t, i);
         n--;
     }
 }
@@ -415,7 +437,7 @@ bool records_rest(struct records *t)
     size_t size = 0, live = 0;
     sim_run(t->group->sim, SILENT_US);
     for (size_t i = 0; i < t->group->cfg.nodes; i++) {
-        size += t->begun[i];
+        size += t->begun[i] && !t->out[i];
         live += t->begun[i] && !t->gone[i];
     }
     if (!group_wait_whole(t->group, size, live, RECORDS_HEAL_US)) {

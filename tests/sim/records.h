@@ -45,6 +45,7 @@ struct records {
     uint8_t copies;               /* R */
     bool gone[RECORDS_NODES_MAX]; /* for good: never started again */
     bool begun[RECORDS_NODES_MAX];
+    bool out[RECORDS_NODES_MAX]; /* gone, and taken out of the ring */
     struct history *history;
     size_t recorded;              /* operations of the group that are in it */
     size_t call[GROUP_OPS_MAX];   /* of a register's operation: its number there */
@@ -55,10 +56,12 @@ struct records {
     char why[RECORDS_WHY_MAX];    /* what is wrong, for people */
 };
 
-/* servers of cfg.nodes are started at first; the others may join. What each seed means is decided
- * here: latencies, beacons, which is who. Freed with records_free. */
+/* servers of cfg.nodes are started at first; the others may join: by the first one's address, or
+ * (by beacons, and no partition) whoever is there. What each seed means is decided here: latencies,
+ * beacons, which is who. Freed with records_free. */
+enum records_joining { RECORDS_AT_THE_FIRST, RECORDS_BY_BEACONS };
 struct records *records_new(uint64_t seed, size_t nodes, size_t servers, uint8_t replicas,
-                            bool verbose);
+                            enum records_joining joining, bool verbose);
 void records_free(struct records *t);
 
 /* Some operation at a running server, or at all of them at once. change: else only reads of boxes.
@@ -75,6 +78,10 @@ bool records_rest(struct records *t);
 void records_delete_some(struct records *t, size_t n);
 /* So many servers, not the first, lose power and disk, and never come back. */
 void records_lose(struct records *t, size_t n);
+/* That one, which runs. */
+void records_lose_one(struct records *t, size_t node);
+/* Takes one that is gone out of the ring; false: it cannot be, and why says so. */
+bool records_remove(struct records *t, size_t node);
 /* A server that was never there comes; false: none is left. */
 bool records_join(struct records *t);
 

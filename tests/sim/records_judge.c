@@ -412,7 +412,7 @@ static bool row_in_place(struct records *t, size_t i)
     int want = !t->sure[i] ? WIRE_ROW_MESSAGE : homes > 1 ? WIRE_ROW_TOMBSTONE : -1;
     size_t most = 0;
     for (size_t k = 0; k < r->cfg.nodes; k++)
-        most += t->begun[k];
+        most += t->begun[k] && !t->out[k];
     if (homes != (t->copies < most ? t->copies : most))
         return wrong(t, "row %zu has %zu homes", i, homes);
     for (size_t k = 0; k < homes; k++) {

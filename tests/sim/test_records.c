@@ -64,7 +64,7 @@ static void run_seed(uint64_t seed, bool verbose)
     size_t nodes = 3 + rng_below(&g, 7);
     size_t servers = rng_below(&g, 3) == 0 ? 1 + rng_below(&g, nodes) : nodes;
     uint8_t replicas = (uint8_t)rng_below(&g, 4);
-    struct records *t = records_new(seed, nodes, servers, replicas, verbose);
+    struct records *t = records_new(seed, nodes, servers, replicas, RECORDS_AT_THE_FIRST, verbose);
     MUST(t, t->why[0] == '\0');
     records_trouble(t, TROUBLE_US, RECORDS_ALL, true);
     MUST(t, records_rest(t));
@@ -121,7 +121,7 @@ Test(records, the_same_seed_gives_the_same_run)
 {
     uint64_t digest[3];
     for (size_t i = 0; i < PEAL_COUNT(digest); i++) {
-        struct records *t = records_new(i < 2 ? 7 : 8, 5, 5, 2, false);
+        struct records *t = records_new(i < 2 ? 7 : 8, 5, 5, 2, RECORDS_AT_THE_FIRST, false);
         records_trouble(t, TROUBLE_US, RECORDS_ALL, true);
         digest[i] = sim_digest(t->group->sim);
         records_free(t);
@@ -135,7 +135,7 @@ Test(records, in_trouble_operations_end_in_every_way)
 {
     size_t ended[GROUP_READ + 1][5] = {{0}}, deleted = 0, refused = 0, unknown = 0;
     for (uint64_t seed = 1; seed <= SOME; seed++) {
-        struct records *t = records_new(seed, 5, 4, 2, false);
+        struct records *t = records_new(seed, 5, 4, 2, RECORDS_AT_THE_FIRST, false);
         records_trouble(t, TROUBLE_US, RECORDS_ALL, true);
         MUST(t, records_rest(t));
         MUST(t, records_judge(t));
@@ -185,7 +185,8 @@ Test(records, with_k_disks_lost_at_once_nothing_is_lost)
 {
     for (uint64_t seed = 1; seed <= SOME; seed++) {
         uint8_t replicas = (uint8_t)(1 + seed % 3);
-        struct records *t = records_new(seed, 4 + seed % 4, 4 + seed % 4, replicas, false);
+        struct records *t =
+            records_new(seed, 4 + seed % 4, 4 + seed % 4, replicas, RECORDS_AT_THE_FIRST, false);
         records_trouble(t, TROUBLE_US / 2, RECORDS_ALL, true);
         MUST(t, records_rest(t));
         MUST(t, records_in_place(t));
@@ -202,7 +203,7 @@ Test(records, with_k_disks_lost_at_once_nothing_is_lost)
 Test(records, a_fresh_server_takes_over_from_one_that_is_lost)
 {
     for (uint64_t seed = 1; seed <= SOME; seed++) {
-        struct records *t = records_new(seed, 6, 5, 2, false);
+        struct records *t = records_new(seed, 6, 5, 2, RECORDS_AT_THE_FIRST, false);
         records_trouble(t, TROUBLE_US / 2, RECORDS_ALL & ~(unsigned)RECORDS_JOIN, true);
         MUST(t, records_rest(t));
         MUST(t, records_in_place(t));
@@ -216,10 +217,38 @@ Test(records, a_fresh_server_takes_over_from_one_that_is_lost)
     }
 }
 
+/* One server after the other loses its disk, is taken out, and a fresh one comes, until none of the
+ * first ones is left. Writing goes on. */
+Test(records, every_server_is_replaced_and_nothing_is_lost)
+{
+    enum { SERVERS = 4 };
+    for (uint64_t seed = 1; seed <= SOME; seed++) {
+        struct records *t = records_new(seed, 2 * SERVERS, SERVERS, (uint8_t)(1 + seed % 3),
+                                        RECORDS_BY_BEACONS, false);
+        MUST(t, t->why[0] == '\0');
+        for (size_t i = 0; i < SERVERS; i++) {
+            records_trouble(t, TROUBLE_US / 4, RECORDS_CRASH | RECORDS_PAUSE | RECORDS_BREAK, true);
+            MUST(t, records_rest(t));
+            MUST(t, records_in_place(t));
+            records_lose_one(t, i);
+            records_trouble(t, TROUBLE_US / 4, 0, true);
+            MUST(t, records_remove(t, i));
+            cr_assert(records_join(t), "one is left to join");
+        }
+        MUST(t, records_rest(t));
+        MUST(t, records_in_place(t));
+        MUST(t, records_judge(t));
+        for (size_t i = 0; i < SERVERS; i++)
+            cr_assert(t->out[i], "seed %d: the first ones are out", (int)seed);
+        records_free(t);
+    }
+}
+
 Test(records, what_was_deleted_while_a_home_was_away_is_deleted_there_too)
 {
     for (uint64_t seed = 1; seed <= SOME; seed++) {
-        struct records *t = records_new(seed, 4, 4, (uint8_t)(1 + seed % 3), false);
+        struct records *t =
+            records_new(seed, 4, 4, (uint8_t)(1 + seed % 3), RECORDS_AT_THE_FIRST, false);
         MUST(t, t->why[0] == '\0');
         records_trouble(t, TROUBLE_US / 2, 0, true);
         MUST(t, records_rest(t));
@@ -261,7 +290,7 @@ static bool is_ready(void *arg)
  * where it answers last, nobody notices that it lacks anything. */
 static void ask_in_the_meantime(uint64_t seed)
 {
-    struct records *t = records_new(seed, 3, 3, 2, false);
+    struct records *t = records_new(seed, 3, 3, 2, RECORDS_AT_THE_FIRST, false);
     struct group *r = t->group;
     struct peal_id key = group_key(r, 0);
     MUST(t, t->why[0] == '\0');
