@@ -162,6 +162,46 @@ test('a sixth server joins by --join, gets its share of the data, and leaves in 
   assert.equal(await staying.signal('SIGTERM'), 0);
 });
 
+test('a server that is gone for good is taken out by who has the key of the ring, and by nobody else', async () => {
+  await ring.servers[5].start(); // the sixth; without it some keys would have too few copies left
+  const gone = await new Server({ index: 7, key: ring.key, join: [ring.servers[0].address], extra: ['--domain', 'attic'] }).start();
+  ring.servers.push(gone);
+  await ring.whole();
+  const before = await status(ring.servers[0]);
+  assert.equal(before.nodes.find((n) => n.id === gone.id).domain, 'attic');
+  const remove = (id, key) => peal(folder('operator'), '--server', ring.servers[1].address, '--json', 'ring', 'remove', id, '--ring-key-file', key);
+  const refused = async (id, key, code) => {
+    const r = await remove(id, key);
+    assert.equal(r.code, 1, r.out + r.err);
+    assert.equal(r.json[0].error.code, code, r.out);
+    assert.ok(r.json[0].error.message, 'and says why');
+  };
+  await refused(gone.id, ring.key, 'refused');
+  await gone.kill();
+  ring.servers.pop();
+  await ring.whole();
+  await refused(gone.id, ringKeyFile(), 'auth');
+  await refused('0'.repeat(40), ring.key, 'not_found');
+  assert.equal((await status(ring.servers[0])).epoch, before.epoch, 'nothing has changed');
+  const done = await remove(gone.id.slice(0, 10), ring.key);
+  assert.equal(done.code, 0, done.out + done.err);
+  assert.deepEqual(done.json[0], { removed: gone.id });
+  await ring.whole();
+  for (const s of ring.up()) {
+    const now = await status(s);
+    assert.equal(now.epoch, before.epoch + 1);
+    assert.ok(!now.nodes.some((n) => n.id === gone.id));
+  }
+  const back = gone.start();
+  await gone.proc.match(/epoch \d+ does not name this|is out of the ring|taken out/, { from: 'err' });
+  await back;
+  ring.servers.push(gone);
+  await ring.whole();
+  assert.ok((await status(ring.servers[0])).nodes.some((n) => n.id === gone.id), 'it is admitted as a new one');
+  ring.servers.pop();
+  await gone.stop();
+});
+
 test('figures and health over HTTP, at an address of their own, for as long as it runs', async () => {
   const lone = await new Server({ index: 13, key: ringKeyFile(), extra: ['--metrics', '127.0.0.1:0'] }).start();
   const [, url] = await lone.proc.match(/figures at (http:\S+)metrics/, { from: 'err' });
