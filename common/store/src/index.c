@@ -432,13 +432,13 @@ static int read_row(struct sqlite_store *s, int64_t row, struct peal_bytes key,
     if (rc == SQLITE_OK)
         rc = sqlite3_step(stmt);
     if (rc == SQLITE_DONE)
-        return PEAL_E_CORRUPT;
+        return ROW_UNSOUND;
     if (rc != SQLITE_ROW)
         return sqlite_say_read(s, rc);
     *value = sqlite_column(stmt, 2);
     bool sound = peal_bytes_eq(sqlite_column(stmt, 0), key) &&
                  sqlite_sound(STORE_ROWS, key, *value, sqlite3_column_int64(stmt, 1));
-    return sound ? 0 : PEAL_E_CORRUPT;
+    return sound ? 0 : ROW_UNSOUND;
 }
 
 int index_read(struct sqlite_store *s, struct peal_bytes key, struct peal_bytes *value)

@@ -48,9 +48,8 @@ PEAL_MUST int index_prepare(struct connection *c, bool writer);
 
 /* ---- reading: under the mutex ---- */
 
-/* A view of the key's value, valid until index_read_end. 0, PEAL_E_NOT_FOUND; PEAL_E_CORRUPT when
- * the row is not there or not of that key or does not match its checksum; other errors, which it
- * has said. */
+/* A view of the key's value, valid until index_read_end. 0, PEAL_E_NOT_FOUND; ROW_UNSOUND when the
+ * row is not there or not of that key or does not match its checksum; errors, which it has said. */
 PEAL_MUST int index_read(struct sqlite_store *s, struct peal_bytes key, struct peal_bytes *value);
 void index_read_end(struct sqlite_store *s);
 

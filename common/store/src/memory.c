@@ -188,7 +188,7 @@ static int cursor_step(struct base_cursor *c)
 
 static int cursor_read(struct base_cursor *c)
 {
-    return ((struct memory_cursor *)c)->at->bad ? PEAL_E_CORRUPT : 0;
+    return ((struct memory_cursor *)c)->at->bad ? ROW_UNSOUND : 0;
 }
 
 static int memory_scan(struct store *s, struct scan *scan)

@@ -73,12 +73,12 @@ static int base_value(struct base_cursor *base, struct scan *s, struct peal_byte
 {
     int rc = base->read(base);
     *value = base->value;
-    if (rc == PEAL_E_CORRUPT) {
-        CHECK(base->key.n <= STORE_KEY_MAX);
-        memcpy(s->corrupt_key, base->key.p, base->key.n);
-        s->corrupt_size = base->key.n;
-    }
-    return rc;
+    if (rc != ROW_UNSOUND)
+        return rc;
+    CHECK(base->key.n <= STORE_KEY_MAX);
+    memcpy(s->corrupt_key, base->key.p, base->key.n);
+    s->corrupt_size = base->key.n;
+    return PEAL_E_CORRUPT;
 }
 
 int merge_scan(const struct queue *const layers[static MERGE_LAYERS], struct base_cursor *base,

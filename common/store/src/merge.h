@@ -4,13 +4,17 @@
 
 #include "queue.h"
 
+/* What reading a row gives when the row is found and is not as it was written. PEAL_E_CORRUPT is
+ * something else: the file is damaged, and no row of it is to blame. */
+enum { ROW_UNSOUND = 1 };
+
 /* The durable side of a scan, in the order of the keys. */
 struct base_cursor {
     /* Goes to the next pair: 1, then key is valid until the next call; 0 at the end; negative enum
      * peal_err. */
     int (*step)(struct base_cursor *c);
-    /* Reads the value of the pair it stands on, valid as long as key: 0, PEAL_E_CORRUPT when it
-     * does not match its checksum, or another error. */
+    /* Reads the value of the pair it stands on, valid as long as key: 0, ROW_UNSOUND or an
+     * error. */
     int (*read)(struct base_cursor *c);
     struct peal_bytes key, value;
 };

@@ -398,16 +398,17 @@ int sqlite_say_key(struct sqlite_store *s, enum store_space space, size_t n)
     return PEAL_E_CORRUPT;
 }
 
-/* The row that stmt stands on; views into it. 0 or PEAL_E_CORRUPT. */
+/* The row that stmt stands on; views into it. 0 or ROW_UNSOUND. */
 static int row_value(sqlite3_stmt *stmt, enum store_space space, struct peal_bytes key,
                      struct peal_bytes *value)
 {
     *value = sqlite_column(stmt, 1);
     bool sound = sqlite_sound(space, key, *value, sqlite3_column_int64(stmt, 2));
-    return sound ? 0 : PEAL_E_CORRUPT;
+    return sound ? 0 : ROW_UNSOUND;
 }
 
-/* A view of the value that stmt, of one of the other spaces than the rows, finds for key. */
+/* A view of the value that stmt, of one of the other spaces than the rows, finds for key:
+ * 0, PEAL_E_NOT_FOUND, ROW_UNSOUND or an error, which it has said. */
 static int find_row(struct sqlite_store *s, sqlite3_stmt *stmt, enum store_space space,
                     struct peal_bytes key, struct peal_bytes *value)
 {
@@ -428,7 +429,7 @@ static int read_row(struct sqlite_store *s, enum store_space space, struct peal_
     int rc = space == STORE_ROWS ? index_read(s, key, &view) : find_row(s, stmt, space, key, &view);
     if (rc == 0)
         rc = store_copy_out(&s->store, a, view, value);
-    else if (rc == PEAL_E_CORRUPT)
+    else if (rc == ROW_UNSOUND)
         rc = store_say_corrupt(&s->store, space, key);
     if (space == STORE_ROWS)
         index_read_end(s);

@@ -459,3 +459,50 @@ Test(index, a_process_that_dies_at_any_write_loses_nothing_durable, .timeout = 3
     cr_assert(twin_ask(&t, "SELECT id FROM rows_mark") > 0, "there were sweeps");
     twin_close(&t);
 }
+
+static void damage_pages(const struct twin *t)
+{
+    enum { PAGE = 8192, PAGES = 12 };
+    uint8_t junk[200];
+    memset(junk, 0xa5, sizeof junk);
+    FILE *f = fopen(t->path, "r+");
+    cr_assert(f != NULL, "cannot open %s", t->path);
+    for (long page = 1; page < PAGES; page++)
+        cr_assert(fseek(f, page * PAGE, SEEK_SET) == 0 && fwrite(junk, sizeof junk, 1, f) == 1,
+                  "cannot damage page %ld", page);
+    fclose(f);
+}
+
+static void expect_unnamed(struct twin *t, enum store_space space)
+{
+    const char *name = store_space_name(space), *got = twin_get(t, space, "00000000");
+    cr_assert(strcmp(got, "corrupt") == 0, "getting from %s gives %s", name, got);
+    cr_assert(store_corrupt_key(t->s).n == 0, "no row of %s is named", name);
+    unsigned n = 0;
+    struct peal_bytes all = {0};
+    int rc = store_scan(t->s, space, all, all, SIZE_MAX, pass, &n);
+    cr_assert(rc == PEAL_E_CORRUPT, "a scan of %s gives %s", name, err_name(rc));
+    cr_assert(store_corrupt_key(t->s).n == 0, "and names none of %s either", name);
+}
+
+/* Whoever is told of a row goes on behind it; of a page, that the file is damaged. Keys that are on
+ * disk are not even found; those in memory lead to rows that cannot be read. */
+Test(index, pages_that_go_bad_are_blamed_on_no_row)
+{
+    static char value[1000];
+    memset(value, 'v', sizeof value - 1);
+    for (int late = 0; late < 2; late++) {
+        struct twin t;
+        if (late == 0)
+            twin_open(&t, true);
+        else
+            open_late(&t);
+        put_many(&t, 0, 100, value);
+        twin_do(&t, twin_put(STORE_REGISTERS, "00000000", "v"));
+        twin_replace(&t); /* now nothing is in the log, nor in the reader's memory */
+        damage_pages(&t);
+        expect_unnamed(&t, STORE_ROWS);
+        expect_unnamed(&t, STORE_REGISTERS);
+        twin_close(&t);
+    }
+}
