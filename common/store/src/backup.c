@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "migrate.h"
 #include "sqlite.h"
 #include "swap.h"
 
@@ -21,6 +22,7 @@ struct backup {
     void *arg;
     struct store_copied *out;
     char *why;
+    sqlite3_int64 version; /* of the file's form */
 };
 
 static int say(struct backup *b, sqlite3 *db, int rc, const char *what)
@@ -60,8 +62,8 @@ static int number(struct backup *b, sqlite3 *db, const char *sql, sqlite3_int64 
 /* A data file of this program, not of a newer one. */
 static int check_form(struct backup *b, sqlite3 *db)
 {
-    sqlite3_int64 version = 0, tables = 0;
-    int rc = number(b, db, "PRAGMA user_version", &version);
+    sqlite3_int64 tables = 0;
+    int rc = number(b, db, "PRAGMA user_version", &b->version);
 #define X(name, table) "'" table "',"
     if (rc == 0)
         rc = number(b, db,
@@ -69,13 +71,13 @@ static int check_form(struct backup *b, sqlite3 *db)
                     "(" STORE_SPACES(X) "'')",
                     &tables);
 #undef X
-    if (rc == 0 && version > STORE_SCHEMA_VERSION) {
+    if (rc == 0 && b->version > STORE_SCHEMA_VERSION) {
         (void)snprintf(b->why, STORE_TEXT_MAX,
                        "the database has version %lld, this program knows %d and older",
-                       (long long)version, STORE_SCHEMA_VERSION);
+                       (long long)b->version, STORE_SCHEMA_VERSION);
         return PEAL_E_VERSION;
     }
-    if (rc == 0 && (version < 1 || tables != SPACE_COUNT)) {
+    if (rc == 0 && (b->version < 1 || tables != SPACE_COUNT)) {
         (void)snprintf(b->why, STORE_TEXT_MAX, "this is no database of peald");
         return PEAL_E_CORRUPT;
     }
@@ -101,21 +103,21 @@ static int check_pages(struct backup *b, sqlite3 *db)
     return err;
 }
 
-/* Counts the pairs of a space, and those that are not as they were written. */
-static int check_pairs(struct backup *b, sqlite3 *db, enum store_space space)
+/* Counts the pairs of a space in a table, and those that are not as they were written: by version
+ * 1, or by this one. */
+static int check_pairs(struct backup *b, sqlite3 *db, enum store_space space, const char *table,
+                       bool former)
 {
     char sql[96];
     sqlite3_stmt *stmt;
-    (void)snprintf(sql, sizeof sql, "SELECT key, value, sum FROM %s", store_space_name(space));
+    (void)snprintf(sql, sizeof sql, "SELECT key, value, sum FROM %s", table);
     int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
     while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-        const void *key = sqlite3_column_blob(stmt, 0), *value = sqlite3_column_blob(stmt, 1);
-        size_t key_n = (size_t)sqlite3_column_bytes(stmt, 0);
-        size_t value_n = (size_t)sqlite3_column_bytes(stmt, 1);
-        bool sound =
-            key_n > 0 && key_n <= STORE_KEY_MAX && value_n <= STORE_VALUE_MAX &&
-            sqlite_checksum(space, peal_bytes_of(key, key_n), peal_bytes_of(value, value_n)) ==
-                sqlite3_column_int64(stmt, 2);
+        struct peal_bytes key = sqlite_column(stmt, 0), value = sqlite_column(stmt, 1);
+        sqlite3_int64 sum = sqlite3_column_int64(stmt, 2);
+        bool sound = key.n > 0 && key.n <= STORE_KEY_MAX && value.n <= STORE_VALUE_MAX &&
+                     (former ? migrate_checksum_1(space, key, value)
+                             : sqlite_checksum(space, key, value)) == sum;
         b->out->pairs[space] += sound;
         b->out->damaged += !sound;
         rc = SQLITE_OK;
@@ -123,6 +125,18 @@ static int check_pairs(struct backup *b, sqlite3 *db, enum store_space space)
     int err = rc == SQLITE_DONE ? 0 : say(b, db, rc, "cannot read the database");
     (void)sqlite3_finalize(stmt);
     return err;
+}
+
+/* A migration that was cut short has left the rest of the rows in rows_1. */
+static int check_spaces(struct backup *b, sqlite3 *db)
+{
+    sqlite3_int64 waiting = 0;
+    int err = number(b, db, "SELECT count(*) FROM sqlite_schema WHERE name = 'rows_1'", &waiting);
+    for (size_t i = 0; err == 0 && i < SPACE_COUNT; i++) {
+        enum store_space space = (enum store_space)i;
+        err = check_pairs(b, db, space, store_space_name(space), b->version == 1);
+    }
+    return err == 0 && waiting > 0 ? check_pairs(b, db, STORE_ROWS, "rows_1", true) : err;
 }
 
 /* ---- copying ---- */
@@ -171,8 +185,8 @@ static int finish_copy(struct backup *b, const char *path)
     int err = rc == SQLITE_OK ? 0 : say(b, b->to, rc, "cannot complete the copy");
     if (err == 0)
         err = check_pages(b, b->to);
-    for (size_t i = 0; err == 0 && i < SPACE_COUNT; i++)
-        err = check_pairs(b, b->to, (enum store_space)i);
+    if (err == 0)
+        err = check_spaces(b, b->to);
     rc = sqlite3_close(b->to);
     CHECK(rc == SQLITE_OK);
     b->to = NULL;

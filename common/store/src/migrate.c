@@ -64,9 +64,9 @@ static int ask(sqlite3 *db, const char *sql, int64_t *answer, char why[static ST
     return err;
 }
 
-/* Version 1's: the first 8 bytes of BLAKE2b over space, the key's length, key and value. */
-static sqlite3_int64 checksum_1(enum store_space space, struct peal_bytes key,
-                                struct peal_bytes value)
+/* The first 8 bytes of BLAKE2b over space, the key's length, key and value. */
+sqlite3_int64 migrate_checksum_1(enum store_space space, struct peal_bytes key,
+                                 struct peal_bytes value)
 {
     uint8_t head[2] = {(uint8_t)space, (uint8_t)key.n};
     uint8_t hash[crypto_generichash_BYTES_MIN];
@@ -95,7 +95,7 @@ static void sum_2(sqlite3_context *ctx, int n, sqlite3_value *v[])
         sqlite3_result_int64(ctx, 0);
         return;
     }
-    bool sound = checksum_1(space, key, value) == sqlite3_value_int64(v[3]);
+    bool sound = migrate_checksum_1(space, key, value) == sqlite3_value_int64(v[3]);
     sqlite3_int64 sum = sqlite_checksum(space, key, value);
     sqlite3_result_int64(ctx, sound ? sum : ~sum);
 }

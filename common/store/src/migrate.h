@@ -18,4 +18,8 @@
  * others as store_open_sqlite gives them. */
 PEAL_MUST int migrate(sqlite3 *db, char why[static STORE_TEXT_MAX]);
 
+/* The checksum that version 1 had. */
+sqlite3_int64 migrate_checksum_1(enum store_space space, struct peal_bytes key,
+                                 struct peal_bytes value);
+
 #endif
