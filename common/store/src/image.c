@@ -184,9 +184,11 @@ static void log_lay(struct image *m, uint32_t committed)
     for (uint32_t i = 0; i < m->frames; i++) {
         struct frame f = log_frame(&l, i);
         m->loose[i] = i < committed ? !f.sound : f.ours;
-        if (i >= committed || f.page == 0 || f.page > m->pages)
+        if (f.page == 0 || f.page > m->pages)
             continue;
-        if (f.sound) {
+        if (i >= committed) {
+            m->marks[f.page] |= f.ours ? IMAGE_LATE : 0;
+        } else if (f.sound) {
             m->frame[f.page] = i + 1;
             m->marks[f.page] &= (uint8_t)~IMAGE_STALE;
         } else {
@@ -259,7 +261,7 @@ int image_open(struct image *m, const char *path, char why[static STORE_TEXT_MAX
     }
     log_lay(m, committed);
     /* Of a list that is broken off, what was met is free all the same. */
-    (void)free_walk(m, IMAGE_STALE);
+    (void)free_walk(m, IMAGE_STALE | IMAGE_FREE);
     return 0;
 }
 

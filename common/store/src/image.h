@@ -16,6 +16,9 @@ enum image_mark {
     IMAGE_STALE = 1, /* free, or a newer form of it in the log is damaged: what it has may be old */
     IMAGE_USED = 2,  /* read as what it is */
     IMAGE_BAD = 4,   /* not read as a whole */
+    IMAGE_FREE = 8,  /* on the list of free pages, and so stale */
+    IMAGE_LATE = 16, /* a newer form of it stands behind the log's last sound commit: torn, or
+                      * damaged, and then what it has is old */
 };
 
 struct image {

@@ -4,8 +4,11 @@
  * also says to which space it belongs.
  *
  * First the pages that are what they should be, with the sound records of those that are not; then
- * the damaged ones byte by byte, for what their own lists no longer name; last those that may be
- * old. The first finding of a key counts. */
+ * the damaged ones byte by byte, for what their own lists no longer name; then what the log has
+ * besides, the newest first; last the pages that may be old. The first finding of a key counts.
+ * What version 1 wrote is older than what this one did, and so all this is done for it once more,
+ * if there is any. Only on free pages it is left alone: a migration leaves all that it moves there.
+ */
 #include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -14,6 +17,7 @@
 #include <unistd.h>
 
 #include "image.h"
+#include "migrate.h"
 #include "sqlite.h"
 #include "swap.h"
 
@@ -53,9 +57,12 @@ struct salvage {
     struct image image;
     struct sink sink;
     enum order order;
+    bool former;           /* what version 1 wrote is looked for, not what this one did */
+    bool formerly;         /* and there is some of that */
     enum store_space last; /* what the last record belonged to: likely the next one's as well */
     struct store_salvaged *out;
     int err;
+    uint8_t mark; /* of the page at hand, enum image_mark; 0: it is the log's */
     uint8_t page[IMAGE_PAGE];
     uint8_t covered[IMAGE_PAGE];
     uint8_t record[RECORD_MAX];
@@ -195,8 +202,23 @@ static size_t columns_of(const uint8_t *p, size_t n, struct column out[static CO
 enum verdict {
     NOT_OURS,    /* no row of a space */
     NOT_WRITTEN, /* it looks like one, and is not as it was written */
+    ELSEWHEN,    /* as it was written, but by the version that is not looked for */
     WRITTEN,
 };
+
+/* Whether the checksum is that of the pair; *space is the likely one, and becomes the right one. */
+static bool matches(bool former, struct peal_bytes key, struct peal_bytes value, sqlite3_int64 sum,
+                    enum store_space *space)
+{
+    for (size_t k = 0; k < SPACE_COUNT; k++) {
+        enum store_space it = (enum store_space)((*space + k) % SPACE_COUNT);
+        if ((former ? migrate_checksum_1(it, key, value) : sqlite_checksum(it, key, value)) != sum)
+            continue;
+        *space = it;
+        return true;
+    }
+    return false;
+}
 
 /* What the record in v->record is, and to which space it belongs. */
 static enum verdict judge(struct salvage *v, size_t n, struct store_write *w)
@@ -210,26 +232,28 @@ static enum verdict judge(struct salvage *v, size_t n, struct store_write *w)
         struct peal_bytes key = c[f->key].bytes, value = c[f->value].bytes;
         if (key.n == 0 || key.n > STORE_KEY_MAX || value.n > STORE_VALUE_MAX)
             continue;
-        for (size_t k = 0; k < SPACE_COUNT; k++) {
-            enum store_space space = (enum store_space)((v->last + k) % SPACE_COUNT);
-            if (sqlite_checksum(space, key, value) != integer_of(&c[f->sum]))
-                continue;
-            v->last = space;
+        sqlite3_int64 sum = integer_of(&c[f->sum]);
+        if (matches(v->former, key, value, sum, &v->last)) {
             *w = (struct store_write){
-                .space = space, .op = STORE_PUT_IF_ABSENT, .key = key, .value = value};
+                .space = v->last, .op = STORE_PUT_IF_ABSENT, .key = key, .value = value};
             return WRITTEN;
         }
-        return NOT_WRITTEN;
+        return matches(!v->former, key, value, sum, &v->last) ? ELSEWHEN : NOT_WRITTEN;
     }
     return NOT_OURS;
 }
 
-static void keep(struct salvage *v, const struct store_write *w)
+/* Takes a record that is as it was written. */
+static void keep(struct salvage *v, enum verdict is, const struct store_write *w)
 {
     for (size_t i = 0; i < v->chain_n; i++)
         v->image.marks[v->chain[i]] |= IMAGE_USED;
+    if (is == ELSEWHEN) {
+        v->formerly = v->formerly || (v->mark & IMAGE_FREE) == 0;
+        return;
+    }
     /* What a node knows of itself is small and never far from its newest form. */
-    if (v->order == ORDER_STALE && w->space == STORE_META)
+    if ((v->mark & IMAGE_STALE) != 0 && w->space == STORE_META)
         return;
     if (v->err == 0)
         v->err = sink_put(&v->sink, w);
@@ -374,27 +398,30 @@ static bool listed(struct salvage *v, uint32_t number)
         if (h.type == TABLE_INNER)
             continue;
         enum verdict is = gather(v, &c) ? judge(v, (size_t)c.bytes, &w) : NOT_WRITTEN;
-        if (is == WRITTEN)
-            keep(v, &w);
+        if (is >= ELSEWHEN)
+            keep(v, is, &w);
         if (is == NOT_WRITTEN) {
             whole = false;
-            v->out->lost += v->order == ORDER_SOUND;
+            v->out->lost += v->order == ORDER_SOUND && !v->former;
         }
     }
     return whole && adds_up(v, &h);
 }
 
-/* The records that begin at any byte of the page. An inner cell is a leaf's behind four bytes. */
+/* The records that begin at any byte of the page. An inner cell is a leaf's behind four bytes. From
+ * the end: between a page's lists and its content stands what it once held. */
 static void anywhere(struct salvage *v)
 {
     static const uint8_t types[] = {INDEX_LEAF, TABLE_LEAF};
-    for (size_t at = 0; at + CELL_LEAST <= IMAGE_PAGE; at++) {
+    for (size_t at = IMAGE_PAGE - CELL_LEAST + 1; at-- > 0;) {
         for (size_t i = 0; i < PEAL_COUNT(types); i++) {
             struct store_write w;
             struct cell c;
-            if (cell_at(v->page, types[i], at, &c) && gather(v, &c) &&
-                judge(v, (size_t)c.bytes, &w) == WRITTEN)
-                keep(v, &w);
+            enum verdict is = NOT_OURS;
+            if (cell_at(v->page, types[i], at, &c) && gather(v, &c))
+                is = judge(v, (size_t)c.bytes, &w);
+            if (is >= ELSEWHEN)
+                keep(v, is, &w);
         }
     }
 }
@@ -404,31 +431,46 @@ static void go_through(struct salvage *v, enum order order)
     v->order = order;
     for (uint32_t i = 1; i <= v->image.pages && v->err == 0; i++) {
         uint8_t *mark = &v->image.marks[i];
-        bool stale = (*mark & IMAGE_STALE) != 0;
+        bool stale = (*mark & (IMAGE_STALE | IMAGE_LATE)) != 0;
         if (stale != (order == ORDER_STALE) || i == LOCK_PAGE)
+            continue;
+        v->mark = *mark;
+        if (v->former && (v->mark & IMAGE_FREE) != 0)
             continue;
         if (order == ORDER_BROKEN && (*mark & (IMAGE_BAD | IMAGE_USED)) != IMAGE_BAD)
             continue;
-        if (!image_read(&v->image, i, v->page))
+        if (!image_read(&v->image, i, v->page)) {
             *mark |= IMAGE_BAD;
-        else if (order == ORDER_BROKEN)
-            anywhere(v);
-        else
+            continue;
+        }
+        if (order != ORDER_BROKEN)
             *mark |= listed(v, i) ? IMAGE_USED : IMAGE_BAD;
+        bool broken = (*mark & (IMAGE_BAD | IMAGE_USED)) == IMAGE_BAD;
+        if (broken && order != ORDER_SOUND && (*mark & IMAGE_FREE) == 0)
+            anywhere(v);
     }
 }
 
-/* What the log has besides the pages. */
+/* What the log has besides the pages, the newest first. */
 static void go_through_log(struct salvage *v)
 {
     v->order = ORDER_BROKEN;
-    for (uint32_t i = 0; i < v->image.frames && v->err == 0; i++) {
+    v->mark = 0;
+    for (uint32_t i = v->image.frames; i-- > 0 && v->err == 0;) {
         if (v->image.loose[i] == 0 || !image_frame(&v->image, i, v->page))
             continue;
-        v->out->bad_frames++;
+        v->out->bad_frames += !v->former;
         if (!listed(v, 0))
             anywhere(v);
     }
+}
+
+static void go_through_all(struct salvage *v)
+{
+    go_through(v, ORDER_SOUND);
+    go_through(v, ORDER_BROKEN);
+    go_through_log(v);
+    go_through(v, ORDER_STALE);
 }
 
 /* ---- the whole ---- */
@@ -450,10 +492,10 @@ static int salvage_into(struct salvage *v, const char *path, const struct store_
     int rc = image_open(&v->image, path, why);
     if (rc != 0)
         return rc;
-    go_through(v, ORDER_SOUND);
-    go_through(v, ORDER_BROKEN);
-    go_through_log(v);
-    go_through(v, ORDER_STALE);
+    go_through_all(v);
+    v->former = true;
+    if (v->formerly)
+        go_through_all(v);
     for (uint32_t i = 1; i <= v->image.pages; i++)
         v->out->bad_pages +=
             (v->image.marks[i] & (IMAGE_BAD | IMAGE_USED | IMAGE_STALE)) == IMAGE_BAD;

@@ -203,6 +203,94 @@ Test(migrate, a_start_that_dies_at_any_write_is_gone_on_with, .timeout = 300)
     twin_close(&t);
 }
 
+/* ---- salvaging and backups ---- */
+
+static void expect_salvaged(struct twin *t, const char *newer)
+{
+    struct store_salvaged out;
+    char why[STORE_TEXT_MAX], key[16], value[400];
+    int rc = store_salvage(t->path, NULL, 0, &out, why);
+    cr_assert(rc == 0, "salvaging gives %s: %s", err_name(rc), why);
+    cr_assert(out.kept[STORE_META] == OTHERS && out.kept[STORE_REGISTERS] == OTHERS &&
+                  out.kept[STORE_ROWS] == ROWS - 1,
+              "kept are %lu, %lu and %lu", (unsigned long)out.kept[STORE_META],
+              (unsigned long)out.kept[STORE_REGISTERS], (unsigned long)out.kept[STORE_ROWS]);
+    cr_assert(out.lost == 1, "%lu are lost, not the one", (unsigned long)out.lost);
+    twin_replace(t);
+    for (unsigned i = 0; i < ROWS; i++) {
+        key_of(i, key);
+        value_of(i, value);
+        const char *expected = i == DAMAGED ? "-" : i == 0 && newer != NULL ? newer : value;
+        const char *got = twin_get(t, STORE_ROWS, key);
+        cr_assert(strcmp(got, expected) == 0, "row %u is %s", i, got);
+    }
+    close_now(t);
+}
+
+static void expect_backup(const struct twin *t)
+{
+    char copy[PATH_MAX + 8], why[STORE_TEXT_MAX];
+    struct store_copied copied;
+    snprintf(copy, sizeof copy, "%s.copy", t->path);
+    int rc = store_backup(t->path, copy, NULL, NULL, &copied, why);
+    cr_assert(rc == 0, "a backup gives %s: %s", err_name(rc), why);
+    cr_assert(copied.damaged == 1, "%lu are damaged", (unsigned long)copied.damaged);
+    cr_assert(copied.pairs[STORE_META] == OTHERS && copied.pairs[STORE_REGISTERS] == OTHERS &&
+                  copied.pairs[STORE_ROWS] == ROWS - 1,
+              "%lu, %lu and %lu pairs", (unsigned long)copied.pairs[STORE_META],
+              (unsigned long)copied.pairs[STORE_REGISTERS],
+              (unsigned long)copied.pairs[STORE_ROWS]);
+    unlink(copy);
+}
+
+Test(migrate, version_1_is_salvaged_and_backed_up_as_well)
+{
+    struct twin t;
+    open_version_1(&t);
+    expect_backup(&t);
+    expect_salvaged(&t, NULL);
+    twin_close(&t);
+}
+
+Test(migrate, halfway_it_is_salvaged_and_backed_up_as_well)
+{
+    static const char left[] = "SELECT count(*) FROM rows_1";
+    struct twin t;
+    open_version_1(&t);
+    unsigned kill_at = 1;
+    bool halfway = false;
+    for (; !halfway && migrate_and_die(&t, kill_at); kill_at += 5) {
+        halfway = twin_ask(&t, "SELECT count(*) FROM sqlite_schema WHERE name = 'rows_1'") == 1 &&
+                  twin_ask(&t, left) > 0 && twin_ask(&t, left) < ROWS;
+        if (!halfway)
+            write_version_1(&t);
+    }
+    cr_assert(halfway, "it never stood still halfway");
+    expect_backup(&t);
+    expect_salvaged(&t, NULL);
+    twin_close(&t);
+}
+
+/* Where the list of free pages is lost, nothing but its checksum tells an old row. */
+Test(migrate, what_it_left_behind_is_older_than_any_row_since)
+{
+    enum { FREE_FIRST = 32, FREE_BYTES = 8 };
+    static const uint8_t none[FREE_BYTES] = {0};
+    struct twin t;
+    char key[16];
+    open_version_1(&t);
+    twin_replace(&t);
+    key_of(0, key);
+    twin_do(&t, twin_put(STORE_ROWS, key, "newer"));
+    close_now(&t);
+    cr_assert(twin_ask(&t, "PRAGMA freelist_count") > 10, "the old pages are free");
+    int fd = open(t.path, O_RDWR);
+    cr_assert(fd >= 0 && pwrite(fd, none, sizeof none, FREE_FIRST) == FREE_BYTES, "cannot damage");
+    close(fd);
+    expect_salvaged(&t, "newer");
+    twin_close(&t);
+}
+
 /* ---- a full disk ---- */
 
 /* A small file system of the test's own over t->folder; false when the machine does not let it. */

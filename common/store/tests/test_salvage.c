@@ -179,19 +179,17 @@ struct span {
  * of one that is longer than a page, the pages. */
 static size_t spans_of(const struct pair *p, struct bytes file, struct span out[SPANS_MAX])
 {
-    enum { AROUND = 8, PIECE = 24, PAGE = 8192 };
-    uint8_t head[KEY_BYTES + 20];
-    size_t n = 0;
-    memcpy(head, p->key, KEY_BYTES);
-    memcpy(head + KEY_BYTES, p->value[0], 20);
-    for (const uint8_t *at = file.p; n < SPANS_MAX;) {
-        at = memmem(at, file.n - (size_t)(at - file.p), head, sizeof head);
+    enum { AROUND = 12, SUM = 8, PIECE = 24, PAGE = 8192 };
+    size_t n = 0, between = p->space == STORE_ROWS ? SUM : 0; /* key and value */
+    for (const uint8_t *at = file.p; n < SPANS_MAX; at++) {
+        at = memmem(at, file.n - (size_t)(at - file.p), p->key, KEY_BYTES);
         if (at == NULL)
             break;
-        size_t from = (size_t)(at - file.p);
+        size_t from = (size_t)(at - file.p), value = from + KEY_BYTES + between;
+        if (value + PIECE > file.n || memcmp(file.p + value, p->value[0], 20) != 0)
+            continue;
         size_t whole = p->n[0] < 2000 ? p->n[0] : PAGE;
-        out[n++] = (struct span){from - AROUND, from + KEY_BYTES + whole + AROUND};
-        at += 1;
+        out[n++] = (struct span){from - AROUND, value + whole + AROUND};
     }
     for (size_t i = 2000; i + PIECE <= p->n[0] && n < SPANS_MAX; i += 4000) {
         const uint8_t *at = memmem(file.p, file.n, p->value[0] + i, PIECE);
@@ -417,6 +415,40 @@ Test(salvage, a_log_that_is_damaged_before_its_end_is_noticed)
         }
         free(files[1].p);
     }
+}
+
+/* A row, and what replaced it: all that is left of both stands in frames that are damaged. */
+Test(salvage, of_several_damaged_frames_the_newest_counts)
+{
+    enum { HEAD = 32, FRAME_HEAD = 24, FRAME = 8192 + FRAME_HEAD };
+    char why[STORE_TEXT_MAX], value[] = "value0";
+    struct bytes files[2];
+    empty_folder();
+    int rc = store_open_sqlite(t.path, &t.config, why, &t.s);
+    cr_assert(rc == 0, "it opens: %s", why);
+    twin_do(&t, twin_put(STORE_ROWS, "row", value));
+    twin_replace(&t);
+    for (char i = '1'; i <= '4'; i++) {
+        value[5] = i;
+        twin_do(&t, twin_put(STORE_ROWS, "row", value));
+        twin_sync(&t);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        char path[PATH_MAX + 8];
+        path_of(suffixes[i], path);
+        files[i] = read_file(path);
+    }
+    close_store();
+    size_t frames = 0;
+    for (size_t at = HEAD; at + FRAME <= files[1].n; at += FRAME, frames++)
+        files[1].p[at + FRAME_HEAD] ^= 0xff; /* the page's kind */
+    cr_assert(frames >= 4, "%zu frames", frames);
+    lay_out(files);
+    (void)salvage();
+    const char *got = twin_get(&t, STORE_ROWS, "row");
+    cr_assert(strcmp(got, "value4") == 0, "it is %s", got);
+    for (size_t i = 0; i < 2; i++)
+        free(files[i].p);
 }
 
 /* Where the list of free pages begins. */

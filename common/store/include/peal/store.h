@@ -233,11 +233,11 @@ struct store_salvaged {
 
 /* Puts in place of the data file at path, which need not be a database at all, a new one with every
  * pair of it that still matches its checksum, wherever in the file or its log it stands, and with
- * the n writes `also` (at most STORE_UNIT_MAX). Of a key that was deleted or replaced an older
- * value may come back, when the newer one is damaged. The damaged file and its log are moved aside
- * and never deleted. Memory is bounded, but for 5 bytes per 8 KiB of the file. After an error, or a
- * crash, the damaged file is either still in its place, or the new one is put there by the next
- * store_open_sqlite.
+ * the n writes `also` (at most STORE_UNIT_MAX). Of a key that was replaced an older value may come
+ * back, when the newer one is damaged; one that was deleted may come back from where it once stood.
+ * The damaged file and its log are moved aside and never deleted. Memory is bounded, but for 5
+ * bytes per 8 KiB of the file. After an error, or a crash, the damaged file is either still in its
+ * place, or the new one is put there by the next store_open_sqlite.
  *
  * - PEAL_E_BUSY: another process has it open
  * - PEAL_E_NO_SPACE: there is no room for the new file
