@@ -396,3 +396,147 @@ Test(roster_hand, a_register_that_a_promise_keeps_behind_is_written_anew)
     cr_assert(peal_bytes_eq(m.n_reg_accept.value, v.value), "what the others have");
     one_free(s.o);
 }
+
+/* ---- the proposer ---- */
+
+/* This node wins an election among those that are there. */
+static void wins(struct scene *s)
+{
+    struct wire_r_elect stand = {.hops = 1}, back = {.candidate = s->o->self.id, .hops = 2};
+    one_hear(s->o, LINK, WIRE_r_elect, &stand);
+    one_hear(s->o, LINK, WIRE_r_elect, &back);
+    pass(s, 2 * STEP_US);
+}
+
+/* Peer i, which has lost its state in s->r's epoch, asks to be renewed. */
+static void asks_to_be_renewed(struct scene *s, size_t i)
+{
+    struct wire_n_state none = {.size = 0};
+    struct wire_n_admit m = {.contact = one_contact(&s->peer[i]), .lost = s->r.epoch};
+    one_hear(s->o, link_of(i), WIRE_n_state, &none);
+    one_hear(s->o, link_of(i), WIRE_n_admit, &m);
+}
+
+/* Peer i promises what it was asked for last, having accepted `seen` by a ballot (NULL: nothing).
+ */
+static void promises(struct scene *s, size_t i, struct ring *seen)
+{
+    union wire_any m;
+    cr_assert_not_null(one_sent(s->o, link_of(i), WIRE_n_roster_prepare, &m), "%zu is asked", i);
+    struct wire_n_roster_promise a = {.epoch = m.n_roster_prepare.epoch,
+                                      .ballot = m.n_roster_prepare.ballot,
+                                      .promised = m.n_roster_prepare.ballot};
+    if (seen != NULL) {
+        a.accepted = (struct wire_ballot){.round = 1, .node = {{0, 1}}};
+        a.roster = shown(seen);
+    }
+    one_hear(s->o, link_of(i), WIRE_n_roster_promise, &a);
+}
+
+static void accepts(struct scene *s, size_t i)
+{
+    union wire_any m;
+    cr_assert_not_null(one_sent(s->o, link_of(i), WIRE_n_roster_accept, &m), "%zu is asked", i);
+    struct wire_n_roster_accepted a = {.epoch = m.n_roster_accept.epoch,
+                                       .ballot = m.n_roster_accept.ballot,
+                                       .promised = m.n_roster_accept.ballot};
+    one_hear(s->o, link_of(i), WIRE_n_roster_accepted, &a);
+}
+
+static bool has_adopted(struct scene *s, uint64_t epoch)
+{
+    uint64_t was = s->r.epoch;
+    s->r.epoch = epoch;
+    int code = vote_code(s, &s->o->self.id);
+    s->r.epoch = was;
+    return code != PEAL_E_STALE;
+}
+
+/* Of five servers, this one (P) renews peer 3 (X) by a low ballot, while peer 0 (A), which it does
+ * not hear, has been promised a higher one by X before X lost its state, and by peer 1 after it had
+ * promised P's. A's majority {A, X, 1} has seen nothing accepted. Were P's value decided by X, P
+ * and 2, A could have its own decided by A, 1 and 2. */
+Test(roster_hand, the_vote_of_who_is_renewed_does_not_make_a_majority)
+{
+    struct scene s;
+    enter(&s, PEERS);
+    complete(&s);
+    wins(&s);
+    s.peers = 3;
+    asks_to_be_renewed(&s, 3);
+    promises(&s, 1, NULL);
+    promises(&s, 2, NULL);
+    accepts(&s, 3);
+    accepts(&s, 2);
+    cr_assert_not(has_adopted(&s, EPOCH + 1), "X, this one and 2 are not enough");
+    one_free(s.o);
+}
+
+Test(roster_hand, enough_of_the_others_decide_a_renewal)
+{
+    struct scene s;
+    enter(&s, PEERS);
+    complete(&s);
+    wins(&s);
+    s.peers = 3;
+    asks_to_be_renewed(&s, 3);
+    promises(&s, 1, NULL);
+    promises(&s, 2, NULL);
+    accepts(&s, 3);
+    accepts(&s, 2);
+    accepts(&s, 1);
+    cr_assert(has_adopted(&s, EPOCH + 1), "it is decided");
+    one_free(s.o);
+}
+
+/* Another coordinator, that did not see this node, has had one member accept its removal; this one
+ * is the coordinator now, and must bring that to its end, which takes it out. */
+Test(roster_hand, a_coordinator_may_have_to_take_itself_out)
+{
+    struct scene s;
+    union wire_any m;
+    enter(&s, PEERS);
+    complete(&s);
+    wins(&s);
+    struct ring without = take_out(&s.r, &s.o->self.id);
+    s.peers = 3;
+    asks_to_be_renewed(&s, 3); /* whatever it is that is proposed */
+    promises(&s, 0, &without);
+    promises(&s, 1, NULL);
+    promises(&s, 2, NULL);
+    for (size_t i = 0; i < 3; i++)
+        accepts(&s, i);
+    cr_assert_eq(chord_state(s.o->chord), CHORD_ASKING, "it is out");
+    cr_assert_not_null(one_sent(s.o, link_of(1), WIRE_n_roster, &m), "the others are told");
+    cr_assert_eq(m.n_roster.roster.epoch, EPOCH + 1, "what is decided");
+    one_free(s.o);
+}
+
+/* ---- a ring of one that is none any more ---- */
+
+/* A backup of the time when it was alone is restored (the host takes the mark away from a server
+ * whose roster names it only); it hears of what came afterwards. Only it could have decided that:
+ * it has forgotten what it promised since. */
+Test(roster_hand, a_ring_of_one_that_hears_of_a_later_epoch_has_lost_its_state)
+{
+    struct scene s = {.o = one_new(1, false, NULL), .peers = 1, .r.epoch = 2};
+    struct one *o = s.o;
+    one_event(o, (struct step_event){.kind = STEP_START});
+    one_wait(o, 100 * MS_US);
+    cr_assert_eq(chord_state(o->chord), CHORD_MEMBER, "it is alone");
+    s.peer[0] = one_peer(50);
+    struct peal_id members[2] = {o->self.id, s.peer[0].id};
+    if (id_cmp(&members[0], &members[1]) > 0) {
+        members[0] = s.peer[0].id;
+        members[1] = o->self.id;
+    }
+    struct wire_roster w = {
+        .ring = o->self.id, .epoch = 2, .replicas = 2, .members = {.v = members, .n = 2}};
+    struct wire_n_roster told = {.roster = w};
+    one_link(o, LINK, &s.peer[0], false);
+    one_hello(o, LINK, &s.peer[0], &w);
+    one_hear(o, LINK, WIRE_n_roster, &told);
+    one_wait(o, 2 * STEP_US);
+    cr_assert_eq(chord_state(o->chord), CHORD_ASKING, "it is to be renewed");
+    one_free(o);
+}
