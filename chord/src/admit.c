@@ -308,10 +308,12 @@ static size_t yes_in(const struct propose *q, const struct roster *r)
     return n;
 }
 
-/* A majority; or, since the lost one has forgotten its votes, so many of the others that each
- * majority has one of them in it, whether the lost one was in it or not. That also makes its vote
- * safe from now on: whoever it may have promised a higher ballot has such a majority as well. */
-static bool enough_promised(const struct chord *c)
+/* Of those who have promised, or accepted. A majority; or, since the lost one has forgotten its
+ * votes, so many of the others that each majority has one of them in it, whether the lost one was in
+ * it or not. Promises: else what a majority has accepted could be missed. Acceptances: else another
+ * coordinator with a higher ballot, which the lost one may have promised, could have a majority that
+ * has only the lost one in common with those who accept this. */
+static bool enough(const struct chord *c)
 {
     const struct propose *q = &c->prop;
     size_t n = yes_in(q, &c->roster), at = roster_index(&q->value, &q->lost);
@@ -355,7 +357,7 @@ void on_roster_promise(struct chord *c, const struct source *src,
             return;
     }
     q->yes[at] = true;
-    if (!enough_promised(c))
+    if (!enough(c))
         return;
     memset(q->yes, 0, sizeof q->yes);
     if (id_is_zero(&q->newcomer)) {
@@ -408,7 +410,6 @@ void on_roster_accepted(struct chord *c, const struct source *src,
         ask_all(c, &c->roster, WIRE_n_roster_accept);
         return;
     }
-    if (yes_in(q, &c->roster) >= majority(c->roster.n) &&
-        yes_in(q, &q->value) >= majority(q->value.n))
+    if (enough(c) && yes_in(q, &q->value) >= majority(q->value.n))
         decide(c);
 }
