@@ -371,6 +371,17 @@ void on_roster_promise(struct chord *c, const struct source *src,
     ask_all(c, &one, WIRE_n_roster_accept);
 }
 
+/* What another coordinator had begun takes this node out. */
+static void decide_without_self(struct chord *c, const struct roster *value)
+{
+    struct peal_id members[ROSTER_IDS];
+    for (size_t i = 0; i < value->n; i++) {
+        struct wire_n_roster m = {.roster = roster_view(value, members)};
+        (void)send_to(c, &value->members[i], WIRE_n_roster, &m);
+    }
+    roster_offered(c, NULL, value, false);
+}
+
 static void decide(struct chord *c)
 {
     struct roster value = c->prop.value;
@@ -387,6 +398,10 @@ static void decide(struct chord *c)
     for (size_t i = 0; i < ADMITS_MAX; i++)
         if (id_eq(&c->admits[i].id, &newcomer))
             c->admits[i].until_us = 0;
+    if (!roster_has(&value, &c->cfg.self)) {
+        decide_without_self(c, &value);
+        return;
+    }
     roster_adopt(c, &value);
     roster_tell_all(c);
 }

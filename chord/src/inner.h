@@ -794,7 +794,8 @@ void roster_adopt(struct chord *c, const struct roster *r);
 /* skips: those in between are not known to who says so. */
 void roster_learn(struct chord *c, const struct source *src, const struct wire_roster *w,
                   bool skips);
-/* The same with one that was checked, of this node's ring or while it is in none. */
+/* The same with one that was checked, of this node's ring or while it is in none. p: NULL when this
+ * node is in a ring and has decided it itself. */
 void roster_offered(struct chord *c, struct peer *p, const struct roster *r, bool skips);
 /* The next epoch's roster, without id. */
 struct roster roster_without(const struct roster *r, const struct peal_id *id);
