@@ -629,7 +629,16 @@ static void named_first(struct chord *c, struct peer *p, const struct roster *r)
 static void follow(struct chord *c, const struct roster *r, bool skips)
 {
     bool next = r->epoch == c->roster.epoch + 1;
-    if (!roster_has(r, &c->cfg.self)) {
+    if (c->roster.n == 1 && r->n > 1 && !roster_sealed(r) && roster_has(r, &c->cfg.self)) {
+        /* It alone could have decided what follows, and adopts what it decides at once: what is on
+         * its disk is older than what it has promised (a backup of that time, for one). Who is
+         * still alone has nobody who could renew it. */
+        step_trace(c->u, STEP_WARN, "distrust",
+                   "epoch %llu follows on a ring of one that knows nothing of it",
+                   (unsigned long long)r->epoch);
+        distrust_mark(c, true);
+        c->tick_us = c->now;
+    } else if (!roster_has(r, &c->cfg.self)) {
         char id[9];
         struct roster by = *r;
         step_trace(c->u, STEP_WARN, "removed",

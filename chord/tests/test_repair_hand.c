@@ -18,15 +18,16 @@ static struct one *paired(struct one_peer *p)
     one_wait(o, 3000000);
     cr_assert_eq(chord_state(o->chord), CHORD_MEMBER, "it has founded a ring");
     *p = one_peer(5);
-    struct peal_id ids[2] = {o->self.id, p->id};
-    if (id_cmp(&ids[0], &ids[1]) > 0) {
-        ids[0] = p->id;
-        ids[1] = o->self.id;
-    }
-    struct wire_roster r = {
-        .ring = o->self.id, .epoch = 2, .replicas = 2, .members = {.v = ids, .n = 2}};
     one_link(o, LINK, p, false);
-    one_hello(o, LINK, p, &r);
+    one_hello(o, LINK, p, NULL);
+    union wire_any m;
+    struct wire_n_admit ask = {.contact = one_contact(p)};
+    one_hear(o, LINK, WIRE_n_admit, &ask);
+    cr_assert_not_null(one_sent(o, LINK, WIRE_n_roster_accept, &m), "it is to be admitted");
+    struct wire_n_roster_accepted yes = {.epoch = 2, .ballot = m.n_roster_accept.ballot};
+    one_hear(o, LINK, WIRE_n_roster_accepted, &yes);
+    one_hear(o, LINK, WIRE_n_roster_accepted, &yes); /* the newcomer first, then with all */
+    one_forget(o);
     cr_assert(chord_is_up(o->chord, &p->id), "the other one is up");
     return o;
 }
