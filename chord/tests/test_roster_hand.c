@@ -540,3 +540,79 @@ Test(roster_hand, a_ring_of_one_that_hears_of_a_later_epoch_has_lost_its_state)
     cr_assert_eq(chord_state(o->chord), CHORD_ASKING, "it is to be renewed");
     one_free(o);
 }
+
+/* ---- members that are not sound ---- */
+
+/* Of five servers, a register whose homes are three others. */
+static struct peal_id elsewhere(struct scene *s)
+{
+    size_t i = 0;
+    while (i < s->r.n && is_home(&s->r, &s->r.members[i], &s->o->self.id))
+        i++;
+    cr_assert_lt(i, s->r.n, "there is one");
+    return s->r.members[i];
+}
+
+/* All of its homes answer what they are asked of it: they refuse, having promised that ballot; or
+ * promise, having accepted it. Whether any was asked. */
+static bool homes_answer(struct scene *s, const struct peal_id *key, bool refuse,
+                         struct wire_ballot b)
+{
+    bool any = false;
+    for (size_t i = 0; i < PEERS; i++) {
+        union wire_any m;
+        if (one_sent(s->o, link_of(i), WIRE_n_reg_prepare, &m) == NULL ||
+            !id_eq(&m.n_reg_prepare.key, key))
+            continue;
+        struct wire_n_reg_promise a = {
+            .epoch = EPOCH, .op = m.n_reg_prepare.op, .ballot = m.n_reg_prepare.ballot};
+        a.promised = refuse ? b : a.ballot;
+        a.code = refuse ? (uint16_t)-PEAL_E_REFUSED : 0;
+        if (!refuse)
+            a.accepted = b;
+        one_hear(s->o, link_of(i), WIRE_n_reg_promise, &a);
+        any = true;
+    }
+    return any;
+}
+
+Test(roster_hand, who_promises_less_than_it_has_accepted_is_not_believed)
+{
+    struct scene s;
+    enter(&s, PEERS);
+    complete(&s);
+    struct peal_id key = elsewhere(&s);
+    one_forget(s.o);
+    cr_assert_eq(one_change(s.o, &key, 0), 1, "it asks, and waits");
+    bool any = homes_answer(&s, &key, false,
+                            (struct wire_ballot){.round = ((uint64_t)EPOCH << ROUND_BITS) | 1 << 20,
+                                                 .node = {{0xff}}});
+    cr_assert(any, "it was asked");
+    one_free(s.o);
+}
+
+Test(roster_hand, who_has_promised_the_last_ballot_is_believed_of_its_register_only)
+{
+    struct scene s;
+    enter(&s, PEERS);
+    complete(&s);
+    struct peal_id key = elsewhere(&s);
+    union wire_any m;
+    struct wire_ballot last = {.round = ((uint64_t)EPOCH + 1) << ROUND_BITS, .node = {{0xff}}};
+    last.round -= 2;
+    one_forget(s.o);
+    cr_assert_eq(one_change(s.o, &key, 'a'), 1, "it asks, and waits");
+    for (int i = 0; i < 4; i++) {
+        (void)homes_answer(&s, &key, true, last);
+        one_forget(s.o);
+        one_wait(s.o, STEP_US);
+    }
+    one_forget(s.o);
+    (void)one_change(s.o, &s.o->self.id, 'b');
+    bool asked_other = false;
+    for (size_t i = 0; i < PEERS && !asked_other; i++)
+        asked_other = one_sent(s.o, link_of(i), WIRE_n_reg_prepare, &m) != NULL &&
+                      id_eq(&m.n_reg_prepare.key, &s.o->self.id);
+    cr_assert(asked_other, "another register's homes are asked");
+    one_free(s.o);
+}
