@@ -247,7 +247,7 @@ static void send_phase(struct chord *c, struct reg_op *o)
     }
 }
 
-/* A ballot above all that o has met. False: a peer has promised the epoch's last one. Who was
+/* A ballot above all that o has met, and has had itself. False: a peer has promised the epoch's last one. Who was
  * refused leaps, further each time: another that writes without asking counts on with each round
  * trip, and would be ahead again. */
 static bool new_ballot(struct chord *c, const struct reg_op *o, struct wire_ballot *out)
@@ -255,6 +255,8 @@ static bool new_ballot(struct chord *c, const struct reg_op *o, struct wire_ball
     uint64_t count = c->reg_count;
     if (o->above >> ROUND_BITS == o->epoch && (o->above & count_most) > count)
         count = o->above & count_most;
+    if (o->ballot.round >> ROUND_BITS == o->epoch && (o->ballot.round & count_most) > count)
+        count = o->ballot.round & count_most;
     uint64_t leap = 1;
     if (o->above != 0)
         leap <<= o->tries < REG_LEAP_MOST ? o->tries : REG_LEAP_MOST;
@@ -263,7 +265,8 @@ static bool new_ballot(struct chord *c, const struct reg_op *o, struct wire_ball
     if (leap == 0)
         return false;
     count += leap;
-    c->reg_count = count;
+    if (count < count_most / 2) /* beyond, it is o's register's only: see reg_met */
+        c->reg_count = count;
     *out = (struct wire_ballot){.round = o->epoch << ROUND_BITS | count, .node = c->cfg.self};
     return true;
 }
@@ -559,8 +562,12 @@ void on_reg_promise(struct chord *c, const struct source *src, const struct wire
     struct reg_op *o = op_of(c, src, m->op, false, &m->ballot);
     if (o == NULL)
         return;
+    /* who promises a ballot has accepted none that is as high */
+    bool sound = o->phase == REG_LOOK || ballot_cmp(&m->accepted, &o->ballot) < 0;
     if (m->code != 0) {
         refused(c, o, src, -(int)m->code, m->epoch, &m->promised);
+    } else if (!sound) {
+        refused(c, o, src, PEAL_E_MALFORMED, m->epoch, &m->promised);
     } else {
         reg_met(c, &m->promised);
         int cmp = ballot_cmp(&m->accepted, &o->best);

@@ -746,7 +746,7 @@ static bool promises(struct scene *s, size_t i, uint64_t epoch, const char *has,
                                    .ballot = m->n_reg_prepare.ballot,
                                    .promised = m->n_reg_prepare.ballot};
     if (has != NULL) {
-        a.accepted = ballot_of(s, i, epoch, 1);
+        a.accepted = (struct wire_ballot){.round = epoch << ROUND_BITS | 1, .node = {{0}}};
         a.value = peal_bytes_str(has);
     }
     one_hear(s->o, link, WIRE_n_reg_promise, &a);
