@@ -373,6 +373,28 @@ Test(unite, a_server_that_was_away_follows_its_ring)
     }
 }
 
+static void distrusts(void *core, const struct step_event *ev, struct step_update *u, void *arg)
+{
+    (void)arg;
+    chord_distrust(core, ev, u, peal_bytes_str("the test says so"));
+}
+
+/* It has left its roster, and is down before it is renewed; then its ring ends. */
+Test(unite, a_distrusted_server_whose_ring_has_ended_meanwhile_follows_it)
+{
+    struct world w = apart(1, "0000111");
+    size_t away = one_of(&w, 1, 1);
+    sim_call(w.g->sim, away, distrusts, NULL);
+    sim_run(w.g->sim, 20 * 1000);
+    sim_crash(w.g->sim, away);
+    cut_all(&w, false);
+    cr_assert(group_wait_whole(w.g, 6, 6, UNITE_US), "the others are one ring");
+    sim_start(w.g->sim, away);
+    bool ok = group_wait_whole(w.g, 7, 7, 2 * UNITE_US);
+    cr_assert(ok, "it comes to them");
+    group_free(w.g);
+}
+
 Test(unite, a_server_that_was_away_is_heard_by_those_it_left_and_decides_nothing_with_them)
 {
     /* Two of the smaller ring's three are away, each on its own, when the third cannot decide
