@@ -210,6 +210,10 @@ void on_former(struct chord *c, const struct source *src, const struct wire_n_fo
     const struct former *f = former_of(c, &m->ring);
     struct reg_state s = {0};
     bool in_it = c->roster.epoch != 0 && id_eq(&m->ring, &c->roster.ring);
+    if (f != NULL && m->op == 0) { /* of one that is in no ring, and has to know */
+        former_tell(c, f, &src->id);
+        return;
+    }
     int code = f != NULL ? 0 : in_it ? PEAL_E_BUSY : PEAL_E_NOT_FOUND;
     if (code == 0 && !f->ready)
         code = PEAL_E_BUSY;

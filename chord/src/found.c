@@ -279,14 +279,16 @@ static bool to_ask(struct chord *c, const struct peer *p)
 /* Asks one node that has a ring, another one each time. */
 static void ask(struct chord *c)
 {
-    size_t n = 0;
-    struct peer *chosen = NULL;
+    size_t n = 0, others = 0;
+    struct peer *chosen = NULL, *other = NULL;
     bool known = false;
     for (size_t i = 0; i < c->peers_n; i++) {
         struct peer *p = &c->peers[i];
         if (!p->used || !in_a_ring(c, p))
             continue;
         known = known || present(c, p);
+        if (p->linked && !to_ask(c, p) && rng_below(&c->rng, ++others) == 0)
+            other = p;
         if (!p->linked || !to_ask(c, p))
             continue;
         n++;
@@ -297,6 +299,10 @@ static void ask(struct chord *c)
         struct wire_n_admit m = {
             .contact = own_contact(c), .domain = domain_name(&c->domain), .lost = c->lost};
         (void)send_to(c, &chosen->id, WIRE_n_admit, &m);
+    } else if (other != NULL && !id_is_zero(&c->of)) { /* has it gone into that one's ring? */
+        struct wire_n_former m = {.ring = c->of};
+        (void)send_to(c, &other->id, WIRE_n_former, &m);
+        say_waiting(c);
     } else if (!known && c->now - c->ask_us > 2 * HEARD_US) {
         set_state(c, CHORD_DISCOVERING);
         c->start_us = c->now;
