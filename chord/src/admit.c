@@ -309,10 +309,10 @@ static size_t yes_in(const struct propose *q, const struct roster *r)
 }
 
 /* Of those who have promised, or accepted. A majority; or, since the lost one has forgotten its
- * votes, so many of the others that each majority has one of them in it, whether the lost one was in
- * it or not. Promises: else what a majority has accepted could be missed. Acceptances: else another
- * coordinator with a higher ballot, which the lost one may have promised, could have a majority that
- * has only the lost one in common with those who accept this. */
+ * votes, so many of the others that each majority has one of them in it, whether the lost one was
+ * in it or not. Promises: else what a majority has accepted could be missed. Acceptances: else
+ * another coordinator with a higher ballot, which the lost one may have promised, could have a
+ * majority that has only the lost one in common with those who accept this. */
 static bool enough(const struct chord *c)
 {
     const struct propose *q = &c->prop;

@@ -97,7 +97,7 @@ enum {
     REG_PAUSE_MOST_US = 200 * MS,
     REG_LEAP_MOST = 16,     /* a power of two */
     REG_GRAIN_US = 10 * MS, /* those in line look at their deadlines together */
-    SETTLES_MAX = 16, /* operations under way beside which registers are not settled */
+    SETTLES_MAX = 16,       /* operations under way beside which registers are not settled */
     SETTLE_EVERY_US = 100 * MS,
     RETRY_US = 100 * MS,
     ROOM_BYTES = 2 << 20, /* more than any one operation puts into an update */
@@ -113,8 +113,8 @@ enum {
 
     ARCS_MAX = WIRE_ROSTER_MAX, /* arcs that this node is home of */
     ITEM_MAX = WIRE_PAGE_ITEMS,
-    CELL_BITS_MAX = 10,         /* an arc has at most 1,024 cells */
-    CELLS_MAX = 16384,          /* of all arcs: fewer of each once there are more than 16 */
+    CELL_BITS_MAX = 10,           /* an arc has at most 1,024 cells */
+    CELLS_MAX = 16384,            /* of all arcs: fewer of each once there are more than 16 */
     REPAIR_EVERY_US = 2 * SECOND, /* between two rounds of an arc in which something differed, */
     REPAIR_REST_US = 60 * SECOND, /* and at most; each one without a difference doubles it, */
     EARLY_ROUNDS = 4,             /* but for the first ones after a change in the ring */
@@ -131,7 +131,8 @@ enum {
     TICK_US = 50 * MS,
     SETTLE_MS = 3000, /* younger rows are not compared: they are still on their way */
     SETTLE_GRAIN_MS = 2048,
-    /* Rows that expire within one or two of these do not count: each home drops them when it suits */
+    /* Rows that expire within one or two of these do not count: each home drops them when it suits
+     */
     EXPIRY_GRAIN_MS = 1 << 19,
     REREAD_GRAINS = 24 * 3600 * 1000 / EXPIRY_GRAIN_MS, /* a cell is read again after so long at the
                                                            latest: disks forget silently */
@@ -144,15 +145,15 @@ enum {
     GIVE_KEYS = WIRE_PAGE_ROWS, /* in each */
     GIVE_PAGES = 4,             /* of records, in one update */
     GIVE_REST_US = 1 * MS,
-    WITH_US = 2 * SECOND, /* an arc that is made equal to one home's is not to another's, until
-                             nothing has come for so long: else both would bring the same */
+    WITH_US = 2 * SECOND,    /* an arc that is made equal to one home's is not to another's, until
+                                nothing has come for so long: else both would bring the same */
     COPIED_US = 10 * SECOND, /* who copied so lately gets it all by that */
     COPY_TIMES = 8, /* a server that copies is not safe yet: it is given so many times as much */
     BURST_LEAST = 2 * WIRE_PAGE_BYTES,
     SWEEP_STEP = 512,
     EXPIRING_MAX = 8, /* expired messages whose authors are being told */
     EXPIRY_PUT_US = 10 * SECOND,
-    MARKS_MAX = 2048, /* boxes of which it is known where reading begins */
+    MARKS_MAX = 2048,  /* boxes of which it is known where reading begins */
     BOXES_MAX = 2048,  /* boxes counted between two passes of the sweep */
     BOX_WAYS = 4,      /* places in which a box's count may lie */
     BOX_NEAR_PART = 8, /* from one part in so many of its limits on a box is counted exactly */
@@ -528,10 +529,10 @@ struct bucket {
 };
 
 struct repair {
-    bool on;         /* there are other homes */
+    bool on;            /* there are other homes */
     uint8_t block_bits; /* room for so many cells, in bits, for each arc */
-    uint8_t key[16]; /* of the digests: the ring's */
-    size_t left;     /* records that may be read before scan_us */
+    uint8_t key[16];    /* of the digests: the ring's */
+    size_t left;        /* records that may be read before scan_us */
     uint64_t scan_us, give_us, fast_us;
     uint64_t copied_us; /* when a page of what is being copied came last; 0: never */
     bool again;         /* a queue was full: what it could not take comes again */
@@ -684,7 +685,7 @@ struct chord {
     struct cache cache;
     struct chord_reg_stats reg_stats;
     uint64_t settle_us; /* when the next register may be settled */
-    uint64_t ops_us; /* the earliest wake-up among the operations */
+    uint64_t ops_us;    /* the earliest wake-up among the operations */
 
     struct arc arcs[ARCS_MAX];
     size_t arcs_n;

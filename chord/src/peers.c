@@ -170,8 +170,8 @@ static void note_state(struct chord *c, struct peer *p, const struct wire_n_stat
     bool news = !p->state_known || p->state.epoch != s->epoch ||
                 p->state.ready_epoch != s->ready_epoch ||
                 !id_eq(&p->state.successor, &s->successor) ||
-                !id_eq(&p->state.predecessor, &s->predecessor) ||
-                p->state.clients != s->clients || p->state.unwell != s->unwell;
+                !id_eq(&p->state.predecessor, &s->predecessor) || p->state.clients != s->clients ||
+                p->state.unwell != s->unwell;
     bool restarted = p->up && s->epoch < p->state.epoch;
     if (domain_take(&p->domain, m->domain) < 0) {
         ring_refuse(c->ring, c->ev, c->u, &p->id, PEAL_E_MALFORMED, "that is no failure domain");

@@ -247,9 +247,9 @@ static void send_phase(struct chord *c, struct reg_op *o)
     }
 }
 
-/* A ballot above all that o has met, and has had itself. False: a peer has promised the epoch's last one. Who was
- * refused leaps, further each time: another that writes without asking counts on with each round
- * trip, and would be ahead again. */
+/* A ballot above all that o has met, and has had itself. False: a peer has promised the epoch's
+ * last one. Who was refused leaps, further each time: another that writes without asking counts on
+ * with each round trip, and would be ahead again. */
 static bool new_ballot(struct chord *c, const struct reg_op *o, struct wire_ballot *out)
 {
     uint64_t count = c->reg_count;

@@ -96,8 +96,7 @@ void row_delete(struct chord *c, const struct peal_id *box, const struct peal_ms
                             .id = *id,
                             .kind = WIRE_ROW_TOMBSTONE,
                             .stamp = ring_stamp(c->ring, c->ev),
-                            .expires =
-                                c->wall + (uint64_t)CHORD_TOMBSTONE_DAYS * 24 * 3600 * 1000};
+                            .expires = c->wall + (uint64_t)CHORD_TOMBSTONE_DAYS * 24 * 3600 * 1000};
     /* Not lazy: the row has nothing more to wait for, and its author waits for "stored". */
     row_store(c, &tomb, NULL, false);
 }

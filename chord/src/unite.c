@@ -14,9 +14,9 @@
  * Why rings never go into each other, in a circle of any length, however stale what they know of
  * each other's sizes: in a circle each ring is gone into by its neighbour, so it had offered to
  * take that one in before it was sealed itself (a sealed ring decides nothing any more). Hence for
- * each the second half of (*) holds, and the ids fall all the way round, which they cannot. Why none
- * waits for ever, either: if L takes S and S may not go for (*), S's id is the lower one; then S
- * takes L as well, and L may go.
+ * each the second half of (*) holds, and the ids fall all the way round, which they cannot. Why
+ * none waits for ever, either: if L takes S and S may not go for (*), S's id is the lower one; then
+ * S takes L as well, and L may go.
  *
  * Sealed: every server of S that learns of the last epoch refuses votes on S's registers and sets
  * them aside (former.c); rows are safe wherever they lie, and are taken as before until the server

@@ -620,8 +620,7 @@ Test(core, what_comes_from_another_ring_late_is_no_vote_and_no_copy)
     one_hear(o, LINK, WIRE_n_reg_accept, &a);
     cr_assert_not_null(one_find(o, STEP_SEND, WIRE_n_reg_accepted, &m), "it answers");
     cr_assert_eq(m.n_reg_accepted.code, -PEAL_E_STALE, "nor is it accepted");
-    struct wire_record v = {
-        .key = key, .accepted = q.ballot, .value = peal_bytes_str("b")};
+    struct wire_record v = {.key = key, .accepted = q.ballot, .value = peal_bytes_str("b")};
     struct wire_n_records copy = {.ring = p.id, .epoch = 1, .op = 7, .records = {.v = &v, .n = 1}};
     one_hear(o, LINK, WIRE_n_records, &copy);
     cr_assert_not_null(one_find(o, STEP_SEND, WIRE_n_set_ok, &m), "it answers");

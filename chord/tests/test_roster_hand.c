@@ -584,9 +584,9 @@ Test(roster_hand, who_promises_less_than_it_has_accepted_is_not_believed)
     struct peal_id key = elsewhere(&s);
     one_forget(s.o);
     cr_assert_eq(one_change(s.o, &key, 0), 1, "it asks, and waits");
-    bool any = homes_answer(&s, &key, false,
-                            (struct wire_ballot){.round = ((uint64_t)EPOCH << ROUND_BITS) | 1 << 20,
-                                                 .node = {{0xff}}});
+    bool any = homes_answer(
+        &s, &key, false,
+        (struct wire_ballot){.round = ((uint64_t)EPOCH << ROUND_BITS) | 1 << 20, .node = {{0xff}}});
     cr_assert(any, "it was asked");
     one_free(s.o);
 }

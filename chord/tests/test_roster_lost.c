@@ -295,10 +295,8 @@ Test(roster_lost, a_removal_ends_when_its_own_roster_no_longer_names_the_server)
 
 static struct wire_roster_1 shown_before(struct ring *r)
 {
-    return (struct wire_roster_1){.ring = RING,
-                                  .epoch = r->epoch,
-                                  .replicas = 2,
-                                  .members = {.v = r->members, .n = r->n}};
+    return (struct wire_roster_1){
+        .ring = RING, .epoch = r->epoch, .replicas = 2, .members = {.v = r->members, .n = r->n}};
 }
 
 /* Starts anew with this on the disk. */

@@ -425,8 +425,9 @@ static bool has_left(void *arg)
     return chord_state(group_chord(f->w->g, f->node)) == CHORD_ASKING;
 }
 
-/* Those of the larger ring that it meets have never been in its ring, and know how that ended. (They
- * admit it when one of the two that are away is back: of some arcs two of three homes are.) */
+/* Those of the larger ring that it meets have never been in its ring, and know how that ended.
+ * (They admit it when one of the two that are away is back: of some arcs two of three homes are.)
+ */
 Test(unite, a_server_that_was_away_is_told_by_those_whom_its_ring_has_gone_to)
 {
     for (int seed = 1; seed <= 4; seed++) {

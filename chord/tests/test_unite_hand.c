@@ -1258,7 +1258,8 @@ Test(unite_hand, a_last_roster_of_its_own_ring_that_does_not_name_it_ends_the_ri
     s.of[0] = of_self(&s, 1);
     one_forget(s.o);
     says(&s, 0);
-    cr_assert_not_null(one_sent(s.o, LINK, WIRE_n_other, NULL), "and it says that the ring is over");
+    cr_assert_not_null(one_sent(s.o, LINK, WIRE_n_other, NULL),
+                       "and it says that the ring is over");
     one_free(s.o);
 }
 

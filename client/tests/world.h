@@ -49,11 +49,11 @@ struct world {
     size_t account_n;
     struct world_row rows[WORLD_ROWS]; /* in the order of their arrival */
     size_t row_n;
-    unsigned sends;        /* c_send that came */
-    unsigned max_flying;   /* most that were unanswered at a time */
-    bool hold_stored;      /* takes messages, answers nothing */
-    unsigned busy;         /* so many sends are told BUSY */
-    bool refuse_sends;     /* every one is told REFUSED */
+    unsigned sends;                /* c_send that came */
+    unsigned max_flying;           /* most that were unanswered at a time */
+    bool hold_stored;              /* takes messages, answers nothing */
+    unsigned busy;                 /* so many sends are told BUSY */
+    bool refuse_sends;             /* every one is told REFUSED */
     char full[NAME_BYTES_MAX + 1]; /* whose mailbox takes no message: QUOTA */
     unsigned full_told;
     unsigned lost_lookups; /* so many are told UNAVAILABLE */

@@ -38,7 +38,7 @@ struct host_config {
     uint32_t clients_max;
     unsigned bcrypt_cost;
     uint64_t quota_bytes;
-    uint32_t repair_bytes; /* as chord_config's */
+    uint32_t repair_bytes;                    /* as chord_config's */
     uint64_t mailbox_messages, mailbox_bytes; /* as chord_config's box_*_max */
     uint32_t message_days;                    /* as svc_config's */
     /* Once, when the node has become a member of a ring and serves. */

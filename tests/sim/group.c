@@ -452,7 +452,7 @@ static size_t begin_op(struct group *r, size_t node, enum group_op_kind kind,
 }
 
 size_t group_begin(struct group *r, size_t node, enum group_op_kind kind, const struct peal_id *key,
-                  uint64_t timeout_us)
+                   uint64_t timeout_us)
 {
     CHECK(kind != GROUP_PUT);
     struct beginning b = {.timeout_us = timeout_us};
@@ -460,7 +460,7 @@ size_t group_begin(struct group *r, size_t node, enum group_op_kind kind, const 
 }
 
 size_t group_put(struct group *r, size_t node, const struct peal_id *box, size_t body_n,
-                uint64_t timeout_us)
+                 uint64_t timeout_us)
 {
     uint8_t *body = malloc(body_n + 1);
     CHECK(body != NULL);
@@ -482,7 +482,8 @@ static void delete_it(void *core, const struct step_event *ev, struct step_updat
     chord_set_del(core, ev, u, d->box, d->id, 1);
 }
 
-void group_del(struct group *r, size_t node, const struct peal_id *box, const struct peal_msg_id *id)
+void group_del(struct group *r, size_t node, const struct peal_id *box,
+               const struct peal_msg_id *id)
 {
     struct deletion d = {.box = box, .id = id};
     sim_call(r->sim, node, delete_it, &d);
@@ -505,7 +506,7 @@ int group_wait(struct group *r, size_t op, uint64_t us)
 /* ---- disks ---- */
 
 int group_disk_row(struct group *r, size_t node, const struct peal_id *box,
-                  const struct peal_msg_id *id)
+                   const struct peal_msg_id *id)
 {
     static uint8_t mem[BODY_MAX + WIRE_BODY_MAX];
     uint8_t key[ID_BYTES + MSG_ID_BYTES];

@@ -14,13 +14,14 @@ enum {
 
 enum group_op_kind {
     GROUP_CLAIM,  /* register: mine when it is empty */
-    GROUP_APPEND, /* register: a list of u32 numbers; appends the op's own unless it is in already */
+    GROUP_APPEND, /* register: a list of u32 numbers; appends the op's own unless it is in already
+                   */
     GROUP_GET,    /* register: reads */
     GROUP_LEAVE,  /* register: a change that leaves it as it is */
     GROUP_TALLY,  /* register: counts the operations of each node, each once */
     GROUP_PUT,
     GROUP_READ,
-    GROUP_FIND, /* the overlay's lookup */
+    GROUP_FIND,   /* the overlay's lookup */
     GROUP_REMOVE, /* takes the server that is the key out of the ring */
 };
 
@@ -34,7 +35,8 @@ struct group_op {
     uint64_t began_us, ended_us;
     int err;
     bool deleted;   /* PUT: a deletion was asked for */
-    uint8_t *value; /* what the register was decided to be; READ: the ids, in the order given; FIND: the path, the owner last; REMOVE: why not */
+    uint8_t *value; /* what the register was decided to be; READ: the ids, in the order given; FIND:
+                       the path, the owner last; REMOVE: why not */
     size_t value_n; /* bytes; READ: rows; FIND: nodes */
 };
 
@@ -64,7 +66,7 @@ struct group {
     char domain[SIM_NODES_MAX][WIRE_DOMAIN_MAX + 1]; /* likewise; empty: none */
     size_t founded, dissolved, warned, strangers, waiting;
     bool tells_expired; /* word of an expired row goes to group_word_box of its box */
-    size_t clashes; /* registers of a ring gone into another that were somebody else's there */
+    size_t clashes;     /* registers of a ring gone into another that were somebody else's there */
     struct group_sent sent[SIM_NODES_MAX][GROUP_TYPES]; /* by node and type */
 };
 
@@ -86,16 +88,17 @@ struct group_sent group_sent(const struct group *r, uint16_t first, uint16_t las
 
 /* Begins an operation at a running node; its number, or SIZE_MAX when chord was busy. */
 size_t group_begin(struct group *r, size_t node, enum group_op_kind kind, const struct peal_id *key,
-                  uint64_t timeout_us);
+                   uint64_t timeout_us);
 size_t group_put(struct group *r, size_t node, const struct peal_id *box, size_t body_n,
-                uint64_t timeout_us);
-void group_del(struct group *r, size_t node, const struct peal_id *box, const struct peal_msg_id *id);
+                 uint64_t timeout_us);
+void group_del(struct group *r, size_t node, const struct peal_id *box,
+               const struct peal_msg_id *id);
 /* Runs until the operation has ended, at most us; its err. */
 int group_wait(struct group *r, size_t op, uint64_t us);
 
 /* Whether the node's disk has the row, and as what: -1 nothing, else its kind. */
 int group_disk_row(struct group *r, size_t node, const struct peal_id *box,
-                  const struct peal_msg_id *id);
+                   const struct peal_msg_id *id);
 /* Puts rows onto the disk of a node that does not run: for a ring in which copies are missing. */
 void group_disk_put(struct group *r, size_t node, const struct wire_row *rows, size_t n);
 /* How many keys the node's disk has in the space. */

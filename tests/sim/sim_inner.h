@@ -70,7 +70,7 @@ struct node {
     bool committing;
     uint64_t timer_at;
     int64_t skew_ms, drift_ppm;
-    uint64_t drift_us; /* since when */
+    uint64_t drift_us;    /* since when */
     uint32_t crash_after; /* 0: not */
     struct event *stalled;
     size_t stalled_n;

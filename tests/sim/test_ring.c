@@ -874,10 +874,10 @@ static bool roster_has_grown(void *arg)
     return v.nodes.n == w->size;
 }
 
-/* Three servers, one after the other, lose power in the moment in which they are admitted. The third is
- * not admitted before one of the others is back: of an arc whose homes would be the three of them
- * only one of those that have it is left. When they come back none of them can copy from the other
- * two, who were never ready either. */
+/* Three servers, one after the other, lose power in the moment in which they are admitted. The
+ * third is not admitted before one of the others is back: of an arc whose homes would be the three
+ * of them only one of those that have it is left. When they come back none of them can copy from
+ * the other two, who were never ready either. */
 Test(ring, three_that_were_away_before_they_were_ready_do_not_wait_for_each_other)
 {
     for (uint64_t seed = 1; seed <= 10; seed++) {

@@ -30,7 +30,7 @@ enum {
     CHORD_CACHED_BYTES_DEFAULT = 2 << 20, /* … in one round trip; bytes of their values */
     CHORD_READS_DEFAULT = 1024,
     CHORD_BODIES_DEFAULT = 16 << 20, /* bytes of bodies that wait to be stored at other nodes */
-    CHORD_ROW_DAYS = 30, /* the longest that a row may live: more is refused */
+    CHORD_ROW_DAYS = 30,             /* the longest that a row may live: more is refused */
     CHORD_TOMBSTONE_DAYS = 31, /* longer than what it stands for, by more than clocks are apart */
     CHORD_LABEL_MAX = 160,
     CHORD_REMOVES_MAX = 8, /* removals under way that this node was asked for */
@@ -165,9 +165,9 @@ struct chord_config {
      * CHORD_CACHED_*DEFAULT. */
     uint32_t cached_max, cached_bytes;
     /* Bytes a second that this node sends for repair: digests and lists of what it holds, and the
-     * records that other homes lack or that belong elsewhere. It saves up for a quarter of a second,
-     * or for 256 KiB when that is more. What new servers copy comes on top, up to eight times as
-     * much. At most CHORD_REPAIR_BYTES_MAX; 0: the default. */
+     * records that other homes lack or that belong elsewhere. It saves up for a quarter of a
+     * second, or for 256 KiB when that is more. What new servers copy comes on top, up to eight
+     * times as much. At most CHORD_REPAIR_BYTES_MAX; 0: the default. */
     uint32_t repair_bytes;
     /* A box that holds so many message rows, or bytes of their bodies, takes no further message at
      * this node (receipts and other rows always, and copies from other nodes as well: of a message

@@ -42,21 +42,18 @@
  *                               are unread; waits up to `wait` ms for what is queued to go out
  *   watch {name|null}           {}; whose presence is told, besides the latest conversations'
  *   recv {wait?,max?,follow?}   each unread message, oldest first, at most 64, as it is once shown;
- *                               none is marked: whoever has shown them says so with `read`, and gets
- *                               them again otherwise. Then {"count","queued","more"}; more: there may
- *                               be others at once. wait: for a first one, in seconds; follow:
- *                               without an end
- *   sync {wait?}                {"settled"}, when what waited on the ring is here, or after `wait`
- *                               ms
- *   ring {}                     {"whole","size","up","epoch","coordinator","nodes":[...]}; up: how
- *                               many are in the state "up"
+ *                               none is marked: whoever has shown them says so with `read`, and
+ * gets them again otherwise. Then {"count","queued","more"}; more: there may be others at once.
+ * wait: for a first one, in seconds; follow: without an end sync {wait?} {"settled"}, when what
+ * waited on the ring is here, or after `wait` ms ring {}
+ * {"whole","size","up","epoch","coordinator","nodes":[...]}; up: how many are in the state "up"
  *   lookup {name}               {"key","owner","path","hops","microseconds"}: where the ring keeps
  *                               the name's record, whether there is one or not: its key, the first
  *                               live server at or after it, and the servers that the question
  *                               passed, the asked one first and the owner last
  *   remove {id, epoch, proof}   {"removed"}: takes a server that is gone for good out of the ring's
- *                               roster of that epoch; proof: cry_remove_sign's, in hexadecimal. stale:
- *                               the roster has changed meanwhile
+ *                               roster of that epoch; proof: cry_remove_sign's, in hexadecimal.
+ * stale: the roster has changed meanwhile
  *
  * A message is {"id","from","to","text","sent_at","state","unread"}, and "reason" with one that is
  * queued because the ring says that the recipient's mailbox is full. Times are Unix milliseconds.

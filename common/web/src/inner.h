@@ -57,7 +57,7 @@ struct web_request {
     size_t asset;
     char name[WEB_NAME_MAX + 1];
     struct MHD_Response *page; /* of a KIND_PAGE, until it is queued */
-    char *body; /* cap + 1 bytes; NULL when nothing is kept */
+    char *body;                /* cap + 1 bytes; NULL when nothing is kept */
     size_t n, cap;
     bool in_handler; /* on_command is running */
     unsigned status;

@@ -407,7 +407,8 @@ Test(mailboxes, reading_costs_what_waits_and_not_what_was)
     person_stored(&c, old);
     person_resume(&b, 1);
     const struct wire_c_deliver *d = person_rows(&b, PEOPLE_WAIT);
-    cr_assert(d != NULL && d->rows.n == 2, "what comes now is delivered, however old it says it is");
+    cr_assert(d != NULL && d->rows.n == 2,
+              "what comes now is delivered, however old it says it is");
     cr_assert(msg_id_eq(&d->rows.v[0].id, &old) && msg_id_eq(&d->rows.v[1].id, &next), "in order");
     host_free(h);
 }

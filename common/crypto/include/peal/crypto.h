@@ -125,8 +125,7 @@ void cry_remove_sign(const struct cry_sign_key *operator_key, uint64_t epoch,
                      const struct peal_id *id, uint8_t sig[static CRY_SIG_BYTES]);
 /* PEAL_E_AUTH: not this operator's word. */
 PEAL_MUST int cry_remove_verify(const uint8_t operator_pub[static CRY_PUB_BYTES], uint64_t epoch,
-                                const struct peal_id *id,
-                                const uint8_t sig[static CRY_SIG_BYTES]);
+                                const struct peal_id *id, const uint8_t sig[static CRY_SIG_BYTES]);
 
 /* A beacon packet: "PEAL" (4), version 1 (u8), and a box under the beacon key bound to these five
  * bytes. */
