@@ -146,10 +146,9 @@ struct chord_config {
     uint8_t expect;
     uint8_t replicas; /* K, used when this node founds the ring; else the ring's own counts */
     /* The failure domain that this node is in (a rack, a house, a site): copies of one key are kept
-     * in as many of them as there are, before a second one in any. 1 to WIRE_DOMAIN_MAX of a-z,
-     * 0-9,
-     * '.', '_', '-' (chord_is_domain); empty: one of its own. Views must outlive chord_init only.
-     * A node that comes back with another one is moved to it by an epoch of its own. */
+     * in as many of them as there are, before a second one in any. A name as chord_is_domain has
+     * it, or empty: one of its own. Views must outlive chord_init only. A node that comes back with
+     * another one is moved to it by an epoch of its own. */
     struct peal_bytes domain;
     /* The coordinator takes out a member that has been down for so long, as chord_remove would,
      * when nothing can be lost by it: besides, all that it is a home of was compared by its other
@@ -182,6 +181,7 @@ struct chord_config {
     struct chord_app app;
 };
 
+/* Of 1 to WIRE_DOMAIN_MAX bytes of a-z, 0-9, '.', '_' and '-'. */
 bool chord_is_domain(struct peal_bytes name);
 size_t chord_size(const struct chord_config *cfg);
 /* mem: chord_size(cfg) bytes, 16-byte aligned, the caller's for as long as the object is used. */
@@ -245,21 +245,23 @@ void chord_set_del(struct chord *c, const struct step_event *ev, struct step_upd
 PEAL_MUST int chord_set_read(struct chord *c, const struct step_event *ev, struct step_update *u,
                              uint64_t token, const struct peal_id *box,
                              const struct peal_msg_id *after, uint64_t timeout_us);
+/* clang-format off */
 /* Takes the server id out of the roster, for good: a new epoch has one server fewer. Its disk is
  * not touched; should it come back it learns that it was removed, and asks for admission as a new
  * one. Any member may be asked; ends with app.removed within timeout_us:
  *
- * | err         | why |
- * |-------------|----------------------------------------------------------------------------------|
- * | 0           | it is removed, and this node has adopted the epoch | | NOT_FOUND   | it is not a
- * member                                                                | | REFUSED     | it is up
- * (stop it first); it is the last one; without it something could be lost: | |             | too
- * few of the other copies of some range are at servers that are up              | | BUSY        |
- * some server is still copying what the last change gave it (tried until timeout_us)| | UNAVAILABLE
- * | no coordinator, or no majority, can be reached; or this node is in no ring        | | UNKNOWN
- * | it may be removed, or may be yet                                                  |
+ * | err         | why                                                                           |
+ * |-------------|-------------------------------------------------------------------------------|
+ * | 0           | it is removed, and this node has adopted the epoch                             |
+ * | NOT_FOUND   | it is not a member                                                             |
+ * | REFUSED     | it is up (stop it first); it is the last one; without it something could be    |
+ * |             | lost: too few of the other copies of some range are at servers that are up     |
+ * | BUSY        | some server still copies what the last change gave it (tried until timeout_us) |
+ * | UNAVAILABLE | no coordinator, or no majority, can be reached; or this node is in no ring     |
+ * | UNKNOWN     | it may be removed, or may be yet                                               |
  *
  * PEAL_E_BUSY (returned) when CHORD_REMOVES_MAX of these are under way. */
+/* clang-format on */
 PEAL_MUST int chord_remove(struct chord *c, const struct step_event *ev, struct step_update *u,
                            uint64_t token, const struct peal_id *id, uint64_t timeout_us);
 /* What this node has promised as a voter can no longer be relied on: a backup was restored, a

@@ -247,7 +247,8 @@ enum {
 
 /* What the receiver holds of a register of a ring that has gone into another, of which it was a
  * member. The answer's code: NOT_FOUND (it was not a member), BUSY (not yet, or what it holds of
- * that ring was never complete). */
+ * that ring was never complete). op 0: of one that is in no ring, and only has to know whether that
+ * one has ended; n_other says so. */
 #define WIRE_FIELDS_n_former(F)                                                                    \
     WIRE_NODE_HEADER(F)                                                                            \
     F(ID, ring, _, 0)                                                                              \
