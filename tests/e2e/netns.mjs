@@ -67,6 +67,9 @@ export class Machine {
     const port = `${this.ns.slice(tag.length)}${this.ports++}`;
     ip('link', 'add', dev, 'netns', this.ns, 'type', 'veth', 'peer', 'name', port, 'netns', this.bridge);
     ip('-n', this.bridge, 'link', 'set', port, 'master', 'br0', 'up');
+    // Whoever takes an address over announces it (RFC 5227); ip(8) does not, so that its first request has to be believed, though
+    // another machine had the address less than a second ago.
+    ip('-n', this.ns, 'ntable', 'change', 'name', 'arp_cache', 'dev', dev, 'locktime', '0');
     ip('-n', this.ns, 'link', 'set', dev, 'up');
     this.dev = dev;
     this.port = port;

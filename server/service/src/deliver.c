@@ -5,9 +5,19 @@
  * - more: the last read was ended for want of room; it goes on after `cursor` when acknowledgements
  *   have made some.
  * - again: something may have been missed; the mailbox is read from its beginning.
- * - caught_up: all that waited when the session began has been delivered. Until then nothing is
- *   pushed, so that what waited comes first and in order.
- * - told_empty: the client was told so.
+ * - holding: what is pushed is held back, for something before it has not come: what waited when
+ *   the session began, what there was no room for, or a row that is in `unseen` and of the same
+ *   author. A read finds it then, in its place. Over when a read has ended during which nothing
+ *   was held back.
+ * - held: something was, since the read under way began, or since the last one; the next read
+ *   begins before `held_low`, the least of it.
+ * - unseen: rows that homes have announced, the first UNSEEN_MAX that have not come; their pusher
+ *   may have failed, and what comes later of the same author from another one must not overtake.
+ *   `unseen_more`: there are others. Missed if they have not come at `unseen_us`.
+ * - told_empty: the client was told that all that had waited is there.
+ *
+ * What somebody says after something else was stored comes after it, unless the link with a home is
+ * so late that the push comes before the announcement.
  *
  * A row is delivered at least once; in one session once, unless it was acknowledged so long ago
  * that `seen` has forgotten it, and all that is left of the deletion was lost. */
@@ -97,12 +107,44 @@ void deliver_forget(struct svc *s, struct client *c)
     CHECK(c->flight_rows == 0 && c->flight_bytes == 0);
 }
 
+/* Forgets of what was announced that which has come. */
+static void drop_seen(const struct svc *s, struct client *c)
+{
+    uint8_t n = 0;
+    for (uint8_t i = 0; i < c->unseen_n; i++)
+        if (!was_seen(s, c, &c->unseen[i].id))
+            c->unseen[n++] = c->unseen[i];
+    c->unseen_n = n;
+}
+
+/* Was something announced that the row's author said before it, and that has not come? */
+static bool overtakes(const struct svc *s, struct client *c, const struct wire_row *row)
+{
+    if (c->unseen_n == 0)
+        return false;
+    drop_seen(s, c);
+    uint64_t author = author_of(row);
+    for (uint8_t i = 0; i < c->unseen_n; i++)
+        if (c->unseen[i].author == author && msg_id_cmp(&c->unseen[i].id, &row->id) < 0)
+            return true;
+    return false;
+}
+
+static void hold_back(struct client *c, const struct peal_msg_id *id)
+{
+    if (!c->held || msg_id_cmp(id, &c->held_low) < 0)
+        c->held_low = *id;
+    c->held = c->holding = true;
+}
+
 void deliver_push(struct svc *s, struct client *c, const struct wire_row *row)
 {
     if (was_seen(s, c, &row->id))
         return;
-    if (!c->caught_up || !has_room(s, c)) {
-        c->again = true;
+    if (overtakes(s, c, row))
+        c->again = c->holding = true;
+    if (c->holding || c->more || !has_room(s, c)) {
+        hold_back(c, &row->id);
         return;
     }
     take_off(s, c, row);
@@ -111,32 +153,65 @@ void deliver_push(struct svc *s, struct client *c, const struct wire_row *row)
     client_say(s, c, WIRE_c_deliver, &m);
 }
 
-/* A home has these rows, and another one was to push them. */
-void deliver_notice(struct svc *s, struct client *c, const struct peal_msg_id *ids, size_t n)
+static bool is_announced(const struct client *c, const struct peal_msg_id *id)
 {
+    for (uint8_t i = 0; i < c->unseen_n; i++)
+        if (msg_id_eq(&c->unseen[i].id, id))
+            return true;
+    return false;
+}
+
+/* A home has these rows, and another one was to push them. */
+void deliver_notice(struct svc *s, struct client *c, uint64_t author, const struct peal_msg_id *ids,
+                    size_t n)
+{
+    drop_seen(s, c);
     for (size_t i = 0; i < n; i++) {
-        if (was_seen(s, c, &ids[i]))
+        if (was_seen(s, c, &ids[i]) || is_announced(c, &ids[i]))
             continue;
         if (c->unseen_n == 0 && !c->unseen_more)
             c->unseen_us = s->ev->now_us + NOTICE_US;
         if (c->unseen_n < UNSEEN_MAX)
-            c->unseen[c->unseen_n++] = ids[i];
+            c->unseen[c->unseen_n++] = (struct unseen){.id = ids[i], .author = author};
         else
             c->unseen_more = true;
     }
 }
 
+/* The greatest id below; of the least one, itself. */
+static struct peal_msg_id before(struct peal_msg_id id)
+{
+    size_t i = MSG_ID_BYTES;
+    while (i > 0 && id.b[i - 1] == 0)
+        i--;
+    if (i == 0)
+        return id;
+    id.b[i - 1]--;
+    memset(id.b + i, 0xff, MSG_ID_BYTES - i);
+    return id;
+}
+
+/* Where the next read begins. */
+static void set_cursor(struct client *c)
+{
+    struct peal_msg_id from = before(c->held_low);
+    if (c->again && !c->more)
+        c->has_cursor = false;
+    else if (c->held && (!c->more || (c->has_cursor && msg_id_cmp(&from, &c->cursor) < 0))) {
+        c->cursor = from;
+        c->has_cursor = true;
+    }
+    c->again = c->again && c->more;
+    c->held = c->more = false;
+}
+
 bool deliver_continue(struct svc *s, struct client *c)
 {
-    if (c->reading || !(c->more || c->again) || s->ev->now_us < c->retry_us)
+    if (c->reading || !(c->more || c->again || c->held) || s->ev->now_us < c->retry_us)
         return false;
     if (c->flight_rows > FLIGHT_ROWS / 2 || c->flight_bytes > FLIGHT_BYTES / 2 || !has_room(s, c))
         return false;
-    if (!c->more) {
-        c->again = false;
-        c->has_cursor = false;
-    }
-    c->more = false;
+    set_cursor(c);
     c->reading = true;
     c->read_serial++;
     uint64_t token = token_make(TOKEN_READ, c->read_serial, c->handle);
@@ -184,12 +259,17 @@ static void deliver_page(struct svc *s, struct client *c, const struct wire_row 
 }
 
 /* The mailbox was read to its end. The client is told so once, by an empty page, unless something
- * has come in the meantime, for then the next read is to find it. */
+ * has come in the meantime, for then the next read is to find it: it begins at once. */
 static void caught_up(struct svc *s, struct client *c)
 {
     struct wire_c_deliver nothing = {0};
-    c->caught_up = true;
-    if (c->again || c->told_empty)
+    if (c->again || c->held) {
+        if (update_has_room(s))
+            (void)deliver_continue(s, c);
+        return;
+    }
+    c->holding = false;
+    if (c->told_empty)
         return;
     c->told_empty = true;
     client_say(s, c, WIRE_c_deliver, &nothing);
@@ -203,8 +283,9 @@ bool deliver_rows(struct svc *s, struct client *c, int err, const struct wire_ro
     c->reading = !last && !c->more;
     if (!last)
         return c->reading;
-    if (err != 0) {
+    if (err != 0) { /* what homes are there have given what they had: no reason to hold up more */
         c->again = true;
+        c->holding = c->held;
         c->retry_us = s->ev->now_us + READ_RETRY_US;
     } else {
         caught_up(s, c);
@@ -239,9 +320,9 @@ void deliver_ack(struct svc *s, struct client *c, const struct wire_msgids *ids)
 bool deliver_tick(struct svc *s, struct client *c)
 {
     if ((c->unseen_n > 0 || c->unseen_more) && s->ev->now_us >= c->unseen_us) {
-        c->again |= c->unseen_more;
-        for (size_t i = 0; i < c->unseen_n; i++)
-            c->again |= !was_seen(s, c, &c->unseen[i]);
+        drop_seen(s, c);
+        if (c->unseen_more || c->unseen_n > 0)
+            c->again = c->holding = true;
         c->unseen_n = 0;
         c->unseen_more = false;
     }

@@ -32,7 +32,7 @@ static void evict(struct svc *s)
             s->evict_at = 0;
             continue;
         }
-        if (is_online(s, l) || l->notices != 0)
+        if (is_online(s, l) || l->due)
             continue;
         bool was = map_del(&s->located, l->box.b);
         CHECK(was);
@@ -140,60 +140,89 @@ void home_presence(struct svc *s, const struct peal_id *box, struct wire_n_prese
 
 /* ---- rows ---- */
 
+/* Rows of one author that follow each other go together. */
 static void flush_one(struct svc *s, struct location *l)
 {
     struct peal_msg_id ids[WIRE_ACK_MAX];
     bool online = is_online(s, l);
     for (uint32_t h = l->notices; h != 0;) {
-        size_t n = 0;
-        for (; h != 0 && n < WIRE_ACK_MAX; n++) {
-            struct notice *x = slab_get(&s->notices, h);
-            CHECK(x != NULL);
+        struct wire_n_notice m = {.box = l->box, .ids = {.v = ids}};
+        struct notice *x = slab_get(&s->notices, h);
+        CHECK(x != NULL);
+        m.author = x->author;
+        for (; x != NULL && x->author == m.author && m.ids.n < WIRE_ACK_MAX; m.ids.n++) {
             uint32_t next = x->next;
-            ids[n] = x->id;
+            ids[m.ids.n] = x->id;
             slab_release(&s->notices, h);
             h = next;
+            x = slab_get(&s->notices, h);
         }
-        struct wire_n_notice m = {.box = l->box, .ids = {.v = ids, .n = n}};
         struct client *c = online ? session_of(s, &l->box) : NULL;
         if (c != NULL)
-            deliver_notice(s, c, ids, n);
+            deliver_notice(s, c, m.author, ids, m.ids.n);
         else if (online)
             (void)!chord_send(s->chord, s->u, &l->gateway, WIRE_n_notice, &m, false);
     }
     l->notices = 0;
 }
 
-/* Announces to gateways what this home was not the one to push. */
-void home_flush_notices(struct svc *s)
+void home_flush_notices(struct svc *s, enum announcing when)
 {
-    while (s->notices_due != 0) {
-        struct location *l = slab_get(&s->locations, s->notices_due);
-        CHECK(l != NULL);
-        s->notices_due = l->next_due;
+    while (s->announce[when] != 0) {
+        struct location *l = slab_get(&s->locations, s->announce[when]);
+        CHECK(l != NULL && l->due);
+        s->announce[when] = l->next_due;
         l->next_due = 0;
+        l->due = false;
         flush_one(s, l);
     }
-    CHECK(s->notices.used == 0);
 }
 
-static void announce_later(struct svc *s, struct location *l, const struct peal_msg_id *id)
+uint64_t author_of(const struct wire_row *row)
+{
+    static const uint8_t nothing_secret[CRY_SHORT_KEY_BYTES];
+    return cry_short(nothing_secret, row->from);
+}
+
+/* The first two homes that are up: one of them is to push, and the other tells the gateway of each
+ * row before the row's sender hears that it is stored, so that nothing said later overtakes it
+ * when the push is lost. The others save words, and tell of many rows together. */
+static enum announcing pace_of(const struct svc *s, const struct peal_id *box)
+{
+    struct peal_id homes[CHORD_REPLICAS_MAX + 1];
+    uint64_t mark = 0;
+    size_t n = session_homes(s, box, homes, &mark);
+    for (size_t i = 0; i < n && i < 2; i++)
+        if (id_eq(&homes[i], &s->self))
+            return ANNOUNCE_IN_STEP;
+    return ANNOUNCE_AT_TICK;
+}
+
+static void announce(struct svc *s, struct location *l, const struct wire_row *row)
 {
     uint32_t h = 0;
-    if (s->notices.used == s->notices.cap)
-        home_flush_notices(s);
+    enum announcing when = pace_of(s, &row->box);
+    if (s->notices.used == s->notices.cap) {
+        home_flush_notices(s, ANNOUNCE_IN_STEP);
+        home_flush_notices(s, ANNOUNCE_AT_TICK);
+    }
     struct notice *n = slab_take(&s->notices, &h);
     CHECK(n != NULL);
-    n->id = *id;
+    n->id = row->id;
+    n->author = author_of(row);
     n->next = l->notices;
-    if (l->notices == 0) {
+    l->notices = h;
+    if (!l->due) {
         uint32_t lh = 0;
         bool known = map_get(&s->located, l->box.b, &lh);
         CHECK(known);
-        l->next_due = s->notices_due;
-        s->notices_due = lh;
+        l->due = true;
+        l->when = when;
+        l->next_due = s->announce[when];
+        s->announce[when] = lh;
+    } else if (when == ANNOUNCE_IN_STEP && l->when == ANNOUNCE_AT_TICK) {
+        flush_one(s, l);
     }
-    l->notices = h;
 }
 
 /* A row is being written at this home. It is pushed before it is durable: that promises nothing. */
@@ -210,7 +239,7 @@ void home_row(struct svc *s, const struct wire_row *row, bool push)
     if (l == NULL || !is_online(s, l))
         return;
     if (!push) {
-        announce_later(s, l, &row->id);
+        announce(s, l, row);
     } else if (!id_eq(&l->gateway, &s->self)) {
         struct wire_n_push m = {.row = *row};
         (void)!chord_send(s->chord, s->u, &l->gateway, WIRE_n_push, &m, true);

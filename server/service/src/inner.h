@@ -45,7 +45,7 @@ enum {
     FLIGHT_BYTES = 512 * 1024, /* bytes of these; one more row may start below it */
     FLIGHTS_PER_SESSION = 8,   /* memory for them, on the average */
     SEEN_SLOTS = 16384,        /* ids acknowledged lately; a power of two */
-    UNSEEN_MAX = 4,            /* announced rows that one session waits for by name */
+    UNSEEN_MAX = 4,            /* announced rows that one session waits for by id */
     STORED_MAX = WIRE_ACK_MAX, /* ids collected in a step for c_stored */
     NOTICES_MAX = 2048,        /* rows to announce to gateways */
     DRAFTS_MAX = 256,          /* registrations under way */
@@ -78,6 +78,12 @@ enum {
  * What each state may say stands in the table of client.c. */
 enum client_state { CLIENT_NEW, CLIENT_GREETED, CLIENT_SESSION, CLIENT_CLOSING };
 
+/* A row that a home has and that has not come yet. */
+struct unseen {
+    struct peal_msg_id id;
+    uint64_t author; /* as n_notice has it */
+};
+
 struct client {
     uint32_t handle; /* this slot's own */
     uint32_t link;
@@ -106,13 +112,13 @@ struct client {
     uint32_t homes_ok;   /* that took the last announcement */
 
     /* delivery: deliver.c */
-    bool reading, more, again, caught_up, has_cursor, told_empty;
+    bool reading, more, again, holding, held, has_cursor, told_empty;
     uint32_t read_serial;
-    struct peal_msg_id cursor;
+    struct peal_msg_id cursor, held_low;
     uint64_t retry_us;
     uint32_t flights, flight_rows; /* first of the chain; how many */
     size_t flight_bytes;
-    struct peal_msg_id unseen[UNSEEN_MAX];
+    struct unseen unseen[UNSEEN_MAX];
     uint8_t unseen_n;
     bool unseen_more;
     uint64_t unseen_us;
@@ -220,6 +226,9 @@ struct draft {
 
 /* ---- at a home ---- */
 
+/* When gateways are told of rows that this home was not the one to push. */
+enum announcing { ANNOUNCE_AT_TICK, ANNOUNCE_IN_STEP, ANNOUNCE_COUNT };
+
 struct location {
     struct peal_id box;
     struct peal_id gateway;
@@ -228,12 +237,15 @@ struct location {
     uint64_t heard_us;
     uint64_t last_seen; /* Unix milliseconds */
     bool online;
+    bool due; /* it is in the chain svc.announce[when] */
+    enum announcing when;
     uint32_t notices;  /* first of the chain */
     uint32_t next_due; /* the next location with notices */
 };
 
 struct notice {
     struct peal_msg_id id;
+    uint64_t author;
     uint32_t next;
 };
 
@@ -273,8 +285,8 @@ struct svc {
     uint32_t sessions_n;
     uint32_t links_n; /* not CLOSING */
     uint32_t evict_at;
-    uint32_t notices_due; /* first location with notices */
-    uint32_t tick_at;     /* where the tick's paced work goes on */
+    uint32_t announce[ANNOUNCE_COUNT]; /* first location with notices */
+    uint32_t tick_at;                  /* where the tick's paced work goes on */
 
     struct slab clients, requests, drafts, sends, flights, watches, locations, notices, lookups;
     struct slab removals;
@@ -402,14 +414,17 @@ void home_open(struct svc *s, const struct peal_id *from, const struct wire_n_se
 void home_close(struct svc *s, const struct peal_id *from, const struct wire_n_session_close *m);
 void home_presence(struct svc *s, const struct peal_id *box, struct wire_n_presence *out);
 void home_row(struct svc *s, const struct wire_row *row, bool push);
-void home_flush_notices(struct svc *s);
+void home_flush_notices(struct svc *s, enum announcing when);
+/* A number that tells its author from others, nearly always. */
+uint64_t author_of(const struct wire_row *row);
 /* The word for the author of a message that has expired, of which the body is not known; its views
  * are into row. False when it has no author. */
 bool home_expired(const struct wire_row *row, struct wire_row *word);
 
 /* deliver.c */
 void deliver_push(struct svc *s, struct client *c, const struct wire_row *row);
-void deliver_notice(struct svc *s, struct client *c, const struct peal_msg_id *ids, size_t n);
+void deliver_notice(struct svc *s, struct client *c, uint64_t author, const struct peal_msg_id *ids,
+                    size_t n);
 /* A page of the read under way; false when there is no room for more: the read is over then. */
 bool deliver_rows(struct svc *s, struct client *c, int err, const struct wire_row *rows, size_t n,
                   bool last);

@@ -150,7 +150,7 @@ static void on_notice(struct svc *s, const struct wire_n_notice *m)
 {
     struct client *c = session_of(s, &m->box);
     if (c != NULL)
-        deliver_notice(s, c, m->ids.v, m->ids.n);
+        deliver_notice(s, c, m->author, m->ids.v, m->ids.n);
 }
 
 static void on_presence(struct svc *s, const struct peal_id *from, const struct wire_n_presence *m)
@@ -367,14 +367,14 @@ static void tick(struct svc *s)
         say_goodbyes(s);
     account_tick(s);
     tick_clients(s);
-    home_flush_notices(s);
+    home_flush_notices(s, ANNOUNCE_AT_TICK);
     client_servers_tick(s);
     watch_ring_tick(s);
 }
 
 static void arm(struct svc *s)
 {
-    bool busy = s->clients.used > 0 || s->requests.used > 0 || s->notices_due != 0 ||
+    bool busy = s->clients.used > 0 || s->requests.used > 0 || s->announce[ANNOUNCE_AT_TICK] != 0 ||
                 (s->leaving && !s->left);
     if (!busy)
         s->tick_us = NEVER;
@@ -459,6 +459,7 @@ void svc_step(struct svc *s, const struct step_event *ev, struct step_update *u)
     if (s->homes_dirty)
         account_homes_changed(s);
     s->homes_dirty = false;
+    home_flush_notices(s, ANNOUNCE_IN_STEP);
     client_flush_stored(s);
     if (s->observers > 0)
         watch_traces(s, first);

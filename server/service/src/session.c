@@ -78,8 +78,8 @@ int session_open(struct svc *s, struct client *c, const struct peal_id *box, str
     c->name_n = (uint8_t)name.n;
     c->generation = generation;
     c->active = chord_stamp(s->chord, s->ev);
-    c->reading = c->more = c->caught_up = c->has_cursor = c->told_empty = false;
-    c->again = true;
+    c->reading = c->more = c->held = c->has_cursor = c->told_empty = false;
+    c->again = c->holding = true;
     c->retry_us = 0;
     c->reread_us = s->ev->now_us + REREAD_US;
     c->unseen_n = 0;

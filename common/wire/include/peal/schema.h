@@ -472,9 +472,11 @@ enum {
 #define WIRE_FIELDS_n_push(F)                                                                      \
     WIRE_NODE_HEADER(F)                                                                            \
     F(STRUCT, row, row, 0)
+/* author: the same for rows whose `from` is the same, and hardly ever for others. */
 #define WIRE_FIELDS_n_notice(F)                                                                    \
     WIRE_NODE_HEADER(F)                                                                            \
     F(ID, box, _, 0)                                                                               \
+    F(U64, author, _, 0)                                                                           \
     F(MSGIDS, ids, _, WIRE_ACK_MAX)
 
 /* ---- the overlay (peal/ring.h): between nodes, 40 to 63 ---- */
