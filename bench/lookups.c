@@ -7,7 +7,7 @@
  * whoever runs it may meanwhile kill servers - and then asks those that are left. Each answer is
  * checked: the owner is the first server that is still linked at or after the name's key. Prints one
  * JSON object. */
-#include "lookups.h"
+#include "bench.h"
 
 #include "peal/crypto.h"
 #include "peal/net.h"

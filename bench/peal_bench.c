@@ -6,6 +6,8 @@
  *   peal-bench idle     --server HOST:PORT [--clients 1000]     (then waits for a line on stdin)
  *   peal-bench seal     [--body 256] [--seconds 3]
  *   peal-bench lookups  --server HOST:PORT [--server HOST:PORT]... [--seconds 10]   (lookups.c)
+ *   peal-bench registers --server HOST:PORT [--server HOST:PORT]... [--clients 50] [--flight 4]
+ *                       [--seconds 10]                                          (registers.c)
  *
  * messages: each pair is two logged-in links; one sends sealed envelopes (made beforehand), keeping
  * `flight` of them not yet stored or not yet acknowledged; the other acknowledges each to the
@@ -17,7 +19,7 @@
  * messages that were called stored: durable rows that nobody cancels.
  *
  * Not for: judging. It prints what it measured; bench/run.sh puts figures side by side. */
-#include "lookups.h"
+#include "bench.h"
 
 #include "peal/crypto.h"
 #include "peal/net.h"
@@ -478,7 +480,7 @@ int main(int argc, char *argv[])
         .s = {
             .pairs = 50, .flight = 8, .body = 256, .seconds = 10, .clients = 1000, .boxes = 1000}};
     if (argc < 2 || cry_init() != 0)
-        die("usage", "peal-bench messages|append|idle|seal|lookups [OPTION VALUE]...");
+        die("usage", "peal-bench messages|append|idle|seal|lookups|registers [OPTION VALUE]...");
     for (int i = 2; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--server") == 0)
             add_server(&b.s, argv[i + 1]);
@@ -505,6 +507,8 @@ int main(int argc, char *argv[])
         bench_idle(&b);
     else if (strcmp(argv[1], "lookups") == 0)
         bench_lookups(b.s.servers, b.s.servers_n, b.s.seconds);
+    else if (strcmp(argv[1], "registers") == 0)
+        bench_registers(b.s.servers, b.s.servers_n, b.s.clients, b.s.flight, b.s.seconds);
     else if (strcmp(argv[1], "seal") == 0)
         bench_seal(&b.s);
     else

@@ -45,6 +45,20 @@ stop_all() {
   pids=()
 }
 
+five() { # five NAME: five servers, whole; sets address and servers
+  local group=239.80.69.76:$((RANDOM % 20000 + 20000)) begin s i
+  begin=$(date +%s%N)
+  servers=()
+  for i in 1 2 3 4 5; do start "$1$i" 0,1 --listen "127.0.0.1$i:0" --multicast "$group"; done
+  for i in 1 2 3 4 5; do
+    address=$(wait_ready "$1$i")
+    servers+=(--server "$address")
+  done
+  until s=$("$bin/peal" --profile "$work/p" --server "$address" --json ring status 2>/dev/null) &&
+    [[ $s == *'"whole":true'* || $s == *'"whole": true'* ]] && [ "$(grep -o '"state": *"up"' <<<"$s" | wc -l)" = 5 ]; do :; done
+  echo "{\"ring_whole_ms\":$((($(date +%s%N) - begin) / 1000000))}"
+}
+
 rss() { awk '/^VmRSS/ { print $2 * 1024 }' "/proc/$1/status"; }
 cpu_ms() { awk -v hz="$(getconf CLK_TCK)" '{ print ($14 + $15) * 1000 / hz }' "/proc/$1/stat"; }
 
@@ -98,14 +112,17 @@ exec 8>&-
 stop_all
 
 echo "# five servers, K = 2"
-group=239.80.69.76:$((RANDOM % 20000 + 20000))
-begin=$(date +%s%N)
-for i in 1 2 3 4 5; do start "s$i" 0,1 --listen "127.0.0.1$i:0" --multicast "$group"; done
-for i in 1 2 3 4 5; do address=$(wait_ready "s$i"); done
-until s=$("$bin/peal" --profile "$work/p" --server "$address" --json ring status 2>/dev/null) &&
-  [[ $s == *'"whole":true'* || $s == *'"whole": true'* ]] && [ "$(grep -o '"state": *"up"' <<<"$s" | wc -l)" = 5 ]; do :; done
-echo "{\"ring_whole_ms\":$((($(date +%s%N) - begin) / 1000000))}"
+five a
 "$bin/peal-bench" messages --server "$address" --seconds "$seconds"
+stop_all
+
+echo "# operations on accounts' records, which are linearizable registers: one server, and five with K = 2"
+start lone 0,1 --listen 127.0.0.1:0 --multicast off --replicas 0
+address=$(wait_ready lone)
+"$bin/peal-bench" registers --server "$address" --clients 50 --flight 4 --seconds "$seconds"
+stop_all
+five b
+"$bin/peal-bench" registers "${servers[@]}" --clients 50 --flight 4 --seconds "$seconds"
 stop_all
 
 echo "# five servers, K = 2: time without service for a key whose first server is killed with -9"
