@@ -401,8 +401,10 @@ static void on_event(struct chord *c, const struct step_event *ev)
                        err_prose(ev->err));
         else
             step_trace(c->u, STEP_INFO, "store", "answers for its copies again");
-        if (ev->err == 0)
+        if (ev->err == 0) {
+            reload(c);
             repair_self(c);
+        }
         break;
     case STEP_CONTACT:
         c->changed = true;

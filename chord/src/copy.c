@@ -317,7 +317,7 @@ void on_copy_page(struct chord *c, const struct source *src, const struct wire_n
 {
     struct copy_job *j = NULL;
     struct copy_source *s = source_of(c, src, m->op, &j);
-    if (s == NULL || s->done || c->distrusted ||
+    if (s == NULL || s->done || c->distrusted || c->store_err < 0 ||
         (c->state != CHORD_COPYING && c->state != CHORD_MEMBER))
         return;
     s->op = 0;

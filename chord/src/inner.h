@@ -790,6 +790,11 @@ size_t roster_after(const struct roster *r, const struct peal_id *id);
 int ballot_cmp(const struct wire_ballot *a, const struct wire_ballot *b);
 void roster_save(struct chord *c);
 void roster_load(struct chord *c);
+/* The same in every respect. */
+bool same_roster(const struct roster *a, const struct roster *b);
+/* Members of the new roster that are linked count as up from now on; whoever is in none no longer
+ * does. Who was in the one before, and says that it is in none, has lost it. */
+void members_refresh(struct chord *c, const struct roster *before);
 /* r: the one after this node's own, or any later one; its first one if it is in none. */
 void roster_adopt(struct chord *c, const struct roster *r);
 /* skips: those in between are not known to who says so. */
@@ -801,6 +806,8 @@ void roster_offered(struct chord *c, struct peer *p, const struct roster *r, boo
 /* The next epoch's roster, without id. */
 struct roster roster_without(const struct roster *r, const struct peal_id *id);
 void roster_call_on(struct chord *c, const struct roster *r);
+/* reload.c: the store takes writes again, some of which it had refused. */
+void reload(struct chord *c);
 /* This node's votes count no more from now on; it leaves the roster at the next tick. */
 void distrust(struct chord *c, struct peal_bytes why);
 void distrust_timer(struct chord *c);

@@ -446,9 +446,7 @@ void roster_tell_all(struct chord *c)
     }
 }
 
-/* Members of the new roster that are linked count as up from now on; whoever is in none no longer
- * does. Who was in the one before, and says that it is in none, has lost it. */
-static void refresh_members(struct chord *c, const struct roster *before)
+void members_refresh(struct chord *c, const struct roster *before)
 {
     for (size_t i = 0; i < c->peers_n; i++) {
         struct peer *p = &c->peers[i];
@@ -534,7 +532,7 @@ void roster_adopt(struct chord *c, const struct roster *r)
     roster_save(c);
     step_trace(c->u, STEP_INFO, "epoch", "epoch %llu: %zu servers", (unsigned long long)r->epoch,
                r->n);
-    refresh_members(c, &before);
+    members_refresh(c, &before);
     peers_want(c);
     if (c->state != CHORD_LEFT)
         set_state(c, roster_sealed(r) ? CHORD_MOVING : ready_all(c) ? CHORD_MEMBER : CHORD_COPYING);
@@ -588,7 +586,7 @@ void roster_call_on(struct chord *c, const struct roster *r)
         want(c, &r->members[(rng_next(&c->rng) + i) % r->n], true);
 }
 
-static bool same_roster(const struct roster *a, const struct roster *b)
+bool same_roster(const struct roster *a, const struct roster *b)
 {
     return id_eq(&a->ring, &b->ring) && a->epoch == b->epoch && a->replicas == b->replicas &&
            a->n == b->n && memcmp(a->members, b->members, a->n * sizeof a->members[0]) == 0 &&

@@ -183,8 +183,13 @@ static void obey(struct one *o)
 {
     struct one_said self[64];
     size_t self_n = 0;
+    bool refused = false;
+    for (size_t i = 0; i < o->u.n; i++)
+        refused = refused || (o->refuses && o->u.effects[i].kind == STEP_WRITE);
     for (size_t i = 0; i < o->u.n; i++) {
         const struct step_effect *e = &o->u.effects[i];
+        if (refused && (e->kind == STEP_WRITE || (e->kind == STEP_SEND && !e->eager)))
+            continue;
         if (e->kind == STEP_WRITE) {
             struct store_write w = {.space = (enum store_space)e->space,
                                     .op = (enum store_op)e->op,

@@ -50,7 +50,8 @@ struct one {
     struct store *store;
     struct step_reader reader;
     uint64_t now_us;
-    uint8_t n; /* of one_peer */
+    bool refuses; /* its store does: writes are lost, and sends that are to wait for them */
+    uint8_t n;    /* of one_peer */
     struct one_peer self;
     struct one_said said[ONE_SAID_MAX];
     size_t said_n;

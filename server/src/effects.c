@@ -240,12 +240,13 @@ static void apply_refused(struct host *h)
     }
 }
 
-void effects_apply(struct host *h)
+int effects_apply(struct host *h)
 {
     uint64_t ticket = 0;
-    if (submit(h, &ticket) != 0) {
+    int err = submit(h, &ticket);
+    if (err != 0) {
         apply_refused(h);
-        return;
+        return err;
     }
     for (size_t i = 0; i < h->update.n; i++) {
         if (at_once(&h->update.effects[i]))
@@ -255,12 +256,13 @@ void effects_apply(struct host *h)
      * with writes complete in their order. */
     if (ticket != 0 && (h->held != NULL || ticket > store_durable(h->store))) {
         hold(h, ticket);
-        return;
+        return 0;
     }
     for (size_t i = 0; i < h->update.n; i++) {
         if (!at_once(&h->update.effects[i]))
             carry_out(h, &h->update.effects[i]);
     }
+    return 0;
 }
 
 void effects_release(struct host *h)

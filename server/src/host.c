@@ -16,14 +16,28 @@ enum {
 
 /* ---- steps ---- */
 
-static void one_step(struct host *h, struct step_event *ev)
+static int apply(struct host *h, struct step_event *ev)
 {
     ev->now_us = net_now_us();
     ev->wall_ms = net_wall_ms();
     ev->reader = &h->reader;
     step_update_reset(&h->update);
     svc_step(h->svc, ev, &h->update);
-    effects_apply(h);
+    return effects_apply(h);
+}
+
+/* That writes were refused the core hears at once (peal/step.h); that the store is well again, be
+ * it a moment later, with the next look at it. */
+static void one_step(struct host *h, struct step_event *ev)
+{
+    int err = apply(h, ev);
+    if (err == 0 || h->store_err != 0)
+        return;
+    struct step_event unwell = {.kind = STEP_STORE_STATE, .err = err};
+    h->store_err = err;
+    log_line(STEP_WARN, "store", "this server steps back until it is well again");
+    err = apply(h, &unwell);
+    (void)err; /* it has been told */
 }
 
 static void drain_self(struct host *h)

@@ -95,8 +95,9 @@ struct host {
 /* Feeds one event (kind and payload filled in by the caller, the rest here), then all messages to
  * self that follow from it. */
 void host_step(struct host *h, struct step_event *ev);
-/* Carries out h->update; may queue messages to self. */
-void effects_apply(struct host *h);
+/* Carries out h->update; may queue messages to self. An error when its writes were refused, which
+ * the core is to hear before anything else. */
+PEAL_MUST int effects_apply(struct host *h);
 /* Goes on with held updates whose writes are durable now. */
 void effects_release(struct host *h);
 void effects_drop(struct host *h);

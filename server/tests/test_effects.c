@@ -50,10 +50,11 @@ static void add_send(uint64_t nonce, bool eager)
         step_send(&h.update, STEP_SELF, WIRE_c_ping, &m);
 }
 
-static void apply(void)
+static int apply(void)
 {
-    effects_apply(&h);
+    int err = effects_apply(&h);
     step_update_reset(&h.update);
+    return err;
 }
 
 static void durable(void)
@@ -88,7 +89,7 @@ Test(effects, what_depends_on_a_write_waits_for_it)
     add_write('a');
     add_send(2, true);
     add_send(3, false);
-    apply();
+    cr_assert_eq(apply(), 0, "its writes are taken");
     cr_assert_str_eq(out(), "2 ", "only what promises nothing");
     effects_release(&h);
     cr_assert_str_eq(out(), "", "not before it is durable");
@@ -100,9 +101,9 @@ Test(effects, an_update_without_writes_is_not_held)
 {
     add_write('a');
     add_send(1, false);
-    apply();
+    cr_assert_eq(apply(), 0, "its writes are taken");
     add_send(2, false);
-    apply();
+    cr_assert_eq(apply(), 0, "its writes are taken");
     cr_assert_str_eq(out(), "2 ", "it waits for nobody");
     durable();
     cr_assert_str_eq(out(), "1 ", "the other for its write");
@@ -112,11 +113,11 @@ Test(effects, updates_with_writes_complete_in_their_order)
 {
     add_write('a');
     add_send(1, false);
-    apply();
+    cr_assert_eq(apply(), 0, "its writes are taken");
     store_memory_auto(h.store, true); /* from now on the disk is faster than the host */
     add_write('b');
     add_send(2, false);
-    apply();
+    cr_assert_eq(apply(), 0, "its writes are taken");
     cr_assert_str_eq(out(), "", "the second does not overtake the first");
     effects_release(&h);
     cr_assert_str_eq(out(), "1 2 ", "both, in order");
@@ -126,12 +127,12 @@ Test(effects, nothing_is_said_on_the_strength_of_a_refused_write)
 {
     store_memory_fill(h.store, true);
     add_write('a');
-    apply();
+    cr_assert_eq(apply(), 0, "its writes are taken");
     cr_assert_eq(store_memory_commit(h.store), PEAL_E_NO_SPACE, "the disk is full");
     add_write('b');
     add_send(1, false);
     add_send(2, true);
-    apply();
+    cr_assert_eq(apply(), PEAL_E_NO_SPACE, "it is refused");
     cr_assert_str_eq(out(), "2 ", "only what promises nothing");
     store_memory_fill(h.store, false);
     durable();

@@ -282,15 +282,16 @@ static void obey_refused(struct sim *s, size_t node)
     }
 }
 
-/* The host's law: writes, eager sends, and everything else once the writes are durable. */
-static void obey(struct sim *s, size_t node)
+/* The host's law: writes, eager sends, and everything else once the writes are durable. False: the
+ * writes were refused, which the core is to hear before anything else. */
+static bool obey(struct sim *s, size_t node)
 {
     struct node *n = &s->nodes[node];
     uint32_t life = n->life;
     uint64_t ticket = 0;
     if (submit(s, node, &ticket) != 0) {
         obey_refused(s, node);
-        return;
+        return false;
     }
     for (int eager = 1; eager >= 0; eager--)
         for (size_t i = 0; i < s->u.n && n->life == life; i++) {
@@ -303,6 +304,7 @@ static void obey(struct sim *s, size_t node)
             else
                 hold(n, ticket, e);
         }
+    return true;
 }
 
 static void release(struct sim *s, size_t node)
@@ -344,15 +346,33 @@ static void fill_event(struct sim *s, const struct node *n, struct step_event *e
     ev->reader = &n->reader;
 }
 
-static void run_step(struct sim *s, size_t node, struct step_event *ev)
+static bool one_step(struct sim *s, size_t node, struct step_event *ev)
 {
     struct node *n = &s->nodes[node];
+    uint32_t life = n->life;
     CHECK(n->running);
     fill_event(s, n, ev);
     step_update_reset(&s->u);
     s->cfg.core->step(n->core, ev, &s->u);
-    obey(s, node);
+    bool done = obey(s, node);
     set_timer(s, node);
+    return done || n->life != life;
+}
+
+static void tell_store(struct sim *s, size_t node, int err)
+{
+    struct step_event ev = {.kind = STEP_STORE_STATE, .err = err};
+    if (s->nodes[node].store_err == err)
+        return;
+    s->nodes[node].store_err = err;
+    bool done = one_step(s, node, &ev);
+    CHECK(done || err < 0);
+}
+
+static void run_step(struct sim *s, size_t node, struct step_event *ev)
+{
+    if (!one_step(s, node, ev))
+        tell_store(s, node, PEAL_E_NO_SPACE);
 }
 
 void sim_call(struct sim *s, size_t node,
@@ -364,9 +384,12 @@ void sim_call(struct sim *s, size_t node,
     CHECK(n->running);
     fill_event(s, n, &ev);
     step_update_reset(&s->u);
+    uint32_t life = n->life;
     fn(n->core, &ev, &s->u, arg);
-    obey(s, node);
+    bool done = obey(s, node);
     set_timer(s, node);
+    if (!done && n->life == life)
+        tell_store(s, node, PEAL_E_NO_SPACE);
 }
 
 /* ---- happening ---- */
@@ -555,6 +578,7 @@ void sim_start(struct sim *s, size_t node)
     CHECK(err == 0);
     n->running = true;
     n->left = n->paused = n->committing = false;
+    n->store_err = 0;
     n->timer_at = UINT64_MAX;
     n->crash_after = 0;
     n->life++;
@@ -713,10 +737,18 @@ void sim_drift(struct sim *s, size_t node, int64_t ppm)
 void sim_disk(struct sim *s, size_t node, int err)
 {
     struct node *n = &s->nodes[node];
-    struct step_event ev = {.kind = STEP_STORE_STATE, .err = err};
+    CHECK(err == 0 || err == PEAL_E_NO_SPACE);
     store_memory_fill(n->store, err < 0);
+    if (err == 0) { /* it is well once it has written what waited */
+        uint32_t life = n->life;
+        int full = store_memory_commit(n->store);
+        CHECK(full == 0);
+        release(s, node);
+        if (n->life != life)
+            return;
+    }
     if (n->running)
-        run_step(s, node, &ev);
+        tell_store(s, node, err);
 }
 
 void sim_refuse(struct sim *s, size_t node)

@@ -68,6 +68,7 @@ struct node {
     struct step_reader reader;
     struct held *first, *last;
     bool committing;
+    int store_err; /* what the core was last told */
     uint64_t timer_at;
     int64_t skew_ms, drift_ppm;
     uint64_t drift_us;    /* since when */

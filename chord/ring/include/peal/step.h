@@ -8,6 +8,11 @@
  * the update. An update without writes is not held. Updates with writes complete in the order in
  * which they were made. A crash may come between any two of these.
  *
+ * A store that has failed refuses the writes of an update: then of the rest only what waits for
+ * nothing else is done (all but sends that are not EAGER), and before any other event the core is
+ * told so by STORE_STATE with the error; with STORE_STATE 0 when everything that was not refused is
+ * on the disk and writes are taken again. What the core remembers may be ahead of its store then.
+ *
  * A send to STEP_SELF comes back as an event RECEIVED from STEP_SELF, under the same law: so a core
  * counts its own durable copy exactly as it counts a peer's.
  *
