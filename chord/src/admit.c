@@ -202,18 +202,24 @@ static void ask_all(struct chord *c, const struct roster *whom, uint16_t type)
     }
 }
 
+/* The round of this node's next ballot. */
+static uint64_t next_round(const struct chord *c)
+{
+    return 1 + (c->round > c->promised.round ? c->round : c->promised.round);
+}
+
 bool may_propose(const struct chord *c)
 {
-    return c->prop.phase == PROPOSE_IDLE && c->state == CHORD_MEMBER &&
-           id_eq(&c->coordinator, &c->cfg.self) && c->store_err >= 0 && all_ready(c);
+    return next_round(c) >> ROSTER_ROUND_BITS == 0 && c->prop.phase == PROPOSE_IDLE &&
+           c->state == CHORD_MEMBER && id_eq(&c->coordinator, &c->cfg.self) && c->store_err >= 0 &&
+           all_ready(c);
 }
 
 void propose(struct chord *c, const struct roster *value, const struct peal_id *newcomer, bool lost)
 {
     CHECK(may_propose(c) && value->epoch == c->roster.epoch + 1);
     struct propose *q = &c->prop;
-    uint64_t round = c->round > c->promised.round ? c->round : c->promised.round;
-    c->round = round + 1;
+    c->round = next_round(c);
     *q = (struct propose){.phase = PROPOSE_PREPARE,
                           .ballot = {.round = c->round, .node = c->cfg.self},
                           .value = *value,
@@ -224,9 +230,11 @@ void propose(struct chord *c, const struct roster *value, const struct peal_id *
     ask_all(c, &c->roster, WIRE_n_roster_prepare);
 }
 
+/* Of one that says it has promised more than half of the rounds this node does not learn to count:
+ * one word would use up the others. */
 static void give_up(struct chord *c, uint64_t promised)
 {
-    if (promised > c->round && promised < UINT64_MAX / 2)
+    if (promised > c->round && promised >> (ROSTER_ROUND_BITS - 1) == 0)
         c->round = promised;
     c->prop.phase = PROPOSE_IDLE;
 }
@@ -328,6 +336,8 @@ void on_roster_promise(struct chord *c, const struct source *src,
 {
     struct propose *q = &c->prop;
     size_t at = roster_index(&q->value, &src->id);
+    if (!roster_ballot_sound(c, src, &m->promised) || !roster_ballot_sound(c, src, &m->accepted))
+        return;
     if (q->phase != PROPOSE_PREPARE || ballot_cmp(&m->ballot, &q->ballot) != 0 || at == q->value.n)
         return;
     if (m->code != 0) {
@@ -411,6 +421,8 @@ void on_roster_accepted(struct chord *c, const struct source *src,
 {
     struct propose *q = &c->prop;
     size_t at = roster_index(&q->value, &src->id);
+    if (!roster_ballot_sound(c, src, &m->promised))
+        return;
     if ((q->phase != PROPOSE_NEWCOMER && q->phase != PROPOSE_ACCEPT) ||
         ballot_cmp(&m->ballot, &q->ballot) != 0 || at == q->value.n)
         return;

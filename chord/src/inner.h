@@ -64,6 +64,9 @@ enum {
     EPOCH_BITS = 23, /* a register's round is epoch << ROUND_BITS | count: a new epoch outdoes every
                         older ballot */
     ROUND_BITS = 40,
+    ROSTER_ROUND_BITS = 48, /* rounds for one epoch of the roster, which begin at 1 in each: this
+                               node's are counted one by one, a peer that names a later one than
+                               these is not sound */
 
     UNITE_EVERY_US = 1 * SECOND,
     UNITE_WAIT_US = 5 * SECOND,  /* rings that are just being founded sort themselves out first */
@@ -653,7 +656,7 @@ struct chord {
     bool renewal; /* the proposal renews this node */
     uint64_t proposal_us;
     struct propose prop;
-    uint64_t round; /* of this node's last roster ballot */
+    uint64_t round; /* of this node's last roster ballot, or met since, for the next epoch */
     struct admit admits[ADMITS_MAX];
     struct removal removals[CHORD_REMOVES_MAX];
     struct down downs[WIRE_ROSTER_MAX];
@@ -813,6 +816,8 @@ void distrust(struct chord *c, struct peal_bytes why);
 void distrust_timer(struct chord *c);
 /* This node is in no roster any more. Nothing on disk but the roster changes. */
 void roster_leave(struct chord *c);
+/* Whether a peer's ballot for an epoch is below the bound; if not, its link is closed. */
+bool roster_ballot_sound(struct chord *c, const struct source *src, const struct wire_ballot *b);
 void roster_tell(struct chord *c, const struct source *src);
 void roster_tell_all(struct chord *c);
 void on_roster_prepare(struct chord *c, const struct source *src,

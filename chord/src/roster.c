@@ -528,6 +528,7 @@ void roster_adopt(struct chord *c, const struct roster *r)
     c->proposal = (struct roster){0};
     c->renewal = false;
     c->prop.phase = PROPOSE_IDLE;
+    c->round = 0;
     arcs_rebuild(c);
     roster_save(c);
     step_trace(c->u, STEP_INFO, "epoch", "epoch %llu: %zu servers", (unsigned long long)r->epoch,
@@ -564,6 +565,7 @@ void roster_leave(struct chord *c)
     c->renewal = false;
     c->jump_us = 0;
     c->prop.phase = PROPOSE_IDLE;
+    c->round = 0;
     arcs_rebuild(c);
     roster_save(c);
     copy_begin(c);
@@ -702,6 +704,16 @@ void roster_offered(struct chord *c, struct peer *p, const struct roster *r, boo
 
 /* ---- the acceptor ---- */
 
+/* Every node holds the same to be too much: what one believes, all do. */
+bool roster_ballot_sound(struct chord *c, const struct source *src, const struct wire_ballot *b)
+{
+    if (b->round >> ROSTER_ROUND_BITS == 0)
+        return true;
+    ring_refuse(c->ring, c->ev, c->u, &src->id, PEAL_E_MALFORMED,
+                "nobody comes to such a ballot for a roster by counting");
+    return false;
+}
+
 /* Brings this node to the epoch before the one that is voted on, when the proposer's base says so;
  * whether it may vote. */
 static int vote_check(struct chord *c, const struct source *src, uint64_t epoch,
@@ -752,6 +764,8 @@ void on_roster_prepare(struct chord *c, const struct source *src,
 {
     struct wire_n_roster_promise a = {.epoch = m->epoch, .ballot = m->ballot};
     struct peal_id members[ROSTER_IDS];
+    if (!roster_ballot_sound(c, src, &m->ballot))
+        return;
     roster_learn(c, src, &m->base, false);
     int code = vote_check(c, src, m->epoch, &m->base.ring, false);
     if (code == 0 && ballot_cmp(&m->ballot, &c->promised) <= 0)
@@ -772,6 +786,8 @@ void on_roster_accept(struct chord *c, const struct source *src,
 {
     struct wire_n_roster_accepted a = {.epoch = m->epoch, .ballot = m->ballot};
     struct roster r;
+    if (!roster_ballot_sound(c, src, &m->ballot))
+        return;
     int code = roster_take(&r, &m->roster);
     if (code == 0 && r.epoch != m->epoch)
         code = PEAL_E_MALFORMED;

@@ -616,3 +616,115 @@ Test(roster_hand, who_has_promised_the_last_ballot_is_believed_of_its_register_o
     cr_assert(asked_other, "another register's homes are asked");
     one_free(s.o);
 }
+
+/* What peer 0 says with such rounds, and whether its link is closed for it. */
+static bool closes_for(struct scene *s, uint16_t type, void *msg)
+{
+    one_forget(s->o);
+    one_hear(s->o, LINK, type, msg);
+    const struct one_said *c = one_find(s->o, STEP_CLOSE, 0, NULL);
+    return c != NULL && c->link == LINK && c->err == PEAL_E_MALFORMED;
+}
+
+enum { ROSTER_ROUND_BITS = 48 };
+
+enum said { PREPARES, PROMISED, HAS_ACCEPTED, ACCEPTS, REFUSES, SAIDS };
+
+static bool round_closes(enum said said, uint64_t round, bool *promised)
+{
+    struct scene s;
+    union wire_any m;
+    struct wire_ballot b = {.round = round, .node = {{0, 1}}};
+    enter(&s, PEERS);
+    complete(&s);
+    struct ring then = next(&s.r);
+    struct wire_n_roster_prepare p = {.epoch = then.epoch, .ballot = b, .base = shown(&s.r)};
+    struct wire_n_roster_accept a = {.epoch = then.epoch, .ballot = b, .roster = shown(&then)};
+    struct wire_n_roster_promise no = {
+        .epoch = then.epoch, .code = (uint16_t)-PEAL_E_REFUSED, .promised = b};
+    struct wire_n_roster_promise has = {.epoch = then.epoch, .accepted = b, .roster = shown(&then)};
+    struct wire_n_roster_accepted nor = {
+        .epoch = then.epoch, .code = (uint16_t)-PEAL_E_REFUSED, .promised = b};
+    bool closed = false;
+    switch (said) {
+    case PREPARES:
+        closed = closes_for(&s, WIRE_n_roster_prepare, &p);
+        break;
+    case PROMISED:
+        closed = closes_for(&s, WIRE_n_roster_promise, &no);
+        break;
+    case HAS_ACCEPTED:
+        closed = closes_for(&s, WIRE_n_roster_promise, &has);
+        break;
+    case ACCEPTS:
+        closed = closes_for(&s, WIRE_n_roster_accept, &a);
+        break;
+    case REFUSES:
+    case SAIDS:
+        closed = closes_for(&s, WIRE_n_roster_accepted, &nor);
+        break;
+    }
+    if (promised != NULL) { /* another proposer counts from the beginning */
+        one_forget(s.o);
+        p.ballot.round = 1;
+        one_hear(s.o, link_of(1), WIRE_n_roster_prepare, &p);
+        cr_assert_not_null(one_sent(s.o, link_of(1), WIRE_n_roster_promise, &m), "it answers");
+        *promised = m.n_roster_promise.code == 0;
+    }
+    one_free(s.o);
+    return closed;
+}
+
+Test(roster_hand, a_round_that_nobody_comes_to_by_counting_closes_the_link)
+{
+    static const uint64_t rounds[] = {UINT64_MAX, UINT64_MAX / 2, 1ull << ROSTER_ROUND_BITS};
+    for (enum said i = 0; i < SAIDS; i++) {
+        for (size_t k = 0; k < PEAL_COUNT(rounds); k++)
+            cr_assert(round_closes(i, rounds[k], NULL), "message %d, round %zu", (int)i, k);
+        cr_assert_not(round_closes(i, rounds[2] - 1, NULL), "the last one, message %d", (int)i);
+    }
+    for (enum said i = 0; i < SAIDS; i += ACCEPTS) {
+        bool promised = false;
+        cr_assert(round_closes(i, UINT64_MAX, &promised) && promised, "nor is it kept");
+    }
+}
+
+/* Peers that have promised nearly all rounds of this epoch, whether they have or only say so, do
+ * not keep the coordinator from proposing, in this epoch or the next. */
+Test(roster_hand, rounds_go_on_above_what_was_promised_and_begin_anew_in_each_epoch)
+{
+    struct scene s;
+    union wire_any m;
+    enter(&s, PEERS);
+    complete(&s);
+    wins(&s);
+    uint64_t far = (1ull << (ROSTER_ROUND_BITS - 1)) + 7, last = 0;
+    struct wire_n_roster_prepare p = {
+        .epoch = EPOCH + 1, .ballot = {.round = far, .node = {{0xff}}}, .base = shown(&s.r)};
+    one_hear(s.o, LINK, WIRE_n_roster_prepare, &p);
+    s.peers = 3;
+    asks_to_be_renewed(&s, 3);
+    cr_assert_not_null(one_sent(s.o, link_of(1), WIRE_n_roster_prepare, &m), "it proposes");
+    cr_assert_eq(m.n_roster_prepare.ballot.round, far + 1, "above what it has promised");
+    last = (1ull << ROSTER_ROUND_BITS) - 1;
+    struct wire_n_roster_promise no = {.epoch = EPOCH + 1,
+                                       .ballot = m.n_roster_prepare.ballot,
+                                       .code = (uint16_t)-PEAL_E_REFUSED,
+                                       .promised = {.round = last, .node = {{0xff}}}};
+    one_forget(s.o);
+    one_hear(s.o, LINK, WIRE_n_roster_promise, &no);
+    pass(&s, 2 * STEP_US);
+    cr_assert_not_null(one_sent(s.o, link_of(1), WIRE_n_roster_prepare, &m), "and again");
+    cr_assert_eq(m.n_roster_prepare.ballot.round, far + 2, "it counts on");
+    s.r = next(&s.r);
+    tells(&s, 0, &s.r, false);
+    for (size_t i = 0; i < 3; i++)
+        says(&s, i);
+    one_forget(s.o);
+    asks_to_be_renewed(&s, 3);
+    for (int t = 0; t < 40 && one_sent(s.o, link_of(1), WIRE_n_roster_prepare, &m) == NULL; t++)
+        pass(&s, STEP_US);
+    cr_assert_not_null(one_sent(s.o, link_of(1), WIRE_n_roster_prepare, &m), "of the next epoch");
+    cr_assert_eq(m.n_roster_prepare.ballot.round, 1, "it begins anew");
+    one_free(s.o);
+}
