@@ -83,6 +83,26 @@ static void settle(struct chord *c, const struct peal_id *key)
         c->settle_us = c->now + SETTLE_EVERY_US;
 }
 
+/* A ballot's epoch is at most that of the ring that it is of: a later one would outdo all that is
+ * to come. */
+bool reg_ballot_sound(struct chord *c, const struct source *src, const struct wire_ballot *b,
+                      uint64_t epoch)
+{
+    if (b->round >> ROUND_BITS <= epoch)
+        return true;
+    ring_refuse(c->ring, c->ev, c->u, &src->id, PEAL_E_MALFORMED,
+                "a register's ballot is of an epoch to come");
+    return false;
+}
+
+bool reg_copies_sound(struct chord *c, const struct source *src, const struct wire_record_list *v)
+{
+    for (size_t i = 0; i < v->n; i++)
+        if (!reg_ballot_sound(c, src, &v->v[i].accepted, c->roster.epoch))
+            return false;
+    return true;
+}
+
 /* A copy counts as a late acceptance, so one of this epoch must not be behind what was promised.
  * What was accepted in an older one cannot be decided by it any more (every majority's word on it
  * was heard): it is only knowledge, and a node that promised much when it was a home long ago needs

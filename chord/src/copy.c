@@ -326,6 +326,8 @@ void on_copy_page(struct chord *c, const struct source *src, const struct wire_n
         s->due_us = c->now + jitter(c, never ? COPY_WAIT_US : RETRY_US);
         return;
     }
+    if (!reg_copies_sound(c, src, &m->records))
+        return;
     c->repair.copied_us = c->now;
     batch_apply(c, &m->records, &m->rows);
     if (m->more && m->next.n <= sizeof s->cursor) {

@@ -363,7 +363,7 @@ static void hear(struct chord *c, struct take *t, const struct peal_id *from, in
 void on_former_is(struct chord *c, const struct source *src, const struct wire_n_former_is *m)
 {
     struct take *t = take_of(c, m->op, TAKE_ASK);
-    if (t != NULL)
+    if (t != NULL && reg_ballot_sound(c, src, &m->accepted, c->formers[t->asked].roster.epoch))
         hear(c, t, &src->id, -(int)m->code, &m->accepted, m->value);
 }
 

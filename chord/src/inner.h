@@ -926,6 +926,12 @@ struct reg_state {
 int reg_load(struct chord *c, const struct peal_id *key, struct reg_state *out);
 /* What it had promised there is not known: nor is, then, what it has promised anywhere. */
 void reg_damaged(struct chord *c, const struct peal_id *key);
+/* Whether a peer's ballot for a register is of one of those epochs; if not, its link is closed. */
+bool reg_ballot_sound(struct chord *c, const struct source *src, const struct wire_ballot *b,
+                      uint64_t epoch);
+/* The same of all copies that it gives, which are of this node's epoch or older. */
+bool reg_copies_sound(struct chord *c, const struct source *src, const struct wire_record_list *v);
+/* r: of a sound list. */
 void reg_merge(struct chord *c, const struct wire_record *r);
 int reg_decode(struct peal_bytes stored, struct reg_state *out);
 void on_reg_prepare(struct chord *c, const struct source *src, const struct wire_n_reg_prepare *m);

@@ -223,8 +223,10 @@ void on_records(struct chord *c, const struct source *src, const struct wire_n_r
     int code = c->store_err;
     if (code == 0 && c->state != CHORD_MEMBER && c->state != CHORD_COPYING)
         code = PEAL_E_BUSY;
-    if (code == 0 && !id_eq(&m->ring, &c->roster.ring))
-        code = PEAL_E_STALE;
+    if (code == 0 && (!id_eq(&m->ring, &c->roster.ring) || m->epoch > c->roster.epoch))
+        code = PEAL_E_STALE; /* what this node cannot know yet it is offered again */
+    if (code == 0 && !reg_copies_sound(c, src, &m->records))
+        return;
     if (code == 0)
         batch_apply(c, &m->records, &m->rows);
     for (size_t i = 0; i < c->arcs_n; i++)

@@ -728,3 +728,45 @@ Test(roster_hand, rounds_go_on_above_what_was_promised_and_begin_anew_in_each_ep
     cr_assert_eq(m.n_roster_prepare.ballot.round, 1, "it begins anew");
     one_free(s.o);
 }
+
+/* A copy of a register with a ballot of that epoch, as a record of repair, or on a page that is
+ * copied, from one who is in that epoch; whether the link was closed for it, and whether a vote on
+ * the register is possible all the same. */
+static bool copy_closes(bool page, uint64_t of, uint64_t in, bool *votes)
+{
+    struct scene s;
+    enter(&s, PEERS);
+    struct wire_record v = {.key = s.o->self.id,
+                            .accepted = {.round = of << ROUND_BITS | 1, .node = {{0, 1}}},
+                            .value = peal_bytes_str("from nowhere")};
+    struct wire_n_records g = {.ring = RING, .epoch = in, .records = {.v = &v, .n = 1}};
+    struct wire_n_copy_page p = {.epoch = in, .records = {.v = &v, .n = 1}};
+    bool closed = false;
+    if (page) {
+        p.op = asked(&s, 0, 0).op;
+        closed = closes_for(&s, WIRE_n_copy_page, &p);
+    } else {
+        closed = closes_for(&s, WIRE_n_records, &g);
+    }
+    if (closed)
+        linked(&s, 0);
+    complete(&s);
+    *votes = vote_code(&s, &s.o->self.id) == 0;
+    one_free(s.o);
+    return closed;
+}
+
+Test(roster_hand, a_copy_from_an_epoch_to_come_closes_the_link_and_is_not_kept)
+{
+    static const uint64_t later[] = {EPOCH + 1, (1u << 23) - 1, UINT64_MAX >> ROUND_BITS};
+    bool votes = false;
+    for (int page = 0; page < 2; page++) {
+        for (size_t i = 0; i < PEAL_COUNT(later); i++) {
+            cr_assert(copy_closes(page, later[i], EPOCH, &votes), "of epoch %d", (int)later[i]);
+            cr_assert(votes, "no ballot of this epoch would outdo it");
+        }
+        cr_assert_not(copy_closes(page, EPOCH, EPOCH, &votes) || !votes, "of this one");
+    }
+    cr_assert_not(copy_closes(false, EPOCH + 1, EPOCH + 1, &votes), "this node may be behind");
+    cr_assert(votes, "but it keeps nothing of what it cannot know");
+}

@@ -836,6 +836,22 @@ Test(unite_hand, what_was_not_asked_does_not_count)
     one_free(s.o);
 }
 
+/* C has ended: it has no epochs after its last one. */
+Test(unite_hand, a_ballot_that_the_old_ring_never_came_to_closes_the_link)
+{
+    for (uint64_t more = 1; more <= 2; more++) {
+        struct scene s;
+        struct roster c;
+        (void)begin_taking(&s, &c);
+        answers_former(&s, 1, 0, c.epoch + more, "from nowhere");
+        const struct one_said *closed = one_find(s.o, STEP_CLOSE, 0, NULL);
+        bool bad = more > 1; /* c is the last epoch but one */
+        cr_assert_eq(closed != NULL && closed->link == LINK + 1, bad, "%d after", (int)more);
+        cr_assert_eq(one_sent(s.o, LINK, WIRE_n_reg_prepare, NULL) == NULL, bad, "or believed");
+        one_free(s.o);
+    }
+}
+
 Test(unite_hand, who_is_no_home_of_it_has_no_say)
 {
     struct scene s;
