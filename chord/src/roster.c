@@ -280,6 +280,15 @@ static void distrust_mark(struct chord *c, bool set)
                (struct peal_bytes){0});
 }
 
+/* Of the epoch that would be the next, or in no ring the first. */
+static void forget_votes(struct chord *c)
+{
+    memset(&c->promised, 0, sizeof c->promised);
+    memset(&c->accepted, 0, sizeof c->accepted);
+    memset(&c->proposal, 0, sizeof c->proposal);
+    c->renewal = false;
+}
+
 static struct wire_roster_1 from_0(const struct wire_roster_0 *r)
 {
     return (struct wire_roster_1){
@@ -383,6 +392,8 @@ void roster_load(struct chord *c)
         distrust_mark(c, true);
         step_trace(c->u, STEP_WARN, "store", "the roster cannot be read: %s", err_prose(err));
     }
+    if (c->distrusted && c->roster.epoch == 0) /* else what it once accepted would count as its */
+        forget_votes(c);                       /* admission, whatever it did in the ring since */
     c->scratch.used = mark;
 }
 
@@ -404,6 +415,10 @@ void distrust(struct chord *c, struct peal_bytes why)
     if (c->roster.n == 1) /* a ring of one, which has nobody to promise anything to */
         return;
     distrust_mark(c, true);
+    if (c->roster.epoch == 0) { /* as at a start */
+        forget_votes(c);
+        roster_save(c);
+    }
     c->tick_us = c->now;
 }
 
@@ -523,10 +538,7 @@ void roster_adopt(struct chord *c, const struct roster *r)
     c->of = r->ring;
     c->ready &= my_arcs(c);
     c->jump_us = 0;
-    memset(&c->promised, 0, sizeof c->promised);
-    memset(&c->accepted, 0, sizeof c->accepted);
-    c->proposal = (struct roster){0};
-    c->renewal = false;
+    forget_votes(c);
     c->prop.phase = PROPOSE_IDLE;
     c->round = 0;
     arcs_rebuild(c);
@@ -556,13 +568,10 @@ void roster_leave(struct chord *c)
     for (size_t i = 0; i < c->roster.n; i++)
         want(c, &c->roster.members[i], false);
     memset(&c->roster, 0, sizeof c->roster);
-    memset(&c->promised, 0, sizeof c->promised);
-    memset(&c->accepted, 0, sizeof c->accepted);
-    memset(&c->proposal, 0, sizeof c->proposal);
     memset(&c->past, 0, sizeof c->past);
     memset(c->admits, 0, sizeof c->admits);
     c->ready = 0;
-    c->renewal = false;
+    forget_votes(c);
     c->jump_us = 0;
     c->prop.phase = PROPOSE_IDLE;
     c->round = 0;
@@ -602,8 +611,10 @@ bool same_roster(const struct roster *a, const struct roster *b)
  * it has lost what it had.
  *
  * The first decided epoch that admits a node is the one that it accepted last: no epoch names it
- * that it has not accepted first, and once one is decided nobody proposes to admit it any more. (Of
- * a renewal this cannot be said, since others name it as well.) */
+ * that it has not accepted first, and once one is decided nobody proposes to admit it any more. If
+ * it has accepted two of one epoch, they are the same when the first was decided (Paxos). (Of a
+ * renewal this cannot be said, since others name it as well. Nor of a disk that is older than what
+ * the node has done: who is distrusted has accepted nothing.) */
 static void named_first(struct chord *c, struct peer *p, const struct roster *r)
 {
     struct roster mine = c->proposal;
@@ -739,11 +750,8 @@ static int vote_check(struct chord *c, const struct source *src, uint64_t epoch,
             return PEAL_E_BUSY;
         if (!other && c->accepted.round != 0 && epoch < c->proposal.epoch)
             return PEAL_E_STALE;
-        if (other || (c->accepted.round != 0 && c->proposal.epoch < epoch)) {
-            memset(&c->promised, 0, sizeof c->promised);
-            memset(&c->accepted, 0, sizeof c->accepted);
-            memset(&c->proposal, 0, sizeof c->proposal);
-        }
+        if (other || (c->accepted.round != 0 && c->proposal.epoch < epoch))
+            forget_votes(c);
         return 0;
     }
     if (!id_eq(ring, &c->roster.ring))

@@ -103,6 +103,47 @@ Test(roster_lost, who_is_distrusted_votes_on_nothing_at_once_and_after_a_restart
     one_free(s.o);
 }
 
+/* The mark, as whoever restores a backup leaves it. */
+static void restored(struct scene *s)
+{
+    struct store_write w = {
+        .space = STORE_META, .op = STORE_PUT, .key = peal_bytes_str("distrust")};
+    cr_assert_eq(store_submit(s->o->store, &w, 1, NULL), 0, "marked");
+    s->o = one_again(s->o, true);
+    one_event(s->o, (struct step_event){.kind = STEP_START});
+}
+
+/* It had accepted the epoch that admits or renews it when the backup was made, and no more. What
+ * became of that it does not know, nor what it has promised in it since; so a later one, or that
+ * very one, is not its first. */
+Test(roster_lost, what_a_restored_backup_had_accepted_is_no_admission)
+{
+    for (int kind = 0; kind < 8; kind++) {
+        struct scene s;
+        bool running = kind % 2 == 1, renewal = kind / 2 % 2 == 1;
+        begin(&s, 3);
+        struct ring r = s.r;
+        if (!renewal)
+            s.r = take_out(&s.r, &s.o->self.id);
+        s.r.epoch = EPOCH - 1;
+        for (size_t i = 0; i < 3; i++)
+            linked(&s, i);
+        cr_assert_eq(accept_code(&s, &r, true, renewal), 0, "it accepts its admission");
+        if (running)
+            distrusts(s.o);
+        else
+            restored(&s);
+        s.r = kind < 4 ? r : next(&r);
+        for (size_t i = 0; i < 3 && !running; i++)
+            linked(&s, i);
+        tells(&s, 0, &s.r, false);
+        cr_assert_eq(chord_state(s.o->chord), CHORD_ASKING, "it is in no ring by that");
+        cr_assert_eq(asks_renewal(&s), s.r.epoch, "it asks to be renewed");
+        renewed(&s);
+        one_free(s.o);
+    }
+}
+
 static void damage(struct one *o, enum store_space space, struct peal_bytes key)
 {
     struct store_write w = {
