@@ -2,7 +2,8 @@
  * one that it was in come into the one it is in now.
  *
  * In the META space: "former" ‖ ring: its last roster. "moved/" ‖ ring ‖ key: what this node as an
- * acceptor held of a register. Every server of the old ring goes through those that it has:
+ * acceptor held of a register; of a ring that is not known any more it stays there, under zeros.
+ * Every server of the old ring goes through those that it has:
  *
  *   ASK     the old home of the key says what it has accepted; a majority of it, all of which have
  *           given up the old ring's last epoch but one, so that nothing more can be decided there:
@@ -26,7 +27,7 @@
 
 enum { HEAD = 6, PLACE = HEAD + ID_BYTES, MOVED_KEY = PLACE + ID_BYTES };
 
-static const char FORMER[] = "former", MOVED[] = "moved/", ASIDE[] = "aside/";
+static const char FORMER[] = "former", MOVED[] = "moved/", ASIDE[] = "aside/", OF[] = "of";
 _Static_assert(sizeof FORMER - 1 == HEAD && sizeof MOVED - 1 == HEAD && sizeof ASIDE - 1 == HEAD,
                "keys begin with a word of one length");
 _Static_assert((int)MOVED_KEY <= (int)WIRE_KEY_MAX, "a key in META");
@@ -157,6 +158,39 @@ void former_tell(struct chord *c, const struct former *f, const struct peal_id *
         r = &p.roster; /* it was away, and is to go through its ring's last epochs in order */
     struct wire_n_other m = {.roster = roster_view(r, ids)};
     (void)send_to(c, to, WIRE_n_other, &m);
+}
+
+/* ---- whose the registers are ---- */
+
+void of_load(struct chord *c)
+{
+    struct peal_bytes v;
+    c->of_stored = (struct peal_id){{0}};
+    if (c->rd->get(c->rd->ctx, STEP_META, peal_bytes_str(OF), &c->scratch, &v) == 0 &&
+        v.n == ID_BYTES)
+        c->of_stored = id_from_bytes(v.p);
+}
+
+void of_save(struct chord *c)
+{
+    if (id_eq(&c->of, &c->of_stored))
+        return;
+    c->of_stored = c->of;
+    step_write(c->u, STEP_META, STEP_PUT, peal_bytes_str(OF), id_bytes(&c->of));
+}
+
+void of_lost(struct chord *c)
+{
+    struct peal_bytes all = {0};
+    bool any = false, known = !id_is_zero(&c->of_stored);
+    int err = c->rd->scan(c->rd->ctx, STEP_REGISTERS, all, all, 1, any_key, &any);
+    c->of = c->of_stored;
+    c->strange = !known && (any || err < 0);
+    if (known || c->strange) /* there was a roster */
+        distrust_mark(c, true);
+    if (c->strange)
+        step_trace(c->u, STEP_WARN, "store",
+                   "of which ring this server's registers are is not known: they are set aside");
 }
 
 /* ---- setting aside ---- */

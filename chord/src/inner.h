@@ -646,11 +646,13 @@ struct chord {
     struct past past;        /* the epoch before; its roster's epoch 0: not known */
     struct copy_job jobs[COPY_JOBS_MAX];
     size_t jobs_n;
-    uint64_t planned;  /* arcs of which all that is missing is among the jobs */
-    uint64_t jump_us;  /* when to skip epochs that nobody remembers; 0: no need is known */
-    struct peal_id of; /* the ring whose registers this node has; zero: none */
-    uint64_t lost;     /* in no ring: the last epoch that names this node all the same; 0: none */
-    bool distrusted;   /* on disk under "distrust": what this node has promised is not known */
+    uint64_t planned;         /* arcs of which all that is missing is among the jobs */
+    uint64_t jump_us;         /* when to skip epochs that nobody remembers; 0: no need is known */
+    struct peal_id of;        /* the ring whose registers this node has; zero: none */
+    struct peal_id of_stored; /* as it is on disk under "of" */
+    bool strange; /* of which ring they are is not known; until they are set aside it enters none */
+    uint64_t lost;   /* in no ring: the last epoch that names this node all the same; 0: none */
+    bool distrusted; /* on disk under "distrust": what this node has promised is not known */
     struct wire_ballot promised, accepted;
     struct roster proposal;
     bool renewal; /* the proposal renews this node */
@@ -746,6 +748,8 @@ void on_beacon(struct chord *c, const struct wire_m_beacon *b);
 /* p's ring became known. */
 void ring_met(struct chord *c, struct peer *p);
 bool same_ring(const struct chord *c, const struct peer *p);
+/* For a scan: sets *(bool *)ctx, and ends it. */
+bool any_key(void *ctx, struct peal_bytes key, struct peal_bytes value);
 void say_beacon(struct chord *c);
 
 /* roster.c */
@@ -813,6 +817,8 @@ void roster_call_on(struct chord *c, const struct roster *r);
 void reload(struct chord *c);
 /* This node's votes count no more from now on; it leaves the roster at the next tick. */
 void distrust(struct chord *c, struct peal_bytes why);
+/* Only the mark. */
+void distrust_mark(struct chord *c, bool set);
 void distrust_timer(struct chord *c);
 /* This node is in no roster any more. Nothing on disk but the roster changes. */
 void roster_leave(struct chord *c);
@@ -893,6 +899,13 @@ struct former *former_of(struct chord *c, const struct peal_id *ring);
 void former_load(struct chord *c);
 /* Keeps r as that of a ring that has ended. ready: this node was in it, with complete copies. */
 void former_add(struct chord *c, const struct roster *r, bool ready);
+/* Of which ring this node's registers are: on its disk apart from the roster, which may not be
+ * readable, while they are that ring's all the same. */
+void of_load(struct chord *c);
+void of_save(struct chord *c);
+/* There is no roster that could be read. If there was one, what it has promised is lost; and if
+ * nothing says which ring that was, its registers are set aside before it enters any. */
+void of_lost(struct chord *c);
 void former_tell(struct chord *c, const struct former *f, const struct peal_id *to);
 /* Sets registers of the ring c->of aside, MOVE_BATCH at most; how many, or an error. */
 int former_set_aside(struct chord *c);

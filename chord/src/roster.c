@@ -271,9 +271,10 @@ void roster_save(struct chord *c)
     int err = wire_encode(WIRE_s_roster, &s, &w);
     CHECK(err == 0);
     step_write(c->u, STEP_META, STEP_PUT, peal_bytes_str(ROSTER_KEY), peal_bytes_of(mem, w.n));
+    of_save(c);
 }
 
-static void distrust_mark(struct chord *c, bool set)
+void distrust_mark(struct chord *c, bool set)
 {
     c->distrusted = set;
     step_write(c->u, STEP_META, set ? STEP_PUT : STEP_DEL, peal_bytes_str(DISTRUST_KEY),
@@ -368,6 +369,7 @@ void roster_load(struct chord *c)
 {
     size_t mark = c->scratch.used;
     struct peal_bytes v;
+    of_load(c);
     c->distrusted =
         c->rd->get(c->rd->ctx, STEP_META, peal_bytes_str(DISTRUST_KEY), &c->scratch, &v) == 0;
     if (c->rd->get(c->rd->ctx, STEP_META, peal_bytes_str(FRESH_KEY), &c->scratch, &v) == 0)
@@ -386,9 +388,13 @@ void roster_load(struct chord *c)
         err = roster_take(&c->proposal, &s.proposal);
     if (err == 0) {
         take_stored(c, &s);
-    } else if (err != PEAL_E_NOT_FOUND) { /* what this node promised is lost */
+        of_save(c);
+    } else {
         memset(&c->roster, 0, sizeof c->roster);
         memset(&c->proposal, 0, sizeof c->proposal);
+        of_lost(c);
+    }
+    if (err != 0 && err != PEAL_E_NOT_FOUND) {
         distrust_mark(c, true);
         step_trace(c->u, STEP_WARN, "store", "the roster cannot be read: %s", err_prose(err));
     }
@@ -744,6 +750,10 @@ static int vote_check(struct chord *c, const struct source *src, uint64_t epoch,
      * other before. */
     if (c->roster.epoch == 0 && !first)
         return PEAL_E_STALE;
+    if (c->roster.epoch == 0 && c->strange)
+        return PEAL_E_BUSY;
+    if (c->roster.epoch == 0 && !id_is_zero(&c->of) && !id_eq(ring, &c->of))
+        return PEAL_E_FOREIGN; /* its registers are of another one */
     if (c->roster.epoch == 0) {
         bool other = c->accepted.round != 0 && !id_eq(&c->proposal.ring, ring);
         if (other && c->now - c->proposal_us < PROPOSAL_HOLD_US)

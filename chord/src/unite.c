@@ -211,10 +211,11 @@ static void leave_for_other(struct chord *c)
         roster_call_on(c, &o->roster);
 }
 
-/* One that was taken out of its ring, which has gone into another since. */
+/* One that was taken out of its ring, which has gone into another since; or that does not know its
+ * ring any more. */
 static bool is_left_over(struct chord *c)
 {
-    return c->roster.epoch == 0 && former_of(c, &c->of) != NULL;
+    return c->roster.epoch == 0 && (c->strange || former_of(c, &c->of) != NULL);
 }
 
 static void set_aside(struct chord *c)
@@ -229,13 +230,15 @@ static void set_aside(struct chord *c)
         leave_for_other(c);
     else if (n < MOVE_BATCH) {
         c->of = (struct peal_id){{0}};
+        c->strange = false;
         roster_save(c);
     }
 }
 
 uint64_t unite_deadline(const struct chord *c)
 {
-    return c->state == CHORD_MOVING && c->store_err == 0 ? c->move_us : UINT64_MAX;
+    bool moving = c->state == CHORD_MOVING || c->strange;
+    return moving && c->store_err == 0 ? c->move_us : UINT64_MAX;
 }
 
 void unite_timer(struct chord *c)

@@ -103,14 +103,19 @@ Test(roster_lost, who_is_distrusted_votes_on_nothing_at_once_and_after_a_restart
     one_free(s.o);
 }
 
+static void again(struct scene *s)
+{
+    s->o = one_again(s->o, true);
+    one_event(s->o, (struct step_event){.kind = STEP_START});
+}
+
 /* The mark, as whoever restores a backup leaves it. */
 static void restored(struct scene *s)
 {
     struct store_write w = {
         .space = STORE_META, .op = STORE_PUT, .key = peal_bytes_str("distrust")};
     cr_assert_eq(store_submit(s->o->store, &w, 1, NULL), 0, "marked");
-    s->o = one_again(s->o, true);
-    one_event(s->o, (struct step_event){.kind = STEP_START});
+    again(s);
 }
 
 /* It had accepted the epoch that admits or renews it when the backup was made, and no more. What
@@ -149,6 +154,12 @@ static void damage(struct one *o, enum store_space space, struct peal_bytes key)
     struct store_write w = {
         .space = space, .op = STORE_PUT, .key = key, .value = peal_bytes_str("\x01\x02 nonsense")};
     cr_assert_eq(store_submit(o->store, &w, 1, NULL), 0, "damaged");
+}
+
+static void take(struct one *o, struct peal_bytes key)
+{
+    struct store_write w = {.space = STORE_META, .op = STORE_DEL, .key = key};
+    cr_assert_eq(store_submit(o->store, &w, 1, NULL), 0, "taken away");
 }
 
 Test(roster_lost, a_damaged_register_is_lost_promises_and_a_copy_replaces_it)
@@ -210,6 +221,162 @@ Test(roster_lost, a_roster_that_cannot_be_read_founds_no_other_ring)
         linked(&s, i);
     cr_assert_eq(asks_renewal(&s), EPOCH, "it asks");
     renewed(&s);
+    one_free(s.o);
+}
+
+/* Peer i is of another ring, without this node. */
+static const struct peal_id OTHER = {{0xdd, 2}};
+
+static struct wire_roster other_ring(struct scene *s)
+{
+    static struct ring r;
+    r = take_out(&s->r, &s->o->self.id);
+    struct wire_roster w = shown(&r);
+    w.ring = OTHER;
+    return w;
+}
+
+static void meets_other(struct scene *s, size_t i)
+{
+    struct wire_roster w = other_ring(s);
+    one_link(s->o, link_of(i), &s->peer[i], false);
+    one_hello(s->o, link_of(i), &s->peer[i], &w);
+}
+
+/* Goes on among those of the other ring; whether it asks them to admit it, and nothing is to be
+ * renewed. */
+static bool asks_other(struct scene *s)
+{
+    union wire_any m;
+    struct wire_roster w = other_ring(s);
+    struct wire_n_state is = {.ring = OTHER, .size = (uint32_t)w.members.n, .state.epoch = w.epoch};
+    for (int t = 0; t < 100; t++) {
+        for (size_t i = 0; i < s->peers; i++) {
+            one_hear(s->o, link_of(i), WIRE_n_state, &is);
+            if (one_sent(s->o, link_of(i), WIRE_n_admit, &m) != NULL)
+                return m.n_admit.lost == 0;
+        }
+        one_wait(s->o, STEP_US);
+    }
+    return false;
+}
+
+static size_t registers(struct one *o)
+{
+    uint64_t n = 0;
+    struct peal_bytes all = {0};
+    cr_assert_eq(store_count(o->store, STORE_REGISTERS, all, all, &n), 0, "counted");
+    return (size_t)n;
+}
+
+/* Its registers are its ring's: another ring would take them for its own. It knows which ring that
+ * was although it no longer knows the roster. */
+/* What it says to the other ring's admitting it. */
+static int other_code(struct scene *s)
+{
+    union wire_any m;
+    struct wire_roster w = other_ring(s);
+    struct ring with = {.epoch = w.epoch + 1, .n = w.members.n};
+    memcpy(with.members, w.members.v, w.members.n * sizeof with.members[0]);
+    put_in(&with, &s->o->self.id);
+    struct wire_n_roster_accept a = {.epoch = with.epoch,
+                                     .ballot = {.round = 3, .node = s->peer[0].id},
+                                     .newcomer = s->o->self.id,
+                                     .roster = shown(&with)};
+    a.roster.ring = OTHER;
+    one_hear(s->o, LINK, WIRE_n_roster_accept, &a);
+    cr_assert_not_null(one_sent(s->o, LINK, WIRE_n_roster_accepted, &m), "it answers");
+    return -(int)m.n_roster_accepted.code;
+}
+
+Test(roster_lost, a_roster_that_cannot_be_read_brings_no_registers_into_another_ring)
+{
+    enum { DAMAGED, GONE, EARLIER_BUILD, KINDS };
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct scene s;
+        enter(&s, 3);
+        complete(&s);
+        cr_assert_eq(vote_code(&s, &s.o->self.id), 0, "it has a register");
+        if (kind == EARLIER_BUILD) { /* which wrote that only into its roster */
+            take(s.o, peal_bytes_str("of"));
+            again(&s);
+        }
+        if (kind == GONE)
+            take(s.o, peal_bytes_str("roster"));
+        else
+            damage(s.o, STORE_META, peal_bytes_str("roster"));
+        again(&s);
+        for (size_t i = 0; i < 3; i++)
+            meets_other(&s, i);
+        cr_assert_not(asks_other(&s), "those are not its ring");
+        cr_assert_eq(other_code(&s), PEAL_E_FOREIGN, "whatever they say");
+        cr_assert_eq(asks_renewal(&s), EPOCH, "this is");
+        renewed(&s);
+        cr_assert_eq(registers(s.o), 1, "and what it had is there");
+        one_free(s.o);
+    }
+}
+
+static bool is_aside(struct one *o, const struct peal_id *key)
+{
+    static uint8_t mem[1024];
+    struct arena a;
+    struct peal_bytes got;
+    uint8_t aside[6 + 2 * ID_BYTES] = "moved/";
+    memcpy(aside + 6 + ID_BYTES, key->b, ID_BYTES);
+    arena_init(&a, mem, sizeof mem);
+    return store_get(o->store, STORE_META, peal_bytes_of(aside, sizeof aside), &a, &got) == 0;
+}
+
+/* It cannot know: it comes as one that has lost everything. */
+Test(roster_lost, registers_of_a_ring_that_is_not_known_are_set_aside)
+{
+    enum { MANY = 300 }; /* more than are set aside in two updates */
+    for (int gone = 0; gone < 2; gone++) {
+        struct scene s;
+        struct peal_id key[MANY];
+        enter(&s, 3);
+        complete(&s);
+        for (size_t i = 0; i < MANY; i++) {
+            key[i] = s.o->self.id;
+            key[i].b[ID_BYTES - 2] -= (uint8_t)(1 + i / 256);
+            key[i].b[ID_BYTES - 1] = (uint8_t)i;
+            cr_assert_eq(vote_code(&s, &key[i]), 0, "it has register %zu", i);
+        }
+        static const char *const lost[] = {"roster", "of"};
+        for (size_t i = 0; i < PEAL_COUNT(lost); i++)
+            if (gone != 0)
+                take(s.o, peal_bytes_str(lost[i]));
+            else
+                damage(s.o, STORE_META, peal_bytes_str(lost[i]));
+        again(&s);
+        one_event(s.o, (struct step_event){.kind = STEP_STORE_STATE, .err = PEAL_E_NO_SPACE});
+        for (size_t i = 0; i < 3; i++)
+            meets_other(&s, i);
+        cr_assert_not(asks_other(&s), "not with them");
+        one_event(s.o, (struct step_event){.kind = STEP_STORE_STATE});
+        cr_assert_eq(other_code(&s), PEAL_E_BUSY, "nor as long as some are left");
+        cr_assert(asks_other(&s), "any ring will do then");
+        cr_assert_eq(registers(s.o), 0, "it comes with none");
+        for (size_t i = 0; i < MANY; i++)
+            cr_assert(is_aside(s.o, &key[i]), "but nothing is thrown away");
+        cr_assert_eq(other_code(&s), 0, "and is admitted");
+        one_free(s.o);
+    }
+}
+
+Test(roster_lost, who_has_lost_which_ring_it_was_in_founds_none)
+{
+    struct scene s;
+    enter(&s, 3);
+    complete(&s);
+    cr_assert_eq(vote_code(&s, &s.o->self.id), 0, "it has a register");
+    take(s.o, peal_bytes_str("roster"));
+    take(s.o, peal_bytes_str("of"));
+    again(&s);
+    one_wait(s.o, 5000 * MS_US);
+    cr_assert_eq(registers(s.o), 0, "set aside");
+    cr_assert_eq(chord_state(s.o->chord), CHORD_DISCOVERING, "it waits for somebody");
     one_free(s.o);
 }
 
