@@ -130,6 +130,7 @@ struct client_call {
     /* send */
     bool sending; /* waits for sent_id to be stored */
     struct peal_msg_id sent_id;
+    char sent_to[NAME_BYTES_MAX + 1];
     /* recv */
     bool receiving, follow, flushing;
     uint64_t count, max;

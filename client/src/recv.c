@@ -617,12 +617,25 @@ static int give_some(struct client_call *call)
     return err;
 }
 
+static void recv_try(struct client_call *call);
+
+/* What is known to have been all is waited for as long as was asked, and not longer. */
+static void recv_arm(struct client_call *call, bool settled)
+{
+    bool patient = !settled && call->patience_us > call->until_us;
+    call->due_us = patient ? call->patience_us : call->until_us;
+    call->expired = recv_try;
+    client_arm(call->c);
+}
+
 static void recv_try(struct client_call *call)
 {
     struct client *c = call->c;
     uint64_t now = net_now_us();
     bool settled = is_settled(c);
     bool late = now >= call->until_us && now >= call->patience_us;
+    if (!call->follow)
+        recv_arm(call, settled);
     if (!settled && !late && !call->follow)
         return;
     int err = give_some(call);
@@ -684,9 +697,5 @@ void cmd_recv(struct client_call *call)
     call->follow = json_is_true(json_object_get(call->args, "follow"));
     call->until_us = now + wait * 1000000;
     call->patience_us = now + patience;
-    if (!call->follow) {
-        uint64_t longest = wait * 1000000 > patience ? wait * 1000000 : patience;
-        call_wait(call, longest / 1000 + 1, recv_try);
-    }
     recv_try(call);
 }

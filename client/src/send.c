@@ -257,7 +257,8 @@ static void refused_full(struct client *c, const struct flight *f, const char *w
                 json_pack("{s:s,s:s,s:s,s:s}", "id", hex, "peer", f->peer, "state",
                           msg_state_name(MSG_QUEUED), "reason", why));
     for (struct client_call *call = c->calls; call != NULL; call = call->next) {
-        if (!call->over && call->sending && msg_id_eq(&call->sent_id, &f->id))
+        if (!call->over && call->sending && strcmp(call->sent_to, f->peer) == 0 &&
+            flight_of(c, &call->sent_id) == NULL)
             call_reply(call, sent_json(call, f->peer, MSG_QUEUED));
     }
     outbox_pump(c);
@@ -541,6 +542,7 @@ static void send_wait(struct client_call *call, const char *peer, uint64_t wait_
         return;
     }
     call->sending = true;
+    (void)snprintf(call->sent_to, sizeof call->sent_to, "%s", peer);
     call->until_us = now + wait_ms * 1000;
     if (up || chance >= call->until_us)
         wait_until(call, call->until_us, send_over);

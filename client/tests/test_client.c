@@ -517,6 +517,39 @@ Test(client, recv_marks_nothing_and_read_does)
 }
 
 /* The second half of more than one batch, marked before the first: found behind the others. */
+static void hear_nothing(void *user, json_t *object, bool last)
+{
+    bool *over = user;
+    cr_assert(last, "there was a message");
+    cr_assert_eq(json_integer_value(json_object_get(object, "count")), 0, "a message was counted");
+    *over = true;
+}
+
+/* The patience that a connection is given ends with the word that the mailbox is empty. */
+Test(client, recv_waits_no_longer_than_was_asked)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    world_register(a, "alice");
+    world_client_close(a);
+    world_client_open(a);
+    bool over = false;
+    struct client_call *call = NULL;
+    json_t *request = json_pack("{s:s,s:i}", "cmd", "recv", "wait", 1);
+    client_command(a->client, request, hear_nothing, &over, &call);
+    json_decref(request);
+    cr_assert_not_null(call, "answered without a turn of the loop");
+    cr_assert_geq(call->due_us, call->patience_us, "it is to give up before there is a server");
+    while (!over && !settled(a))
+        world_turn(&w);
+    if (!over)
+        cr_assert_eq(call->due_us, call->until_us, "the mailbox is empty, and it waits on");
+    while (!over)
+        world_turn(&w);
+    world_down(&w);
+}
+
 Test(client, recv_gives_batches)
 {
     struct world w;
@@ -1181,6 +1214,22 @@ Test(client, a_full_mailbox_is_tried_again_by_itself)
     world_client_open(p[0]);
     world_event(p[1], "message", "text", "third");
     cr_assert_str_eq(text_at(history(p[1], "alice"), 1, "text"), "second", "out of order");
+    world_down(&w);
+}
+
+/* The second one is not even sealed when the first is refused: it cannot go out before that. */
+Test(client, what_is_behind_a_refused_one_is_known_to_wait)
+{
+    struct world w;
+    struct world_client *p[3];
+    three_people(&w, p);
+    (void)snprintf(w.full, sizeof w.full, "bob");
+    expect_full(send_to(p[0], "bob", "first"));
+    world_client_close(p[0]);
+    w.hold_finds = true;
+    world_client_open(p[0]);
+    expect_full(send_to(p[0], "bob", "second"));
+    cr_assert_eq(w.full_told, 2, "the first was tried %u times in the meantime", w.full_told - 1);
     world_down(&w);
 }
 

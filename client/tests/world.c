@@ -113,7 +113,10 @@ static void on_register(struct fake *f, struct net_link *link, const struct wire
 
 static void on_find(struct fake *f, struct net_link *link, const struct wire_c_find *m)
 {
+    const struct world *w = f->user;
     struct world_account *a = account_of(f->user, m->name);
+    if (w->hold_finds)
+        return;
     if (a == NULL) {
         say_error(link, m->req, PEAL_E_NOT_FOUND, "no such account");
         return;

@@ -52,6 +52,7 @@ struct world {
     unsigned sends;                /* c_send that came */
     unsigned max_flying;           /* most that were unanswered at a time */
     bool hold_stored;              /* takes messages, answers nothing */
+    bool hold_finds;               /* says nothing about anybody's keys */
     unsigned busy;                 /* so many sends are told BUSY */
     bool refuse_sends;             /* every one is told REFUSED */
     char full[NAME_BYTES_MAX + 1]; /* whose mailbox takes no message: QUOTA */
