@@ -157,7 +157,7 @@ Test(client, offline_messages_come_once_and_in_order)
     while (world_account(&w, "bob")->link != NULL)
         world_turn(&w);
     for (int i = 1; i <= 3; i++) {
-        char text[8];
+        char text[16];
         snprintf(text, sizeof text, "m%d", i);
         world_ok(a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text", text, "wait",
                               30000));
@@ -229,7 +229,7 @@ Test(client, the_outbox_survives_a_crash)
     world_register(b, "bob");
     w.hold_stored = true;
     for (int i = 0; i < 5; i++) {
-        char text[8];
+        char text[16];
         snprintf(text, sizeof text, "m%d", i);
         world_send(a, "bob", text);
     }

@@ -514,7 +514,7 @@ Test(history, what_is_too_much_is_not_said_to_be_good)
 {
     struct history *h = history_new();
     for (int i = 0; i < 40; i++) {
-        char v[8];
+        char v[16];
         snprintf(v, sizeof v, "%d", i);
         set(h, 1, 1000, v);
     }

@@ -55,7 +55,7 @@ static int restore(const struct store_write *also, size_t n)
 
 static void fill(char mark)
 {
-    char key[8], value[] = "valueX";
+    char key[16], value[] = "valueX";
     value[5] = mark;
     for (int i = 0; i < 100; i++) {
         snprintf(key, sizeof key, "k%d", i);
@@ -167,7 +167,7 @@ Test(backup, tells_how_far_it_has_come)
     uint64_t last = 0;
     memset(value, 'v', sizeof value - 1);
     for (int i = 0; i < 50; i++) {
-        char key[8];
+        char key[16];
         snprintf(key, sizeof key, "%d", i);
         twin_do(&t, twin_put(STORE_ROWS, key, value));
     }

@@ -343,7 +343,7 @@ Test(message, waits_for_the_absent_in_order)
     struct host *h = one();
     struct person alice = person_of(h, 0, "alice"), bob = person_of(h, 1, "bob");
     struct peal_msg_id ids[3];
-    char text[16];
+    char text[24];
     person_register(&alice, 0);
     person_register(&bob, 0);
     host_hang_up(h, 1);
