@@ -83,7 +83,7 @@ function(peal_unit_test name)
   target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/src ${CMAKE_CURRENT_SOURCE_DIR}/tests)
   target_link_libraries(${name} PRIVATE peal_flags peal_criterion_flags ${A_LIBS} PkgConfig::CRITERION)
   add_test(NAME ${name} COMMAND ${CMAKE_SOURCE_DIR}/cmake/criterion.sh $<TARGET_FILE:${name}>)
-  set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 300
+  set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 300 PROCESSORS 2 # criterion.sh: two tests of it at a time
     ENVIRONMENT "ASAN_OPTIONS=abort_on_error=1:detect_leaks=1;UBSAN_OPTIONS=print_stacktrace=1")
 endfunction()
 
@@ -110,6 +110,10 @@ function(peal_fuzz name)
   add_executable(${name} ${A_SOURCE})
   target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/src)
   target_link_libraries(${name} PRIVATE peal_flags ${A_LIBS})
+  if(NOT TARGET fuzzers)
+    add_custom_target(fuzzers) # all that the fuzz preset's tests need
+  endif()
+  add_dependencies(fuzzers ${name})
   if(PEAL_FUZZ)
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
     # libFuzzer writes what it finds into the first folder: one of the build's own, so that the sources stay as they are.
@@ -119,5 +123,5 @@ function(peal_fuzz name)
     target_sources(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/fuzz_replay.c)
     add_test(NAME ${name} COMMAND ${name} ${A_CORPUS})
   endif()
-  set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT 900)
+  set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT 900 PROCESSORS 2)
 endfunction()
