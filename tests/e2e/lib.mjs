@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { randomInt } from 'node:crypto';
+import { setImmediate as turn } from 'node:timers/promises';
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 export const bin = process.env.PEAL_BIN ?? join(root, 'build', 'release', 'bin');
@@ -90,7 +91,10 @@ export class Proc {
   signal(s) { this.child.kill(s); return this.ended; }
 }
 
-/** Asks again and again until the answer pleases; each question is a real request, never a pause. */
+/**
+ * Asks again and again until the answer pleases; each question is a real request, never a pause. In between whatever else this process
+ * does goes on, also when the question is answered at once: what servers print is heard, and who writes meanwhile writes.
+ */
 export async function eventually(ask, what) {
   const end = Date.now() + PATIENCE;
   let last;
@@ -99,6 +103,7 @@ export async function eventually(ask, what) {
       last = await ask();
       if (last) return last;
     } catch (e) { last = e; }
+    await turn();
   }
   throw new Error(`never came true: ${what}; last: ${last?.stack ?? JSON.stringify(last)}`);
 }
