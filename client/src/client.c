@@ -76,6 +76,10 @@ static void asks_tick(struct client *c, uint64_t now)
                 a->begun ? "no answer came from the ring in time" : "no server can be reached",
             .hint = a->begun ? "try again in a moment" : client_why_away(c),
         };
+        if (a->why[0] != '\0') {
+            answer.message = a->why;
+            answer.hint = a->hint;
+        }
         ask_settle(a, &answer);
         a = c->asks; /* done may have changed the list */
     }
@@ -255,6 +259,8 @@ static void on_error(struct client *c, const struct wire_c_error *msg)
         a->sent = false;
         a->retry_us = now + a->pause_us;
         a->pause_us = earlier(2 * a->pause_us, RETRY_MAX_US);
+        (void)snprintf(a->why, sizeof a->why, "%s", message);
+        (void)snprintf(a->hint, sizeof a->hint, "%s", hint);
         client_arm(c);
         return;
     }

@@ -68,6 +68,8 @@ struct ask {
     void (*done)(struct ask *a, const struct answer *answer);
     void *user;
     char name[NAME_BYTES_MAX + 1]; /* of a find, of a lookup */
+    /* What the server said last, if that was "not now"; "": nothing. */
+    char why[WIRE_TEXT_MAX + 1], hint[WIRE_TEXT_MAX + 1];
 };
 
 struct contact {

@@ -8,6 +8,18 @@
 
 /* ---- states -------------------------------------------------------------------------- */
 
+/* What the server last said of what must be known before anything goes to the peer: whether the
+ * session is still this client's, and their keys; "": nothing. */
+static const char *why_not_yet(const struct client *c, const char *peer)
+{
+    for (const struct ask *a = c->asks; a != NULL; a = a->next) {
+        if (a->why[0] != '\0' &&
+            (a->wants == WIRE_c_session || (a->wants == WIRE_c_user && strcmp(a->name, peer) == 0)))
+            return a->why;
+    }
+    return "";
+}
+
 static const char *why_queued(const struct client *c, const char *peer)
 {
     if (!reach_is_up(c->reach))
@@ -15,7 +27,9 @@ static const char *why_queued(const struct client *c, const char *peer)
     if (c->session == SESSION_OUTSIDE)
         return "the account is in use elsewhere";
     const char *full = full_why(c, peer);
-    return full != NULL ? full : c->unsent;
+    if (full != NULL)
+        return full;
+    return c->unsent[0] != '\0' ? c->unsent : why_not_yet(c, peer);
 }
 
 /* `queued` says why: it is the one state that somebody may have to do something about. */

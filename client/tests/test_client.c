@@ -915,6 +915,63 @@ Test(client, queued_says_why)
     world_down(&w);
 }
 
+/* The server is there, and cannot say whose session this is: its disk is full, say. */
+Test(client, queued_says_why_the_session_is_not_resumed)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_register(b, "bob");
+    world_client_close(a);
+    w.lost_resumes = 1000000;
+    world_client_open(a);
+    json_t *r = world_ok(
+        a, json_pack("{s:s,s:s,s:s,s:i}", "cmd", "send", "to", "bob", "text", "x", "wait", 1500));
+    cr_assert_str_eq(json_string_value(json_object_get(r, "state")), "queued", "not queued");
+    cr_assert(json_is_true(json_object_get(r, "connected")), "connected, but it says otherwise");
+    cr_assert_str_eq(json_string_value(json_object_get(r, "reason")), "too few servers",
+                     "the reason: %s", json_string_value(json_object_get(r, "reason")));
+    w.lost_resumes = 0;
+    world_event(b, "message", "text", "x");
+    world_down(&w);
+}
+
+static void hear_reply(void *user, json_t *object, bool last)
+{
+    json_t **reply = user;
+    cr_assert(last, "half an answer");
+    *reply = json_incref(object);
+}
+
+/* When its time is over, a question that the ring could not answer has not gone unanswered. */
+Test(client, what_the_ring_said_last_is_told)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    world_register(a, "alice");
+    w.lost_lookups = 1000000;
+    json_t *request = json_pack("{s:s,s:s}", "cmd", "lookup", "name", "alice");
+    json_t *reply = NULL;
+    client_command(a->client, request, hear_reply, &reply, NULL);
+    json_decref(request);
+    while (a->client->asks->why[0] == '\0')
+        world_turn(&w);
+    a->client->asks->deadline_us = net_now_us();
+    client_arm(a->client);
+    while (reply == NULL)
+        world_turn(&w);
+    json_t *error = json_object_get(reply, "error");
+    cr_assert_str_eq(json_string_value(json_object_get(error, "code")), "unavailable", "its code");
+    cr_assert_str_eq(json_string_value(json_object_get(error, "message")),
+                     "the ring did not answer in time", "the message: %s",
+                     json_string_value(json_object_get(error, "message")));
+    json_decref(reply);
+    world_down(&w);
+}
+
 Test(client, without_a_server_a_send_does_not_wait_for_its_whole_time)
 {
     struct world w;

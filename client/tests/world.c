@@ -147,7 +147,13 @@ static void on_login(struct fake *f, struct net_link *link, const struct wire_c_
 
 static void on_resume(struct fake *f, struct net_link *link, const struct wire_c_resume *m)
 {
-    struct world_account *a = account_of(f->user, m->name);
+    struct world *w = f->user;
+    struct world_account *a = account_of(w, m->name);
+    if (w->lost_resumes > 0) {
+        w->lost_resumes--;
+        say_error(link, m->req, PEAL_E_UNAVAILABLE, "too few servers");
+        return;
+    }
     if (a == NULL || memcmp(a->token, m->token.p, 32) != 0)
         say_error(link, m->req, PEAL_E_AUTH, "this session has ended");
     else

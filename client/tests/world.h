@@ -58,6 +58,7 @@ struct world {
     char full[NAME_BYTES_MAX + 1]; /* whose mailbox takes no message: QUOTA */
     unsigned full_told;
     unsigned lost_lookups; /* so many are told UNAVAILABLE */
+    unsigned lost_resumes; /* likewise */
     struct world_client clients[WORLD_CLIENTS];
 };
 
