@@ -83,7 +83,7 @@ function(peal_unit_test name)
   target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/src ${CMAKE_CURRENT_SOURCE_DIR}/tests)
   target_link_libraries(${name} PRIVATE peal_flags peal_criterion_flags ${A_LIBS} PkgConfig::CRITERION)
   add_test(NAME ${name} COMMAND ${CMAKE_SOURCE_DIR}/cmake/criterion.sh $<TARGET_FILE:${name}>)
-  set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 300 PROCESSORS 2 # criterion.sh: two tests of it at a time
+  set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 600 PROCESSORS 2 # criterion.sh: two tests of it at a time
     ENVIRONMENT "ASAN_OPTIONS=abort_on_error=1:detect_leaks=1;UBSAN_OPTIONS=print_stacktrace=1")
 endfunction()
 
