@@ -225,8 +225,6 @@ static void send_phase(struct chord *c, struct reg_op *o)
     for (size_t i = 0; i < o->homes; i++) {
         union wire_any m;
         memset(&m, 0, sizeof m);
-        if (!is_up(c, &o->home[i]))
-            continue;
         if (o->phase == REG_ACCEPT)
             m.n_reg_accept = (struct wire_n_reg_accept){.ring = c->roster.ring,
                                                         .epoch = o->epoch,
@@ -242,9 +240,16 @@ static void send_phase(struct chord *c, struct reg_op *o)
                                                           .look = o->phase == REG_LOOK,
                                                           .key = o->key,
                                                           .ballot = o->ballot};
-        (void)request(c, &o->home[i],
-                      o->phase == REG_ACCEPT ? WIRE_n_reg_accept : WIRE_n_reg_prepare, &m);
+        bool asked = is_up(c, &o->home[i]) &&
+                     request(c, &o->home[i],
+                             o->phase == REG_ACCEPT ? WIRE_n_reg_accept : WIRE_n_reg_prepare, &m);
+        if (asked)
+            continue;
+        o->answered |= (uint8_t)(1u << i); /* nothing is waited for from who is down */
+        o->nos++;
     }
+    if (o->homes - o->nos < o->need)
+        back_off(c, o);
 }
 
 /* A ballot above all that o has met, and has had itself. False: a peer has promised the epoch's

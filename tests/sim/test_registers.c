@@ -443,3 +443,27 @@ Test(registers, a_damaged_copy_blocks_nobody)
     }
     group_free(r);
 }
+
+/* Of three homes one is down, and the other two are told different things by two who write at the
+ * same time: neither waits for the third, which was never asked. */
+Test(registers, who_contends_while_a_home_is_down_waits_for_nobody)
+{
+    enum { RUSHES = 200, LONG_US = SEC / 2 };
+    struct group *r = form(6, 3, 0);
+    struct peal_id key = group_key(r, 0);
+    size_t ops[2];
+    sim_crash(r->sim, 2);
+    cr_assert(group_wait_whole(r, 3, 2, FORM_US), "two are left");
+    for (size_t i = 0; i < RUSHES; i++) {
+        for (size_t node = 0; node < 2; node++) {
+            ops[node] = group_begin(r, node, GROUP_APPEND, &key, OP_US);
+            cr_assert_neq(ops[node], SIZE_MAX, "node %zu is busy", node);
+        }
+        for (size_t node = 0; node < 2; node++) {
+            cr_assert_eq(group_wait(r, ops[node], OP_US + 1), 0, "rush %zu: done", i);
+            uint64_t us = r->ops[ops[node]].ended_us - r->ops[ops[node]].began_us;
+            cr_assert_lt(us, LONG_US, "rush %zu: it took %llu us", i, (unsigned long long)us);
+        }
+    }
+    group_free(r);
+}
