@@ -151,7 +151,7 @@ static int may_vote(struct chord *c, const struct source *src, const struct peal
     if (!roster_is_home(&c->roster, key, &c->cfg.self))
         return PEAL_E_STALE;
     bool serves = c->state == CHORD_MEMBER || c->state == CHORD_COPYING;
-    return serves && ready_for(c, key) ? 0 : PEAL_E_BUSY;
+    return serves && votes_for(c, key) ? 0 : PEAL_E_BUSY;
 }
 
 /* Another server is at work on key: this one's next ballot for it is to be higher, and what it

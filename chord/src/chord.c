@@ -343,6 +343,7 @@ static void on_start(struct chord *c)
     }
     peers_want(c);
     arcs_rebuild(c);
+    votes_assign(c);
     set_state(c, roster_sealed(&c->roster) ? CHORD_MOVING
                  : ready_all(c)            ? CHORD_MEMBER
                                            : CHORD_COPYING);

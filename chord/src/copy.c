@@ -2,15 +2,16 @@
 /* copy: what makes a node ready for an arc, and who answers it.
  *
  * For a key with R homes in an epoch, maj = R/2 + 1 of them decide a register or acknowledge a row
- * (a row counts where it lies, ready or not), and only those that are ready for the key vote. Let
- * spare = R - maj, and say that a node lacks a value when it was decided or acknowledged in an epoch
- * that is over and neither it nor what came of it is on the node's disk. What is kept true:
+ * (a row counts where it lies, ready or not), and only those vote that are ready for the key, or may
+ * before they are ("votes before it is ready"). Let spare = R - maj, and say that a node lacks a
+ * value when it was decided or acknowledged in an epoch that is over and neither it nor what came of
+ * it is on the node's disk. What is kept true:
  *
  *   of the homes that are ready for a key, at most spare lack a value.                        (*)
  *
- * Hence a register's majority, all of it ready, has each earlier decision in it (maj > spare), and
- * what spare + 1 ready homes have is everything: so many a node that gets ready must hear, itself
- * included if it was one of them. Why (*) is true of each epoch, if it was of the one before:
+ * Hence a register's majority, if all of it is ready, has each earlier decision in it (maj > spare),
+ * and what spare + 1 ready homes have is everything: so many a node that gets ready must hear,
+ * itself included if it was one of them. Why (*) is true of each epoch, if it was of the one before:
  *
  *   decided then     maj have it: R - maj lack it. A late vote cannot come: whoever answers a copy
  *                    has adopted the new epoch before, on its disk, so its vote lies before its
@@ -28,12 +29,27 @@
  *
  * Several epochs: who did not get ready in time goes on asking the homes of its base, the epoch
  * before that in which it became home, while the arc and its homes stay the same. What was decided
- * meanwhile, in later epochs, was decided by maj of the homes of now without itself; at most
- * `outside` of them are not in the base. They and the spare + 1 that answer meet if
+ * meanwhile, in later epochs, was decided by maj of the homes of now without itself (or with its own
+ * vote: then it does not lack it); at most `outside` of them are not in the base. They and the spare + 1 that answer meet if
  * spare + 1 + maj - outside > the base's homes without itself (base_holds in ready.c); the answers
  * are given in the present epoch, behind those votes. If they need not meet, or the homes have
  * changed, the base is the epoch before the new one, of which (*) is true again.
  * One that skipped epochs, or is renewed, has the homes of now as its base: (*).
+ *
+ * Votes before it is ready (votes_assign in ready.c): a majority must have each earlier decision in
+ * it, not in each of its members. Of the homes of now, those that were ready for the key in the
+ * epoch before lack a value at most spare (as it was then) at a time, and each one that was no home
+ * then may lack it. So if spare + new < maj (as it is now), all of these vote from the beginning.
+ * That is so when R grows or shrinks by one, and of an even R always; not when one of an odd R is
+ * replaced: there the others are a majority, and vote. Who was a home before and not ready does not
+ * vote so, nor does anyone once another epoch has come. A late vote of the old epoch hides nothing
+ * either: of the maj (of then) whose votes decide, one is among any maj of now that has answered,
+ * and has voted before it adopted the new one. (*) is as true as before: what is decided so is on
+ * the disks of maj homes, and who copies hears those who were ready.
+ *
+ * A mailbox that is read: the ready homes that answer must be spare + 1. In a home that has shrunk
+ * they may also be spare (as it was before) + 1 of those that were ready before, each of which says
+ * of its list that something may be lacking (rows.c, read.c).
  *
  * Waiting for each other for ever: the coordinator changes the homes of an arc only while spare + 1
  * of them that are ready, the one that goes not counted, are up (admit.c); they may fall, but have

@@ -59,8 +59,8 @@ enum {
     REMOVE_AGAIN_US = 500 * MS,
     DOWNS_EVERY_US = 1 * SECOND,
     DOWNS_FIRST_US = 10 * SECOND, /* after a start: who is up has been heard by then */
-    DOWN_SEEN_US = 30 * SECOND,   /* a clock that was set forward takes nobody out who was not down
-                                     for   so long */
+    DOWN_SEEN_US = 30 * SECOND, /* a clock that was set forward takes nobody out who was not down
+                                   for   so long */
     EPOCH_BITS = 23, /* a register's round is epoch << ROUND_BITS | count: a new epoch outdoes every
                         older ballot */
     ROUND_BITS = 40,
@@ -111,7 +111,10 @@ enum {
     POOL_BLOCK = 1024,
     WINDOW_IDS = 256, /* ids that a read lists at a time; at most WIRE_PAGE_IDS */
     READ_PHASE_US = 1 * SECOND,
-    PUT_AGAIN_US = 10 * MS, /* a put that a home refused has another try */
+    READ_AGAIN_US = 10 * MS, /* a read for which too few homes have answered has another try, */
+    READ_AGAIN_MOST_US = 160 * MS,  /* later each time, */
+    READ_AGAIN_TIL_US = 1 * SECOND, /* for so long */
+    PUT_AGAIN_US = 10 * MS,         /* a put that a home refused has another try */
     PUT_GRAIN_US = 10 * MS, /* puts wake together, since each wake-up looks at all of them */
 
     ARCS_MAX = WIRE_ROSTER_MAX, /* arcs that this node is home of */
@@ -399,6 +402,7 @@ enum read_phase { READ_LIST, READ_GET };
 struct read_target {
     struct peal_id id;
     bool home, waiting, answered, failed;
+    bool partly; /* a home that may lack some of what was acknowledged before the present epoch */
     bool more;
     struct peal_msg_id upto; /* more: its list ends here */
 };
@@ -413,7 +417,10 @@ struct read_op {
     enum read_phase phase;
     struct read_target targets[CHORD_REPLICAS_MAX + 1];
     size_t targets_n;
-    uint8_t need; /* homes that must have answered for the union to be complete */
+    uint8_t need;          /* homes that must have answered for the union to be complete … */
+    uint8_t need_partly;   /* … with those that may lack something among them */
+    uint64_t again_til_us; /* from then on it ends with what there is; 0: it had no other try yet */
+    uint64_t again_us;     /* before the next one */
     bool truncated, incomplete;
     size_t n, at, asked;
     size_t holder;
@@ -641,6 +648,8 @@ struct chord {
 
     struct roster roster;
     uint64_t ready;          /* a bit for each arc of it */
+    uint64_t votes;          /* likewise, of arcs that it votes on although it is not ready */
+    uint64_t partly;         /* of those it was ready for before this epoch */
     uint64_t base[ARCS_MAX]; /* of the arcs that it is not ready for: whose homes are asked */
     uint64_t trusted;        /* what it was ready for before that epoch does not count */
     struct past past;        /* the epoch before; its roster's epoch 0: not known */
@@ -849,6 +858,12 @@ void ready_jump(struct chord *c, const struct roster *next);
 /* No epoch from was to r took a server out, or renewed one. */
 bool only_grew(const struct roster *was, const struct roster *r);
 bool ready_for(const struct chord *c, const struct peal_id *key);
+/* Whether it may vote on key: it is ready, or each majority has one in it that is. */
+bool votes_for(const struct chord *c, const struct peal_id *key);
+/* It is not ready for key, but was in the epoch before, in which the home was larger. */
+bool ready_partly(const struct chord *c, const struct peal_id *key);
+/* After a change of c->roster, ready and arcs: sets votes and partly. */
+void votes_assign(struct chord *c);
 /* For all the arcs that it is home of. */
 bool ready_all(const struct chord *c);
 /* Whether it was a ready home of all those keys in the epoch. */

@@ -5,8 +5,10 @@
  * disk first), and given out
  *
  * Then the next window, until nobody has more or the app has had enough. A home that fails on the
- * way is left out; when too few homes are left for the union to be complete, the rows are given all
- * the same and the read ends with PEAL_E_UNAVAILABLE. */
+ * way is left out; when too few homes are left for the union to be complete, it goes on a moment
+ * later from what was given last, with the homes as they are then (they may have changed epochs).
+ * When that has not helped for a second, the rows are given all the same and the read ends with
+ * PEAL_E_UNAVAILABLE. */
 #include "inner.h"
 
 #include <string.h>
@@ -39,7 +41,7 @@ static void list(struct chord *c, struct read_op *o)
     wait_phase(c, o);
     for (size_t i = 0; i < o->targets_n; i++) {
         struct read_target *t = &o->targets[i];
-        t->waiting = t->answered = t->more = false;
+        t->waiting = t->answered = t->partly = t->more = false;
         if (t->failed)
             continue;
         union wire_any m;
@@ -59,12 +61,14 @@ static void choose_targets(struct chord *c, struct read_op *o)
     struct peal_id home[CHORD_REPLICAS_MAX + 1];
     size_t homes = roster_home(&c->roster, &o->box, home);
     const struct roster *r = &c->roster;
-    o->need = (uint8_t)(homes - majority(homes) + 1);
+    o->need = (uint8_t)(spare(homes) + 1);
+    o->need_partly = (uint8_t)(spare(homes + 1) + 1); /* the home was larger by one before */
     o->targets_n = 0;
     if (homes == 0)
         return;
     for (size_t i = 0; i < homes; i++)
-        if (is_up(c, &home[i]) && !(is_self(c, &home[i]) && !ready_for(c, &o->box)))
+        if (is_up(c, &home[i]) &&
+            (!is_self(c, &home[i]) || ready_for(c, &o->box) || ready_partly(c, &o->box)))
             o->targets[o->targets_n++] = (struct read_target){.id = home[i], .home = true};
     uint8_t order[WIRE_ROSTER_MAX];
     size_t n = arc_order(r, roster_arc(r, &o->box), r->n, order);
@@ -101,6 +105,26 @@ int chord_set_read(struct chord *c, const struct step_event *ev, struct step_upd
     return 0;
 }
 
+/* What there is would not be complete: whether it goes on from `after` with the homes as they are
+ * in a moment. Some may just have changed epochs, or this node may have links to few as yet. */
+static bool again(struct chord *c, struct read_op *o, const struct peal_msg_id *after)
+{
+    if (o->again_til_us == 0) {
+        uint64_t most = (o->deadline_us - c->now) / 2;
+        o->again_til_us = c->now + (most < READ_AGAIN_TIL_US ? most : READ_AGAIN_TIL_US);
+        o->again_us = READ_AGAIN_US;
+    }
+    if (c->now >= o->again_til_us)
+        return false;
+    o->after = *after;
+    o->targets_n = 0;
+    o->wake_us = c->now + jitter(c, o->again_us);
+    if (o->again_us < READ_AGAIN_MOST_US)
+        o->again_us *= 2;
+    ops_wake(c, o->wake_us);
+    return true;
+}
+
 /* ---- the window ---- */
 
 static void window_add(struct read_op *o, const struct peal_msg_id *id, uint8_t bit)
@@ -130,7 +154,7 @@ static void window_add(struct read_op *o, const struct peal_msg_id *id, uint8_t 
     o->n++;
 }
 
-/* Whose rows to ask for next; false when the window is used up. */
+/* Whose rows to ask for next, or a wait for another try; false when the window is used up. */
 static bool get_next(struct chord *c, struct read_op *o)
 {
     while (o->at < o->n) {
@@ -144,8 +168,11 @@ static bool get_next(struct chord *c, struct read_op *o)
             if (holder == o->targets_n || !is_self(c, &o->targets[holder].id))
                 holder = i - 1;
         }
-        if (usable == 0) {
-            o->incomplete = true; /* only lost homes had it */
+        if (usable == 0) { /* only lost homes had it */
+            struct peal_msg_id given = o->at > 0 ? o->ids[o->at - 1] : o->after;
+            if (again(c, o, &given))
+                return true;
+            o->incomplete = true;
             o->at++;
             continue;
         }
@@ -169,12 +196,17 @@ static bool get_next(struct chord *c, struct read_op *o)
     return false;
 }
 
-static size_t homes_answered(const struct read_op *o)
+/* Of those that have answered, each majority that has acknowledged a row has one. */
+static bool is_complete(const struct read_op *o)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < o->targets_n; i++)
-        n += o->targets[i].home && o->targets[i].answered && !o->targets[i].failed;
-    return n;
+    size_t whole = 0, partly = 0;
+    for (size_t i = 0; i < o->targets_n; i++) {
+        const struct read_target *t = &o->targets[i];
+        bool counts = t->home && t->answered && !t->failed;
+        whole += counts && !t->partly;
+        partly += counts && t->partly;
+    }
+    return whole >= o->need || whole + partly >= o->need_partly;
 }
 
 static void next_window(struct chord *c, struct read_op *o)
@@ -204,8 +236,11 @@ static void close_window(struct chord *c, struct read_op *o)
             o->truncated = true;
         }
     }
-    if (homes_answered(o) < o->need)
+    if (!is_complete(o)) {
+        if (again(c, o, &o->after))
+            return;
         o->incomplete = true;
+    }
     if (answered == 0) {
         finish(c, o, PEAL_E_UNAVAILABLE);
         return;
@@ -228,7 +263,8 @@ static void got_list(struct chord *c, struct read_op *o, size_t at, const struct
     struct read_target *t = &o->targets[at];
     t->waiting = false;
     bool idle = m->more && (m->ids.n == 0 || msg_id_cmp(&m->ids.v[m->ids.n - 1], &o->after) <= 0);
-    if (m->code != 0 || idle) {
+    t->partly = m->code == (uint16_t)-PEAL_E_UNKNOWN;
+    if ((m->code != 0 && !t->partly) || idle) {
         t->failed = true;
     } else {
         t->answered = true;

@@ -1,5 +1,6 @@
 /* ready: for which arcs this node's copies are complete (its share in copy.c's argument), carried
- * from epoch to epoch, and the epochs that are over, which say who was a home when.
+ * from epoch to epoch, on which it votes before they are, and the epochs that are over, which say
+ * who was a home when.
  *
  * Every member adopts every epoch, one after the other: who was away is told those that it missed
  * (roster.c). One that finds nobody who remembers them skips them, and is ready for nothing then
@@ -216,12 +217,66 @@ void ready_none(struct chord *c, const struct roster *next)
         c->base[i] = i < next->n ? next->epoch : 0;
 }
 
+/* Of an arc's part that was, in `was`, in one whose homes are old: whether this node votes on it at
+ * once, and (partly) whether it was ready there (copy.c, "votes before it is ready"). */
+static bool votes_at_once(const struct chord *c, const struct past *was, const struct part *part,
+                          const struct peal_id *home, size_t homes, bool *partly)
+{
+    struct peal_id old[CHORD_REPLICAS_MAX + 1];
+    size_t olds = arc_home(&was->roster, part->arc, old), more = 0;
+    *partly = with(old, olds, &c->cfg.self) != 0;
+    if (*partly && (was->roster.epoch < c->trusted ||
+                    !all_in(&was->roster, was->ready, &part->from, &part->upto)))
+        return false;
+    for (size_t i = 0; i < homes; i++)
+        more += with(old, olds, &home[i]) == 0;
+    return spare(olds) + more < majority(homes);
+}
+
+void votes_assign(struct chord *c)
+{
+    const struct roster *r = &c->roster;
+    struct past was;
+    struct part parts[PARTS_MAX];
+    struct peal_id home[CHORD_REPLICAS_MAX + 1];
+    c->votes = c->partly = 0;
+    if (r->epoch < 2 || !past_load(c, &r->ring, r->epoch - 1, &was))
+        return;
+    for (size_t i = 0; i < c->arcs_n; i++) {
+        const struct arc *a = &c->arcs[i];
+        uint64_t bit = UINT64_C(1) << a->index;
+        if ((c->ready & bit) != 0 || c->base[a->index] != was.roster.epoch)
+            continue;
+        size_t homes = arc_home(r, a->index, home);
+        size_t n = roster_parts(&was.roster, &a->from, &a->upto, parts), votes = 0, old = 0;
+        for (size_t k = 0; k < n; k++) {
+            bool partly = false;
+            votes += votes_at_once(c, &was, &parts[k], home, homes, &partly);
+            old += partly;
+        }
+        c->votes |= votes == n ? bit : 0;
+        c->partly |= votes == n && old == n ? bit : 0;
+    }
+}
+
 /* ---- asked ---- */
 
 bool ready_for(const struct chord *c, const struct peal_id *key)
 {
     return c->roster.epoch != 0 && !c->distrusted &&
            (c->ready >> roster_arc(&c->roster, key) & 1) != 0;
+}
+
+bool votes_for(const struct chord *c, const struct peal_id *key)
+{
+    return c->roster.epoch != 0 && !c->distrusted &&
+           ((c->ready | c->votes) >> roster_arc(&c->roster, key) & 1) != 0;
+}
+
+bool ready_partly(const struct chord *c, const struct peal_id *key)
+{
+    return c->roster.epoch != 0 && !c->distrusted && !ready_for(c, key) &&
+           (c->partly >> roster_arc(&c->roster, key) & 1) != 0;
 }
 
 bool ready_all(const struct chord *c)

@@ -73,6 +73,7 @@ static void is_in(struct chord *c, const struct roster *was)
         if (!roster_has(&c->roster, &was->members[i]))
             want(c, &was->members[i], false);
     arcs_rebuild(c);
+    votes_assign(c);
     members_refresh(c, was);
     peers_want(c);
     set_state(c, roster_sealed(&c->roster) ? CHORD_MOVING

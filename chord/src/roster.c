@@ -548,6 +548,7 @@ void roster_adopt(struct chord *c, const struct roster *r)
     c->prop.phase = PROPOSE_IDLE;
     c->round = 0;
     arcs_rebuild(c);
+    votes_assign(c);
     roster_save(c);
     step_trace(c->u, STEP_INFO, "epoch", "epoch %llu: %zu servers", (unsigned long long)r->epoch,
                r->n);
@@ -576,7 +577,7 @@ void roster_leave(struct chord *c)
     memset(&c->roster, 0, sizeof c->roster);
     memset(&c->past, 0, sizeof c->past);
     memset(c->admits, 0, sizeof c->admits);
-    c->ready = 0;
+    c->ready = c->votes = c->partly = 0;
     forget_votes(c);
     c->jump_us = 0;
     c->prop.phase = PROPOSE_IDLE;

@@ -206,17 +206,21 @@ static bool list_one(void *ctx, struct peal_bytes key, struct peal_bytes value)
     return true;
 }
 
+/* 0; PEAL_E_UNKNOWN: what is here is given, but something may be lacking (copy.c, "votes before it
+ * is ready"); or why nothing is. */
 static int may_read(struct chord *c, const struct source *src, uint64_t epoch,
                     const struct peal_id *box)
 {
     bool home = roster_is_home(&c->roster, box, &c->cfg.self);
     bool serves = c->state == CHORD_MEMBER || c->state == CHORD_COPYING || c->state == CHORD_MOVING;
-    if (!serves || (home && !ready_for(c, box)))
+    bool partly = ready_partly(c, box);
+    if (!serves || (home && !partly && !ready_for(c, box)))
         return PEAL_E_BUSY; /* its list might pass for a complete one */
-    if (epoch >= c->roster.epoch)
-        return 0;
-    roster_tell(c, src);
-    return PEAL_E_STALE;
+    if (epoch == c->roster.epoch)
+        return partly ? PEAL_E_UNKNOWN : 0;
+    if (epoch < c->roster.epoch)
+        roster_tell(c, src);
+    return PEAL_E_STALE; /* in a later one this node may be a home that has nothing yet */
 }
 
 static void load_page(struct chord *c, const struct peal_id *box, const struct peal_msg_id *ids,
@@ -252,7 +256,8 @@ void on_set_list(struct chord *c, const struct source *src, const struct wire_n_
     struct wire_n_set_page a = {.epoch = c->roster.epoch, .op = m->op};
     size_t mark = c->scratch.used;
     int code = may_read(c, src, m->epoch, &m->box);
-    if (code == 0) {
+    bool partly = code == PEAL_E_UNKNOWN;
+    if (code == 0 || partly) {
         uint8_t from[ROW_KEY_BYTES + 1] = {0}, to[ROW_KEY_BYTES + 1];
         /* with the zero byte behind it, the first key after that of `after` */
         size_t from_n = sizeof from;
@@ -277,6 +282,8 @@ void on_set_list(struct chord *c, const struct source *src, const struct wire_n_
             load_page(c, &m->box, ids, l.n, rows, &a);
             a.more = a.more || l.more;
         }
+        if (code == 0 && partly)
+            code = PEAL_E_UNKNOWN;
     }
     a.code = (uint16_t)-code;
     answer(c, src, WIRE_n_set_page, &a);
@@ -289,6 +296,8 @@ void on_set_get(struct chord *c, const struct source *src, const struct wire_n_s
     struct wire_n_set_page a = {.epoch = c->roster.epoch, .op = m->op};
     size_t mark = c->scratch.used;
     int code = may_read(c, src, m->epoch, &m->box);
+    if (code == PEAL_E_UNKNOWN) /* these rows it has */
+        code = 0;
     if (code == 0)
         load_page(c, &m->box, m->ids.v, m->ids.n, rows, &a);
     a.code = (uint16_t)-code;

@@ -80,9 +80,18 @@ Test(roster_hand, who_was_never_ready_does_not_count)
     one_free(s.o);
 }
 
-/* Of three homes two are left, whose majority is both, but one of which may lack what was decided.
- */
-Test(roster_hand, a_smaller_home_is_ready_when_it_has_heard_the_others_of_the_larger)
+/* A restart; whoever is in s->r is linked again. */
+static void restart(struct scene *s)
+{
+    s->o = one_again(s->o, true);
+    one_event(s->o, (struct step_event){.kind = STEP_START});
+    for (size_t i = 0; i < s->peers; i++)
+        linked(s, i);
+}
+
+/* Of three homes two are left, whose majority is both, but one of which may lack what was decided:
+ * together they vote at once, since what one lacks the other has. */
+Test(roster_hand, a_smaller_home_votes_and_is_ready_when_it_has_heard_the_others_of_the_larger)
 {
     struct scene s;
     enter(&s, 2);
@@ -94,12 +103,144 @@ Test(roster_hand, a_smaller_home_is_ready_when_it_has_heard_the_others_of_the_la
     cr_assert_eq(chord_state(s.o->chord), CHORD_COPYING, "it is not ready");
     one_wait(s.o, STEP_US);
     cr_assert_eq(asked(&s, 0, 0).base, EPOCH, "it asks the other about the epoch before");
-    cr_assert_eq(vote_code(&s, &s.o->self.id), PEAL_E_BUSY, "and does not vote");
+    for (int lives = 0; lives < 2; lives++) {
+        cr_assert_eq(vote_code(&s, &s.o->self.id), 0, "it votes");
+        cr_assert_eq(set_code(&s, &s.o->self.id, false), PEAL_E_UNKNOWN,
+                     "and lists, but says that something may be lacking");
+        struct peal_id from = s.peer[0].id;
+        cr_assert_eq(give_code(&s, 0, s.r.epoch, &from, &s.o->self.id), PEAL_E_NOT_FOUND,
+                     "to who asks for everything it has nothing to give");
+        if (lives == 0)
+            restart(&s);
+    }
+    one_wait(s.o, STEP_US);
     complete(&s);
-    cr_assert_eq(vote_code(&s, &s.o->self.id), 0, "then it does");
+    cr_assert_eq(vote_code(&s, &s.o->self.id), 0, "then it votes as before");
+    cr_assert_eq(set_code(&s, &s.o->self.id, false), 0, "and lists everything");
     s.r = take_out(&s.r, &s.peer[0].id);
     tells(&s, 0, &s.r, false);
     cr_assert_eq(chord_state(s.o->chord), CHORD_MEMBER, "of two each has everything");
+    one_free(s.o);
+}
+
+/* In a ring that is smaller than its homes would be, a newcomer makes them larger: of the others so
+ * few can lack anything that it may as well. */
+Test(roster_hand, a_newcomer_to_a_home_that_grows_votes_at_once)
+{
+    for (size_t peers = 1; peers <= PEERS; peers++) {
+        struct scene s;
+        int vote = peers < 3 ? 0 : PEAL_E_BUSY;
+        enter(&s, peers);
+        for (int lives = 0; lives < 2; lives++) {
+            cr_assert_eq(vote_code(&s, &s.o->self.id), vote, "with %zu others", peers);
+            cr_assert_eq(set_code(&s, &s.o->self.id, false), PEAL_E_BUSY, "it has no list");
+            if (lives == 0)
+                restart(&s);
+        }
+        s.r = next(&s.r);
+        tells(&s, 0, &s.r, false);
+        cr_assert_eq(vote_code(&s, &s.o->self.id), PEAL_E_BUSY,
+                     "another epoch may have decided things without it");
+        one_free(s.o);
+    }
+}
+
+/* Who was not ready when the home shrank may lack more than is allowed for. */
+Test(roster_hand, who_was_not_ready_in_the_larger_home_does_not_vote_in_the_smaller)
+{
+    struct scene s;
+    enter(&s, 2);
+    s.peers = 1;
+    s.r = take_out(&s.r, &s.peer[1].id);
+    tells(&s, 0, &s.r, false);
+    cr_assert_eq(vote_code(&s, &s.o->self.id), PEAL_E_BUSY, "it had just begun to copy");
+    cr_assert_eq(set_code(&s, &s.o->self.id, false), PEAL_E_BUSY, "and has no list");
+    one_free(s.o);
+}
+
+/* It may become a home in an epoch that it has not heard of. */
+Test(roster_hand, who_is_asked_in_a_later_epoch_gives_no_list)
+{
+    struct scene s;
+    enter(&s, PEERS);
+    complete(&s);
+    size_t boxes = 0;
+    for (size_t i = 0; i < s.r.n; i++) {
+        struct ring now = s.r;
+        struct peal_id box = s.r.members[i];
+        cr_assert_eq(set_code(&s, &box, false), 0, "box %zu", i);
+        s.r = next(&s.r);
+        cr_assert_eq(set_code(&s, &box, false), PEAL_E_STALE, "box %zu, an epoch later", i);
+        s.r = now;
+        boxes += !is_home(&s.r, &box, &s.o->self.id);
+    }
+    cr_assert_gt(boxes, 0, "of some it is no home");
+    one_free(s.o);
+}
+
+/* ---- what is read ---- */
+
+/* The answer to a read's question for a list: nothing, and a code. */
+static void lists(struct scene *s, size_t i, int code)
+{
+    union wire_any m;
+    cr_assert_not_null(one_sent(s->o, link_of(i), WIRE_n_set_list, &m), "peer %zu is asked", i);
+    struct wire_n_set_page a = {
+        .epoch = s->r.epoch, .op = m.n_set_list.op, .code = (uint16_t)-code};
+    one_hear(s->o, link_of(i), WIRE_n_set_page, &a);
+}
+
+/* How a read ends in a home of two that were three: this node's own list may lack something, and
+ * the other says that of its own, or an error. */
+static int read_in_a_smaller_home(int code)
+{
+    struct scene s;
+    enter(&s, 2);
+    complete(&s);
+    s.peers = 1;
+    s.r = take_out(&s.r, &s.peer[1].id);
+    tells(&s, 0, &s.r, false);
+    one_forget(s.o);
+    size_t done = s.o->done_n;
+    cr_assert_eq(one_begin_read(s.o), 0, "it begins");
+    for (int t = 0; t < 40 && s.o->done_n == done; t++) {
+        if (one_count(s.o, link_of(0), WIRE_n_set_list) > 0)
+            lists(&s, 0, code);
+        one_forget(s.o);
+        one_wait(s.o, 10 * MS_US);
+    }
+    cr_assert_eq(s.o->done_n, done + 1, "it ends");
+    int err = s.o->done_err;
+    one_free(s.o);
+    return err;
+}
+
+Test(roster_hand, what_two_lists_may_lack_they_do_not_lack_together)
+{
+    cr_assert_eq(read_in_a_smaller_home(PEAL_E_UNKNOWN), 0, "both may lack something");
+    cr_assert_eq(read_in_a_smaller_home(0), 0, "the other has everything");
+    cr_assert_eq(read_in_a_smaller_home(PEAL_E_BUSY), PEAL_E_UNAVAILABLE, "its own is not enough");
+}
+
+/* Homes that have just changed epochs are asked again. */
+Test(roster_hand, a_read_that_meets_a_change_of_epochs_goes_on)
+{
+    struct scene s;
+    enter(&s, 2);
+    complete(&s);
+    size_t done = s.o->done_n;
+    one_forget(s.o);
+    cr_assert_eq(one_begin_read(s.o), 0, "it begins");
+    for (size_t i = 0; i < 2; i++)
+        lists(&s, i, PEAL_E_STALE);
+    one_forget(s.o);
+    one_wait(s.o, 20 * MS_US);
+    cr_assert_eq(s.o->done_n, done, "it has not ended");
+    for (size_t i = 0; i < 2; i++)
+        lists(&s, i, 0);
+    one_wait(s.o, MS_US);
+    cr_assert_eq(s.o->done_n, done + 1, "it ends");
+    cr_assert_eq(s.o->done_err, 0, "well");
     one_free(s.o);
 }
 

@@ -59,7 +59,7 @@ enum {
  * | DISCOVERING | no                                 | no                 | yes                    |
  * | ASKING      | no                                 | no                 | yes                    |
  * | COPYING     | rows are stored; else as it has    | of arcs that it    | no                     |
- * |             | the arc: yes, or refuses BUSY      | has                |                        |
+ * |             | the arc: yes, or refuses BUSY      | has, or votes on   |                        |
  * | MEMBER      | yes                                | yes                | coordinator, or alone  |
  * | MOVING      | sets: yes; registers: refuses BUSY | no                 | no                     |
  * | LEFT        | no                                 | as the roster says | no                     |
@@ -237,11 +237,12 @@ PEAL_MUST int chord_set_put(struct chord *c, const struct step_event *ev, struct
 void chord_set_del(struct chord *c, const struct step_event *ev, struct step_update *u,
                    const struct peal_id *box, const struct peal_msg_id *ids, size_t n);
 /* Reads the union of box's rows over its live homes, with id > after (NULL: all), in pages;
- * app.set_rows. PEAL_E_BUSY when reads_max of these are under way. Only what is about to be given
- * out is read from the disks: a mailbox of any size that is read by many reads, each ended by
- * app.set_rows and continued by the next one's `after`, costs each home a few row reads per row.
- * Complete as far as homes know: what a stand-in still holds for a home that has just come back is
- * handed over within seconds, and told by app.row_stored at the homes then. */
+ * app.set_rows. When fewer homes answer than make it complete, it is tried again for a second (or
+ * half of timeout_us) before that is told. PEAL_E_BUSY when reads_max of these are under way. Only
+ * what is about to be given out is read from the disks: a mailbox of any size that is read by many
+ * reads, each ended by app.set_rows and continued by the next one's `after`, costs each home a few
+ * row reads per row. Complete as far as homes know: what a stand-in still holds for a home that has
+ * just come back is handed over within seconds, and told by app.row_stored at the homes then. */
 PEAL_MUST int chord_set_read(struct chord *c, const struct step_event *ev, struct step_update *u,
                              uint64_t token, const struct peal_id *box,
                              const struct peal_msg_id *after, uint64_t timeout_us);
