@@ -141,6 +141,59 @@ bool can_copy(const struct chord *c, const struct roster *v, const struct peal_i
     return true;
 }
 
+/* Of one arc whose homes are `homes` now and `next` then: whether a majority serves it now, and too
+ * few could then, until those who are new have copied, since one of the others is away; which one.
+ */
+static const struct peal_id *missed(const struct chord *c, const struct peal_id *homes, size_t n,
+                                    const struct peal_id *next, size_t next_n)
+{
+    const struct peal_id *away = NULL;
+    size_t now = 0, then = 0, more = 0, more_up = 0;
+    for (size_t i = 0; i < n; i++)
+        now += is_up(c, &homes[i]);
+    for (size_t i = 0; i < next_n; i++) {
+        bool old = false, up = is_up(c, &next[i]);
+        for (size_t k = 0; k < n; k++)
+            old = old || id_eq(&homes[k], &next[i]);
+        then += old && up;
+        more += !old;
+        more_up += !old && (up || !roster_has(&c->roster, &next[i]));
+        if (old && !up)
+            away = &next[i];
+    }
+    if (spare(n) + more < majority(next_n)) /* they vote at once (copy.c) */
+        then += more_up;
+    return now >= majority(n) && then < majority(next_n) ? away : NULL;
+}
+
+/* Whether v would take keys out of service that are served now, and not if it came when somebody is
+ * back who has been down for less than most_us; if so, says who, for people. */
+static bool should_wait(const struct chord *c, const struct roster *v, uint64_t most_us,
+                        char why[static WIRE_TEXT_MAX])
+{
+    for (size_t i = 0; i < v->n; i++) {
+        struct part parts[PARTS_MAX];
+        struct peal_id from = arc_from(v, i), home[CHORD_REPLICAS_MAX + 1],
+                       next[CHORD_REPLICAS_MAX + 1];
+        size_t n = roster_parts(&c->roster, &from, &v->members[i], parts);
+        size_t next_n = arc_home(v, i, next);
+        for (size_t k = 0; k < n; k++) {
+            size_t homes = arc_home(&c->roster, parts[k].arc, home);
+            const struct peal_id *away = missed(c, home, homes, next, next_n);
+            if (away == NULL || down_for(c, away) >= most_us)
+                continue;
+            char id[9], a[9], b[9];
+            (void)snprintf(why, WIRE_TEXT_MAX,
+                           "%s is down: the keys from %s to %s could not be served until they are "
+                           "copied",
+                           short_id(away, id), short_id(&parts[k].from, a),
+                           short_id(&parts[k].upto, b));
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- proposing ---- */
 
 static bool all_ready(const struct chord *c)
@@ -249,7 +302,8 @@ static bool admit_one(struct chord *c, const struct admit *a, bool in)
         value.epoch++;
     else
         value = with_member(&c->roster, &who, &a->domain);
-    if (can_copy(c, &value, in ? &who : &nobody, why)) {
+    if (can_copy(c, &value, in ? &who : &nobody, why) &&
+        (in || !should_wait(c, &value, AWAY_US, why))) {
         propose(c, &value, &who, in);
         return true;
     }
@@ -261,7 +315,8 @@ static bool admit_one(struct chord *c, const struct admit *a, bool in)
     return false;
 }
 
-/* A member that says that it is in another failure domain than the roster has it. */
+/* A member that says that it is in another failure domain than the roster has it. There is no
+ * hurry: that costs no key its service. */
 static void move_one(struct chord *c)
 {
     char why[WIRE_TEXT_MAX], id[9];
@@ -275,13 +330,39 @@ static void move_one(struct chord *c)
         struct roster v = c->roster;
         v.epoch++;
         roster_place(&v, i, d);
-        if (domain_eq(d, &c->roster.domains[i]) || !can_copy(c, &v, &nobody, why))
+        if (domain_eq(d, &c->roster.domains[i]) || !can_copy(c, &v, &nobody, why) ||
+            should_wait(c, &v, UINT64_MAX, why))
             continue;
         step_trace(c->u, STEP_INFO, "domain", "%s is to be in domain \"%.*s\"", short_id(who, id),
                    (int)domain_name(d).n, (const char *)domain_name(d).p);
         propose(c, &v, &nobody, false);
         return;
     }
+}
+
+bool chord_is_needed(const struct chord *c)
+{
+    if ((c->state != CHORD_MEMBER && c->state != CHORD_COPYING) || c->store_err < 0)
+        return false;
+    for (size_t i = 0; i < c->arcs_n; i++) {
+        struct peal_id home[CHORD_REPLICAS_MAX + 1];
+        size_t homes = arc_home(&c->roster, c->arcs[i].index, home), others = 0;
+        bool copies = false;
+        if (!ready_for(c, &c->arcs[i].upto))
+            continue;
+        for (size_t k = 0; k < homes; k++) {
+            const struct peer *p = peer_of_const(c, &home[k]);
+            if (p == NULL || !p->up)
+                continue;
+            bool ready = p->state_known && p->state.epoch == c->roster.epoch &&
+                         p->state.ready_epoch == c->roster.epoch;
+            others += ready;
+            copies = copies || !ready;
+        }
+        if (copies && others + 1 == majority(homes))
+            return true;
+    }
+    return false;
 }
 
 void admit_timer(struct chord *c)

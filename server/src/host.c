@@ -10,7 +10,9 @@
 
 enum {
     HOST_DIAL_TIMEOUT_US = 3 * 1000 * 1000,
-    HOST_LEAVE_US = 3 * 1000 * 1000,       /* how long clients may take to go */
+    HOST_LEAVE_US = 3 * 1000 * 1000,   /* how long clients may take to go */
+    HOST_NEEDED_US = 60 * 1000 * 1000, /* how long another server may take to copy what only that
+                                          one and too few others have */
     HOST_NODE_LINKS = 2 * WIRE_ROSTER_MAX, /* kept free for servers, however many clients come */
 };
 
@@ -62,10 +64,12 @@ static void go_on_leaving(struct host *h)
 {
     if (h->left)
         return;
-    h->left = chord_state(svc_chord(h->svc)) == CHORD_LEFT || net_now_us() >= h->leave_by_us;
+    uint64_t now = net_now_us(), due = svc_deadline(h->svc), by = h->leave_by_us;
+    if (now >= by && chord_is_needed(svc_chord(h->svc)))
+        by += HOST_NEEDED_US;
+    h->left = chord_state(svc_chord(h->svc)) == CHORD_LEFT || now >= by;
     if (!h->left) {
-        uint64_t due = svc_deadline(h->svc);
-        net_timer_at(h->timer, due < h->leave_by_us ? due : h->leave_by_us);
+        net_timer_at(h->timer, due < by ? due : by);
         return;
     }
     store_flush(h->store);

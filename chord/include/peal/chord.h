@@ -64,6 +64,29 @@ enum {
  * | MOVING      | sets: yes; registers: refuses BUSY | no                 | no                     |
  * | LEFT        | no                                 | as the roster says | no                     |
  */
+/* Hand-over: while servers join, leave in good order (chord_is_needed, STEP_LEAVE), are taken out
+ * or move to another domain, every key is served all the time: an operation takes some round trips
+ * more, whatever there is to be copied, and none fails for it. Who becomes a home copies while the
+ * others, which are a majority, serve; where they would be none (a home that grows or shrinks with a
+ * ring that is smaller than K + 1) it votes at once (copy.c). An epoch that would take keys out of
+ * service, because one of the others is away, waits until that is back: an admission for half a
+ * minute from when it went, a move of domains for as long as it is away. Not so:
+ *
+ * | when                                       | which keys wait, and for what                   |
+ * |--------------------------------------------|-------------------------------------------------|
+ * | K = 0                                      | those that go to another server: registers and  |
+ * |                                            | reads, until it has copied them                 |
+ * | so many homes are away that those left are | those keys: registers and reads (of two homes   |
+ * | no majority: one of two, two of three      | one is enough to read), until enough are back   |
+ * | one is away and another has not copied     | those that both are homes of: registers and     |
+ * | yet: one was admitted while one had been   | reads, until it has copied, or the other is     |
+ * | away for half a minute (take that out      | back                                            |
+ * | first), or one died, or did not wait       |                                                 |
+ * | one of two homes is renewed                | registers, until it has copied                  |
+ * | a ring goes into another (MOVING)          | registers, until they are taken in              |
+ *
+ * A server that has just started has links to nobody: its own operations wait until it has enough.
+ */
 /* clang-format on */
 enum chord_state {
     CHORD_DISCOVERING,
@@ -273,6 +296,10 @@ PEAL_MUST int chord_remove(struct chord *c, const struct step_event *ev, struct 
  * are, and go on as copies. A ring of one just says it. why: prose, for the trace. */
 void chord_distrust(struct chord *c, const struct step_event *ev, struct step_update *u,
                     struct peal_bytes why);
+/* Whether some keys would be without service if this node went now, and will not be when another
+ * server has copied what it became a home of: who is to leave in good order (STEP_LEAVE) waits for
+ * that, if it can. */
+bool chord_is_needed(const struct chord *c);
 /* Sends a service message to a member, or to this node itself (then through STEP_SELF). The `to`
  * and `stamp` fields are filled in here. PEAL_E_UNAVAILABLE when no link to it is up. msg: the
  * struct wire_NAME of type, not const for that reason. */

@@ -353,7 +353,7 @@ static void say_goodbyes(struct svc *s)
         client_bye(s, c, PEAL_E_UNAVAILABLE, "this server is stopping; another one will do");
         said++;
     }
-    if (s->links_n == 0 && !s->left) {
+    if (s->links_n == 0 && !s->left && !chord_is_needed(s->chord)) {
         s->left = true;
         struct step_event leave = *s->ev;
         leave.kind = STEP_LEAVE;

@@ -115,3 +115,40 @@ Test(remove, a_dead_server_is_removed_and_what_it_kept_is_copied)
     cr_assert(host_whole(h, 60 * HOST_SEC), "all have their copies");
     host_free(h);
 }
+
+struct leaving {
+    struct host *h;
+    uint32_t node;
+};
+
+static bool has_left(void *ctx)
+{
+    const struct leaving *l = ctx;
+    return chord_state(svc_chord(host_svc(l->h, l->node))) == CHORD_LEFT;
+}
+
+/* While another server copies what the removal has given it, some keys have two homes that serve
+ * them: whoever of these is to leave stays until it is done. */
+Test(remove, who_is_needed_while_another_copies_leaves_when_that_is_done)
+{
+    struct host *h = ring();
+    struct person alice = person_of(h, 0, "alice");
+    struct person eve = person_of(h, EVE, "eve");
+    person_register(&alice, 0);
+    person_greet(&eve, 0);
+    host_kill(h, 3);
+    cr_assert(host_whole(h, 60 * HOST_SEC), "the ring has closed");
+    host_lose(h, WIRE_n_copy_page, 100);
+    say(h, 1, epoch_at(h, 0, NULL), host_node_id(h, 3), host_operator(h));
+    cr_assert_not_null(host_expect(h, EVE, WIRE_c_ok, PEOPLE_WAIT), "it is removed");
+    host_run(h, HOST_SEC);
+    struct leaving l = {.h = h, .node = 1};
+    while (l.node < NODES && (l.node == 3 || !chord_is_needed(svc_chord(host_svc(h, l.node)))))
+        l.node++;
+    cr_assert_lt(l.node, NODES, "somebody is needed");
+    host_leave(h, l.node);
+    cr_assert(!host_until(h, 10 * HOST_SEC, has_left, &l), "it waits");
+    host_lose(h, WIRE_n_copy_page, 0);
+    cr_assert(host_until(h, 10 * HOST_SEC, has_left, &l), "it leaves");
+    host_free(h);
+}
