@@ -47,12 +47,12 @@ static int reg_change(void *ctx, uint64_t token, struct peal_bytes old, struct p
     uint8_t mine[4];
     struct wr w;
     wr_init(&w, mine, sizeof mine);
-    wr_u32(&w, (uint32_t)token + 1);
+    wr_u32(&w, n->group->forgotten + (uint32_t)token + 1);
     CHECK(o->kind != GROUP_GET);
     if (o->kind == GROUP_LEAVE)
         return 0;
     if (o->kind == GROUP_TALLY)
-        return tally(n, (uint32_t)token + 1, old, value);
+        return tally(n, n->group->forgotten + (uint32_t)token + 1, old, value);
     if (o->kind == GROUP_CLAIM) {
         if (old.n == sizeof mine && memcmp(old.p, mine, sizeof mine) == 0)
             return 0;
@@ -317,6 +317,16 @@ void group_free(struct group *r)
     for (size_t i = 0; i < r->ops_n; i++)
         free(r->ops[i].value);
     free(r);
+}
+
+void group_forget(struct group *r)
+{
+    for (size_t i = 0; i < r->ops_n; i++) {
+        CHECK(r->ops[i].err != GROUP_RUNNING);
+        free(r->ops[i].value);
+    }
+    r->forgotten += (uint32_t)r->ops_n;
+    r->ops_n = 0;
 }
 
 void group_start_all(struct group *r)

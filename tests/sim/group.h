@@ -6,7 +6,7 @@
 #include "sim.h"
 
 enum {
-    GROUP_OPS_MAX = 16384,
+    GROUP_OPS_MAX = 1 << 15,
     GROUP_VALUE_MAX = WIRE_REGISTER_MAX,
     GROUP_READ_MAX = 2048,
     GROUP_TALLY_BYTES = 8
@@ -62,6 +62,7 @@ struct group {
     struct group_node nodes[SIM_NODES_MAX];
     struct group_op ops[GROUP_OPS_MAX];
     size_t ops_n;
+    uint32_t forgotten;      /* operations before those */
     uint64_t auto_remove_us; /* given to cores that are started from then on */
     char domain[SIM_NODES_MAX][WIRE_DOMAIN_MAX + 1]; /* likewise; empty: none */
     size_t founded, dissolved, warned, strangers, waiting;
@@ -95,6 +96,10 @@ void group_del(struct group *r, size_t node, const struct peal_id *box,
                const struct peal_msg_id *id);
 /* Runs until the operation has ended, at most us; its err. */
 int group_wait(struct group *r, size_t op, uint64_t us);
+
+/* Makes room for as many operations as at first: none is under way, and all of them are forgotten.
+ */
+void group_forget(struct group *r);
 
 /* Whether the node's disk has the row, and as what: -1 nothing, else its kind. */
 int group_disk_row(struct group *r, size_t node, const struct peal_id *box,
