@@ -127,3 +127,6 @@ stop_all
 
 echo "# five servers, K = 2: time without service for a key whose first server is killed with -9"
 PEAL_BIN=$bin node bench/failover.mjs --kills 20
+
+echo "# four servers, K = 2: time without service while one joins, leaves and comes back, is taken out"
+PEAL_BIN=$bin node bench/handover.mjs

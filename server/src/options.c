@@ -400,7 +400,9 @@ void options_man(FILE *out)
           "\\-\\-join, and keep every account and every waiting message on K+1 of them.\n.PP\n"
           "Prints one line \\(lqready id=... listen=...\\(rq on standard output once it serves; "
           "logs go\n"
-          "to standard error. SIGTERM and SIGINT leave the ring in good order (exit status 0).\n"
+          "to standard error. SIGTERM and SIGINT leave the ring in good order (exit status 0); "
+          "while\n"
+          "another server is copying what else too few would serve, that may take a minute.\n"
           ".SH COMMANDS\n",
           out);
     for (size_t i = 0; i < PEAL_COUNT(words); i++) {
