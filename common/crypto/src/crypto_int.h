@@ -12,6 +12,7 @@
 #define DOMAIN_ENVELOPE "peal.envelope.1"
 #define DOMAIN_SEALED   "peal.sealed.1"
 #define DOMAIN_RECEIPT  "peal.receipt.1"
+#define DOMAIN_SAFETY   "peal.safety.1"
 
 struct cry_public {
     EVP_PKEY *rsa;

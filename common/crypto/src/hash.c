@@ -152,3 +152,44 @@ void cry_msg_id(uint64_t wall_ms, struct peal_msg_id *out)
         out->b[i] = (uint8_t)(wall_ms >> (40 - 8 * i));
     randombytes_buf(out->b + 6, MSG_ID_BYTES - 6);
 }
+
+void cry_safety_digest(struct peal_bytes name, struct peal_bytes bundle,
+                       uint8_t out[static CRY_HASH_BYTES])
+{
+    struct cry_hash h;
+    CHECK(cry_name_in_form(name));
+    cry_hash_init(&h, DOMAIN_SAFETY);
+    cry_hash_part(&h, name);
+    cry_hash_part(&h, bundle);
+    cry_hash_end(&h, out);
+}
+
+enum { SIDE_DIGITS = CRY_SAFETY_DIGITS / 2, GROUP = 5, GROUP_VALUES = 100000 };
+
+static void safety_block(const uint8_t digest[static CRY_HASH_BYTES],
+                         char out[static SIDE_DIGITS + 1])
+{
+    _Static_assert((int)SIDE_DIGITS <= (int)CRY_HASH_BYTES, "a byte of the digest for each digit");
+    for (size_t at = 0; at < SIDE_DIGITS; at += GROUP) {
+        uint64_t x = 0;
+        for (size_t i = 0; i < GROUP; i++)
+            x = x << 8 | digest[at + i];
+        x %= GROUP_VALUES;
+        for (size_t i = GROUP; i-- > 0; x /= 10)
+            out[at + i] = (char)('0' + x % 10);
+    }
+    out[SIDE_DIGITS] = '\0';
+}
+
+void cry_safety_number(const uint8_t a[static CRY_HASH_BYTES],
+                       const uint8_t b[static CRY_HASH_BYTES],
+                       char out[static CRY_SAFETY_DIGITS + 1])
+{
+    char one[SIDE_DIGITS + 1];
+    char other[SIDE_DIGITS + 1];
+    safety_block(a, one);
+    safety_block(b, other);
+    bool first = strcmp(one, other) <= 0;
+    memcpy(out, first ? one : other, SIDE_DIGITS);
+    memcpy(out + SIDE_DIGITS, first ? other : one, sizeof one);
+}

@@ -38,6 +38,15 @@ def subkey(ring, number):
     ).digest()
 
 
+def safety(*sides):
+    """sides: (name, bundle) each."""
+    blocks = []
+    for name, b in sides:
+        d = blake("peal.safety.1", part(name) + part(b))
+        blocks.append("".join(f"{int.from_bytes(d[i : i + 5], 'big') % 100000:05d}" for i in range(0, 30, 5)))
+    return "".join(sorted(blocks))
+
+
 def hchacha20(key, nonce):
     s = list(struct.unpack("<16I", b"expand 32-byte k" + key + nonce))
 
@@ -186,6 +195,7 @@ def main():
         )
     put("V_BOB_BUNDLE", bundle(*bob))
     put("V_BOB_FP", blake("peal.bundle.1", bundle(*bob)))
+    print(f'#define V_SAFETY "{safety((NAMES[0], bundle(*alice)), (NAMES[1], bundle(*bob)))}"')
     put("V_ACCOUNT_ALICE", blake("peal.account.1", b"alice", 20))
     put("V_DIGEST_ABC", blake("peal.test.1", b"abc"))
     put("V_DIGEST_PARTS", blake("peal.test.1", part(b"ab") + part(b"") + part(b"c")))

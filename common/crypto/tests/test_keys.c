@@ -280,3 +280,84 @@ Test(keys, genuine_box_with_nonsense_is_corrupt)
               "no RSA key in it");
     cr_assert(ERR_peek_error() == 0, "no error is left in the queue");
 }
+
+/* ---- safety numbers ---- */
+
+struct safety_side {
+    struct peal_bytes name, bundle;
+};
+
+static void number_of(struct safety_side a, struct safety_side b,
+                      char out[static CRY_SAFETY_DIGITS + 1])
+{
+    uint8_t one[CRY_HASH_BYTES];
+    uint8_t other[CRY_HASH_BYTES];
+    cry_safety_digest(a.name, a.bundle, one);
+    cry_safety_digest(b.name, b.bundle, other);
+    cry_safety_number(one, other, out);
+}
+
+Test(keys, a_safety_number_is_what_the_other_implementation_makes)
+{
+    struct cry_keys *alice = alice_new();
+    struct cry_keys *bob = bob_new();
+    struct cry_context names = sample_context();
+    struct safety_side a = {names.from, cry_public_bundle(cry_keys_public(alice))};
+    struct safety_side b = {names.to, cry_public_bundle(cry_keys_public(bob))};
+    char number[CRY_SAFETY_DIGITS + 1];
+    number_of(a, b, number);
+    cr_assert_str_eq(number, V_SAFETY, "another number: %s", number);
+    number_of(b, a, number);
+    cr_assert_str_eq(number, V_SAFETY, "the two ends see different numbers: %s", number);
+    cry_keys_free(alice);
+    cry_keys_free(bob);
+}
+
+Test(keys, a_safety_number_depends_on_names_and_keys)
+{
+    struct cry_keys *alice = alice_new();
+    struct cry_keys *bob = bob_new();
+    struct peal_bytes key = cry_public_bundle(cry_keys_public(alice));
+    struct peal_bytes other = cry_public_bundle(cry_keys_public(bob));
+    struct safety_side a = {peal_bytes_str("alice"), key};
+    const struct safety_side others[] = {
+        {peal_bytes_str("bob"), other},
+        {peal_bytes_str("bobo"), other},
+        {peal_bytes_str("bob"), key},
+        /* the same bytes, divided in another way */
+        {peal_bytes_str("bob\x01"), peal_bytes_of(other.p + 1, other.n - 1)},
+    };
+    char numbers[PEAL_COUNT(others)][CRY_SAFETY_DIGITS + 1];
+    for (size_t i = 0; i < PEAL_COUNT(others); i++) {
+        number_of(a, others[i], numbers[i]);
+        cr_assert_eq(strspn(numbers[i], "0123456789"), (size_t)CRY_SAFETY_DIGITS,
+                     "not sixty digits: %s", numbers[i]);
+        for (size_t j = 0; j < i; j++)
+            cr_assert_str_neq(numbers[i], numbers[j], "sides %zu and %zu have the same number", i,
+                              j);
+    }
+    /* each side is in it as a block of its own */
+    bool kept = false;
+    for (size_t at = 0; at < CRY_SAFETY_DIGITS; at += CRY_SAFETY_DIGITS / 2) {
+        kept =
+            kept || memcmp(numbers[0], numbers[1] + at, CRY_SAFETY_DIGITS / 2) == 0 ||
+            memcmp(numbers[0] + CRY_SAFETY_DIGITS / 2, numbers[1] + at, CRY_SAFETY_DIGITS / 2) == 0;
+    }
+    cr_assert(kept, "no block of the two is alice's: %s, %s", numbers[0], numbers[1]);
+    cry_keys_free(alice);
+    cry_keys_free(bob);
+}
+
+/* Both blocks begin with zeros, and the two are alike: nothing of a number is left out. */
+Test(keys, a_safety_number_keeps_its_zeros)
+{
+    uint8_t none[CRY_HASH_BYTES] = {0};
+    uint8_t most[CRY_HASH_BYTES];
+    char number[CRY_SAFETY_DIGITS + 1];
+    memset(most, 0xff, sizeof most);
+    cry_safety_number(none, none, number);
+    cr_assert_eq(strspn(number, "0"), (size_t)CRY_SAFETY_DIGITS, "not sixty zeros: %s", number);
+    cry_safety_number(most, none, number);
+    cr_assert_str_eq(number, "000000000000000000000000000000277752777527775277752777527775",
+                     "2^40 - 1 is 1099511627775, and the smaller block comes first: %s", number);
+}

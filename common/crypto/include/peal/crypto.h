@@ -42,8 +42,8 @@ void cry_wipe(void *p, size_t n);
 /* ---- hashing ----
  * BLAKE2b (RFC 7693). `domain` is its personalisation: 1 to CRY_DOMAIN_MAX characters, zero-padded,
  * so that hashes made for different purposes never coincide. Domains used here: peal.account.1,
- * peal.node.1, peal.bundle.1, peal.envelope.1, peal.sealed.1, peal.receipt.1; other modules choose
- * their own and never these. */
+ * peal.node.1, peal.bundle.1, peal.envelope.1, peal.sealed.1, peal.receipt.1, peal.safety.1; other
+ * modules choose their own and never these. */
 enum { CRY_DOMAIN_MAX = 16, CRY_HASH_BYTES = 32 };
 
 /* BLAKE2b-160, for identifiers on the ring. */
@@ -270,6 +270,22 @@ void cry_keys_sign(const struct cry_keys *k, const char *domain, struct peal_byt
                    uint8_t sig[static CRY_SIG_BYTES]);
 PEAL_MUST int cry_public_verify(const struct cry_public *p, const char *domain,
                                 struct peal_bytes message, const uint8_t sig[static CRY_SIG_BYTES]);
+
+/* ---- safety numbers ----
+ * What two people compare to know that nobody stands between them: 60 decimal digits that depend on
+ * both names and both bundles, and on nothing else, the same whoever computes them. Each side gives
+ * 30 of them, about 100 bits: 5 for each 5 bytes (big-endian, modulo 100000) of the first 30 bytes
+ * of its digest; the smaller block comes first. A digest is the BLAKE2b-256 (domain
+ * "peal.safety.1") of name and bundle as parts (cry_hash_part). */
+enum { CRY_SAFETY_DIGITS = 60 };
+
+/* One side: its canonical name (1 … CRY_NAME_MAX bytes) and its bundle. */
+void cry_safety_digest(struct peal_bytes name, struct peal_bytes bundle,
+                       uint8_t out[static CRY_HASH_BYTES]);
+/* The digits, and NUL. The order of the two does not count. */
+void cry_safety_number(const uint8_t a[static CRY_HASH_BYTES],
+                       const uint8_t b[static CRY_HASH_BYTES],
+                       char out[static CRY_SAFETY_DIGITS + 1]);
 
 /* ---- envelopes ----
  * Version 1, big-endian, one form only:
