@@ -15,7 +15,8 @@ static const struct command {
     {"read", cmd_read},     {"watch", cmd_watch},
     {"recv", cmd_recv},     {"ring", cmd_ring},
     {"sync", cmd_sync},     {"lookup", cmd_lookup},
-    {"remove", cmd_remove},
+    {"remove", cmd_remove}, {"trust", cmd_trust},
+    {"safety", cmd_safety}, {"verify", cmd_verify},
 };
 
 /* ---- errors ------------------------------------------------------------------------------------
@@ -242,7 +243,7 @@ int call_number(struct client_call *call, const char *key, uint64_t fallback, ui
     return 0;
 }
 
-json_t *entry_json(const struct client *c, const struct entry *e)
+json_t *entry_json(struct client *c, const struct entry *e)
 {
     char id[2 * MSG_ID_BYTES + 1];
     peal_hex(e->id.b, sizeof e->id.b, id);
@@ -252,7 +253,9 @@ json_t *entry_json(const struct client *c, const struct entry *e)
                           e->text.n != 0 ? (const char *)e->text.p : "", e->text.n, "sent_at",
                           (json_int_t)clk_ms(e->stamp), "state", msg_state_name(e->state), "unread",
                           (int)e->unread);
-    const char *why = e->outgoing && e->state == MSG_QUEUED ? full_why(c, e->peer) : NULL;
+    const char *why = NULL;
+    if (e->outgoing && e->state == MSG_QUEUED)
+        why = contact_is_changed(c, e->peer) ? "their key has changed" : full_why(c, e->peer);
     if (m != NULL && why != NULL && json_object_set_new(m, "reason", json_string(why)) != 0) {
         json_decref(m);
         return NULL;

@@ -4,6 +4,10 @@
 
 #include "core.h"
 
+const char key_changed_hint[] =
+    "somebody may be posing as this person: ask them over another channel, compare safety numbers, "
+    "and accept the new key with `peal trust NAME` if it is theirs";
+
 /* ---- keys ---------------------------------------------------------------------------------------
  */
 
@@ -53,6 +57,49 @@ int contact_get(struct client *c, const char *name, struct contact **out)
     return 0;
 }
 
+bool contact_is_changed(struct client *c, const char *name)
+{
+    uint8_t bundle[CRY_BUNDLE_MAX];
+    size_t n;
+    bool changed = false;
+    const struct contact *contact = cached(c, name);
+    if (contact != NULL)
+        return contact->changed;
+    int err = profile_contact(c->profile, c->account.name, name, bundle, &n, &changed);
+    return err == 0 && changed;
+}
+
+static void emit_key(struct client *c, const char *name, bool changed)
+{
+    client_emit(c, "key", json_pack("{s:s,s:b}", "name", name, "changed", (int)changed));
+}
+
+int contact_repin(struct client *c, const char *name, struct peal_bytes bundle)
+{
+    struct contact *contact;
+    int err = profile_begin(c->profile);
+    if (err != 0)
+        return err;
+    err = profile_contact_repin(c->profile, c->account.name, name, bundle);
+    if (err == 0)
+        err = profile_commit(c->profile);
+    else
+        profile_rollback(c->profile);
+    if (err != 0)
+        return err;
+    contact = cached(c, name);
+    if (contact != NULL) {
+        cry_public_free(contact->keys);
+        *contact = (struct contact){.keys = NULL};
+    }
+    err = contact_get(c, name, &contact);
+    if (err == 0) {
+        contact->checked = true;
+        emit_key(c, name, false);
+    }
+    return err;
+}
+
 void contacts_clear(struct client *c)
 {
     for (size_t i = 0; i < CONTACTS_CACHED; i++)
@@ -60,7 +107,15 @@ void contacts_clear(struct client *c)
     memset(c->contacts, 0, sizeof c->contacts);
 }
 
-/* The ring's bundle beside the pinned one; the first one is pinned. */
+static void tell_changed(struct client *c, const char *name)
+{
+    char text[NAME_BYTES_MAX + 64];
+    (void)snprintf(text, sizeof text, "the key of %s has changed: nothing is sent", name);
+    client_trouble(c, PEAL_E_AUTH, text, key_changed_hint);
+}
+
+/* The ring's bundle beside the pinned one; the first one is pinned. Once in a run a change is told
+ * loudly. */
 static int compare(struct client *c, const char *name, struct peal_bytes bundle)
 {
     struct contact *contact;
@@ -77,14 +132,20 @@ static int compare(struct client *c, const char *name, struct peal_bytes bundle)
     }
     if (err != 0)
         return err;
-    contact->checked = true;
     bool changed = !peal_bytes_eq(cry_public_bundle(contact->keys), bundle);
-    if (changed == contact->changed)
-        return 0;
-    err = profile_contact_changed(c->profile, c->account.name, name, changed);
-    if (err == 0)
+    bool news = changed && !(contact->checked && contact->changed);
+    if (changed != contact->changed) {
+        err = profile_contact_changed(c->profile, c->account.name, name, changed);
+        if (err != 0)
+            return err;
         contact->changed = changed;
-    return err;
+        c->cursor = 0; /* what was held back was passed by */
+        emit_key(c, name, changed);
+    }
+    contact->checked = true;
+    if (news)
+        tell_changed(c, name);
+    return 0;
 }
 
 /* ---- finding ------------------------------------------------------------------------- */

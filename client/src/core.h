@@ -222,7 +222,7 @@ PEAL_MUST int call_number(struct client_call *call, const char *key, uint64_t fa
                           uint64_t max, uint64_t *out);
 void call_wait(struct client_call *call, uint64_t ms, void (*expired)(struct client_call *call));
 void calls_tick(struct client *c, uint64_t now);
-json_t *entry_json(const struct client *c, const struct entry *e);
+json_t *entry_json(struct client *c, const struct entry *e);
 /* Frees calls that are over; not while one of them runs. */
 void calls_sweep(struct client *c);
 /* What waits for the link may look again. */
@@ -248,6 +248,13 @@ void job_forget(struct job *job);
 /* The pinned keys; PEAL_E_NOT_FOUND. Valid until the next call of any contact function. */
 PEAL_MUST int contact_get(struct client *c, const char *name, struct contact **out);
 void contacts_clear(struct client *c);
+/* Whether the ring shows another key than the pinned one: nothing is sent to them then. false of
+ * whoever is not known. */
+bool contact_is_changed(struct client *c, const char *name);
+/* What to do about it, for people. */
+extern const char key_changed_hint[];
+/* Goes by another key from now on. */
+PEAL_MUST int contact_repin(struct client *c, const char *name, struct peal_bytes bundle);
 /* Asks for somebody's record, unless that is under way; PEAL_E_BUSY. Tells calls (call->finding),
  * held rows and unsealed messages. */
 PEAL_MUST int contact_find(struct client *c, const char *name);
@@ -256,6 +263,20 @@ const struct presence *presence_get(const struct client *c, const char *name);
 /* Tells the server whose presence is wanted: the watched one and the latest conversations. */
 void presence_watch(struct client *c);
 void on_presence(struct client *c, const struct wire_c_presence *msg);
+
+/* ---- trust.c, safety.c --------------------------------------------------------------- */
+void cmd_trust(struct client_call *call);
+void cmd_safety(struct client_call *call);
+void cmd_verify(struct client_call *call);
+/* Both false of whoever is not known. */
+struct key_flags {
+    bool changed, verified;
+};
+struct key_flags key_flags(struct client *c, const char *name);
+/* The safety number with somebody of this bundle, in groups. */
+enum { SAFETY_TEXT = CRY_SAFETY_DIGITS + CRY_SAFETY_DIGITS / 5 };
+void safety_text(const struct client *c, const char *name, struct peal_bytes bundle,
+                 char out[static SAFETY_TEXT]);
 
 /* ---- send.c -------------------------------------------------------------------------- */
 void cmd_send(struct client_call *call);
@@ -269,6 +290,8 @@ uint64_t outbox_due(const struct client *c);
 /* The answer about somebody's keys: seals what waits for them, fails it, or tries again later. */
 void outbox_found(struct client *c, const char *name, const struct answer *answer);
 void outbox_find_all(struct client *c);
+/* Fails what is sealed for somebody and has not been sent. */
+PEAL_MUST int outbox_renounce(struct client *c, const char *name);
 /* Within a transaction: queues a receipt of n messages of one author, n <= WIRE_ACK_MAX. */
 PEAL_MUST int outbox_receipt(struct client *c, const char *to, int state,
                              const struct peal_msg_id *ids, size_t n);
@@ -304,6 +327,8 @@ void on_deliver(struct client *c, const struct wire_c_deliver *msg);
 /* Rows of this author can be opened now, or never. */
 void held_found(struct client *c, const char *name, const struct answer *answer);
 void held_clear(struct client *c);
+/* Opens what this author sealed with these keys before they were the pinned ones. */
+void recv_reopen(struct client *c, const char *name, const uint8_t fp[static CRY_FP_BYTES]);
 void cmd_recv(struct client_call *call);
 void cmd_read(struct client_call *call);
 void cmd_sync(struct client_call *call);

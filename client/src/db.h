@@ -28,6 +28,15 @@
     X(CONTACT_GET, "SELECT bundle,changed FROM contact WHERE me=?1 AND name=?2")                   \
     X(CONTACT_PIN, "INSERT INTO contact(me,name,bundle,changed) VALUES(?1,?2,?3,0)")               \
     X(CONTACT_CHANGED, "UPDATE contact SET changed=?3 WHERE me=?1 AND name=?2")                    \
+    X(CONTACT_REPIN, "UPDATE contact SET bundle=?3, changed=0 WHERE me=?1 AND name=?2")            \
+    X(VERIFIED_GET, "SELECT own,theirs FROM verified WHERE me=?1 AND name=?2")                     \
+    X(VERIFIED_SET, "INSERT OR REPLACE INTO verified(me,name,own,theirs) VALUES(?1,?2,?3,?4)")     \
+    X(VERIFIED_DEL, "DELETE FROM verified WHERE me=?1 AND name=?2")                                \
+    X(SEALED, "SELECT id,stamp,raw FROM message WHERE me=?1 AND peer=?2 AND outgoing=0"            \
+              " AND state=5 AND raw IS NOT NULL AND (stamp,id)>(?3,?4)"                            \
+              " ORDER BY stamp, id LIMIT ?5")                                                      \
+    X(SEALED_DEL, "DELETE FROM message WHERE me=?1 AND id=?2 AND outgoing=0 AND state=5"           \
+                  " AND raw IS NOT NULL")                                                          \
     X(MESSAGE_ADD,                                                                                 \
       "INSERT OR IGNORE INTO message(me,id,peer,outgoing,unread,state,stamp,text,raw)"             \
       " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)")                                                       \

@@ -10,7 +10,7 @@
 
 #include "db.h"
 
-enum { SCHEMA_VERSION = 1, BUSY_MS = 2000 };
+enum { SCHEMA_VERSION = 2, BUSY_MS = 2000 };
 
 /* Each migration brings the file from version i to i + 1, inside one transaction. */
 static const char *const migrations[SCHEMA_VERSION] = {
@@ -30,6 +30,8 @@ static const char *const migrations[SCHEMA_VERSION] = {
     "CREATE INDEX message_unread ON message(me,stamp) WHERE unread=1;"
     "CREATE TABLE outbox(seq INTEGER PRIMARY KEY AUTOINCREMENT, me TEXT NOT NULL, id BLOB NOT NULL,"
     " peer TEXT NOT NULL, kind INTEGER NOT NULL, body BLOB, UNIQUE(me,id));",
+    "CREATE TABLE verified(me TEXT, name TEXT, own BLOB NOT NULL, theirs BLOB NOT NULL,"
+    " PRIMARY KEY(me,name)) WITHOUT ROWID;",
 };
 
 /* ---- statements ------------------------------------------------------------------------------ */

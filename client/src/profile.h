@@ -86,6 +86,27 @@ PEAL_MUST int profile_contact_pin(struct profile *p, const char *me, const char 
 PEAL_MUST int profile_contact_changed(struct profile *p, const char *me, const char *name,
                                       bool changed);
 
+/* ---- pins.c */
+/* Another bundle is the pinned one from now on: it has not changed, and nothing of it is verified.
+ * Within a transaction. */
+PEAL_MUST int profile_contact_repin(struct profile *p, const char *me, const char *name,
+                                    struct peal_bytes bundle);
+/* The two sides' digests (cry_safety_digest) for which a safety number was compared;
+ * PEAL_E_NOT_FOUND. */
+PEAL_MUST int profile_verified(struct profile *p, const char *me, const char *name,
+                               uint8_t own[static CRY_HASH_BYTES],
+                               uint8_t theirs[static CRY_HASH_BYTES]);
+PEAL_MUST int profile_verified_set(struct profile *p, const char *me, const char *name,
+                                   const uint8_t own[static CRY_HASH_BYTES],
+                                   const uint8_t theirs[static CRY_HASH_BYTES]);
+/* The first `limit` unreadable entries of peer after (stamp, id), in order: id, stamp, raw. each
+ * must not write. */
+PEAL_MUST int profile_sealed(struct profile *p, const char *me, const char *peer, uint64_t stamp,
+                             const struct peal_msg_id *id, uint32_t limit,
+                             void (*each)(void *user, const struct entry *e), void *user);
+/* Such an entry, to make room for what it turned out to be. */
+PEAL_MUST int profile_sealed_del(struct profile *p, const char *me, const struct peal_msg_id *id);
+
 /* PEAL_E_EXISTS: an entry of this id is in already (and stays as it is). */
 PEAL_MUST int profile_message_add(struct profile *p, const char *me, const struct entry *e);
 /* Advances the state of an outgoing message to peer; *done: it did advance. peer NULL: whoever it

@@ -62,7 +62,7 @@ void calls_link_changed(struct client *c)
 /* ---- history ------------------------------------------------------------------------- */
 
 struct page {
-    const struct client *c;
+    struct client *c;
     json_t *messages;
     bool failed;
 };
@@ -137,9 +137,14 @@ static void status_found(struct client_call *call, const struct answer *answer)
         return;
     }
     const struct wire_c_user *user = answer->msg;
+    char name[NAME_BYTES_MAX + 1];
+    struct key_flags key = {.changed = false};
+    if (peal_bytes_to_str(user->name, sizeof name, name) == 0)
+        key = key_flags(call->c, name);
     call_reply(call,
-               json_pack("{s:s%,s:b,s:I}", "name", (const char *)user->name.p, user->name.n,
-                         "online", (int)user->online, "last_seen", (json_int_t)user->last_seen));
+               json_pack("{s:s%,s:b,s:I,s:b,s:b}", "name", (const char *)user->name.p, user->name.n,
+                         "online", (int)user->online, "last_seen", (json_int_t)user->last_seen,
+                         "changed", (int)key.changed, "verified", (int)key.verified));
 }
 
 void cmd_status(struct client_call *call)
@@ -157,7 +162,7 @@ void cmd_status(struct client_call *call)
 }
 
 struct overview {
-    const struct client *c;
+    struct client *c;
     json_t *list;
     bool failed;
 };
@@ -166,10 +171,11 @@ static void add_conversation(void *user, const struct entry *last, uint64_t unre
 {
     struct overview *o = user;
     const struct presence *p = presence_get(o->c, last->peer);
-    json_t *line =
-        json_pack("{s:s,s:b,s:I,s:I,s:o}", "name", last->peer, "online", p != NULL && p->online,
-                  "last_seen", (json_int_t)(p != NULL ? p->last_seen : 0), "unread",
-                  (json_int_t)unread, "last", entry_json(o->c, last));
+    struct key_flags key = key_flags(o->c, last->peer);
+    json_t *line = json_pack(
+        "{s:s,s:b,s:I,s:I,s:b,s:b,s:o}", "name", last->peer, "online", p != NULL && p->online,
+        "last_seen", (json_int_t)(p != NULL ? p->last_seen : 0), "unread", (json_int_t)unread,
+        "changed", (int)key.changed, "verified", (int)key.verified, "last", entry_json(o->c, last));
     if (json_array_append_new(o->list, line) != 0)
         o->failed = true;
 }

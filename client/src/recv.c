@@ -109,6 +109,17 @@ static int keep_unreadable(struct client *c, struct batch *b, const struct wire_
     return keep_entry(c, b, &e);
 }
 
+/* Sealed by other keys than the pinned ones: does the ring show those by now? */
+static void suspect(struct client *c, const struct contact *author, struct peal_bytes envelope)
+{
+    struct cry_envelope_keys named;
+    if (author->changed || cry_envelope_peek(envelope, &named) != 0 ||
+        cry_equal(named.from_fp, cry_public_fingerprint(author->keys), CRY_FP_BYTES))
+        return;
+    int err = contact_find(c, author->name);
+    (void)err; /* too many at once: asked when this person is written to */
+}
+
 static int keep_message(struct client *c, struct batch *b, const struct wire_row *row,
                         const char *from, int known)
 {
@@ -129,6 +140,8 @@ static int keep_message(struct client *c, struct batch *b, const struct wire_row
     int bad = cry_envelope_open(c->keys, author->keys, &ctx, row->body, row->body.n, plain, &n);
     if (bad == 0)
         bad = content_read(peal_bytes_of(plain, n), &said, &e.text);
+    else if (bad == PEAL_E_STALE)
+        suspect(c, author, row->body);
     if (bad == PEAL_E_NO_MEMORY) {
         err = bad;
     } else if (bad != 0) {
@@ -254,14 +267,27 @@ static void batch_told(struct client *c, struct batch *b)
         client_trouble(c, PEAL_E_MALFORMED, b->warning, "it is kept in the profile as it came");
 }
 
+/* How rows come to us. */
+enum coming {
+    FROM_THE_RING,
+    WITHOUT_AN_AUTHOR, /* nobody has that name */
+    ONCE_MORE,         /* they lie in the profile as unreadable ones */
+};
+
 /* rows: n <= WIRE_PAGE_ROWS of them. */
-static void keep_rows(struct client *c, const struct wire_row *const rows[], size_t n, int known)
+static void keep_rows(struct client *c, const struct wire_row *const rows[], size_t n,
+                      enum coming how)
 {
+    int known = how == WITHOUT_AN_AUTHOR ? PEAL_E_NOT_FOUND : 0;
     struct batch *b = calloc(1, sizeof *b);
     int err = b == NULL ? PEAL_E_NO_MEMORY : profile_begin(c->profile);
     if (err == 0) {
-        for (size_t i = 0; i < n && err == 0; i++)
-            err = keep_row(c, b, rows[i], known);
+        for (size_t i = 0; i < n && err == 0; i++) {
+            if (how == ONCE_MORE)
+                err = profile_sealed_del(c->profile, c->account.name, &rows[i]->id);
+            if (err == 0)
+                err = keep_row(c, b, rows[i], known);
+        }
         if (err == 0)
             err = owe_receipts(c, b);
         if (err == 0)
@@ -345,12 +371,74 @@ void held_found(struct client *c, const char *name, const struct answer *answer)
             c->held_count--;
         }
         if (n > 0 && is_over)
-            keep_rows(c, rows, n, answer->err == 0 ? 0 : PEAL_E_NOT_FOUND);
+            keep_rows(c, rows, n, answer->err == 0 ? FROM_THE_RING : WITHOUT_AN_AUTHOR);
         else if (n > 0 && c->redeliver_us == CLIENT_NEVER)
             c->redeliver_us = net_now_us() + REDELIVER_US;
         for (size_t i = 0; i < n; i++)
             free(taken[i]);
     } while (n > 0);
+    recv_wake(c);
+}
+
+/* ---- rows whose author's key was accepted later -------------------------------------- */
+
+struct reopened {
+    const char *name;
+    const uint8_t *fp;
+    uint64_t stamp; /* where the next page begins */
+    struct peal_msg_id id;
+    size_t seen, n;
+    struct wire_row rows[WIRE_PAGE_ROWS]; /* bodies are owned */
+    bool short_of_memory;
+};
+
+static void note_sealed(void *user, const struct entry *e)
+{
+    struct reopened *r = user;
+    struct cry_envelope_keys named;
+    r->seen++;
+    r->stamp = e->stamp;
+    r->id = e->id;
+    if (cry_envelope_peek(e->raw, &named) != 0 || !cry_equal(named.from_fp, r->fp, CRY_FP_BYTES))
+        return;
+    uint8_t *body = malloc(e->raw.n);
+    if (body == NULL) {
+        r->short_of_memory = true;
+        return;
+    }
+    memcpy(body, e->raw.p, e->raw.n);
+    r->rows[r->n++] = (struct wire_row){.id = e->id,
+                                        .kind = WIRE_ROW_MESSAGE,
+                                        .from = peal_bytes_str(r->name),
+                                        .stamp = e->stamp,
+                                        .body = peal_bytes_of(body, e->raw.n)};
+}
+
+void recv_reopen(struct client *c, const char *name, const uint8_t fp[static CRY_FP_BYTES])
+{
+    struct reopened *r = calloc(1, sizeof *r);
+    const struct wire_row *rows[WIRE_PAGE_ROWS];
+    int err = r == NULL ? PEAL_E_NO_MEMORY : 0;
+    if (err == 0)
+        *r = (struct reopened){.name = name, .fp = fp};
+    for (bool more = true; err == 0 && more;) {
+        r->seen = r->n = 0;
+        err = profile_sealed(c->profile, c->account.name, name, r->stamp, &r->id, WIRE_PAGE_ROWS,
+                             note_sealed, r);
+        more = r->seen == WIRE_PAGE_ROWS;
+        if (err == 0 && r->short_of_memory)
+            err = PEAL_E_NO_MEMORY;
+        for (size_t i = 0; i < r->n; i++)
+            rows[i] = &r->rows[i];
+        if (err == 0 && r->n > 0)
+            keep_rows(c, rows, r->n, ONCE_MORE);
+        for (size_t i = 0; i < r->n; i++)
+            free((void *)r->rows[i].body.p);
+    }
+    if (err != 0)
+        client_trouble(c, err, "what came under the new key cannot be opened yet",
+                       "accept the key again to try again");
+    free(r);
     recv_wake(c);
 }
 
@@ -374,7 +462,7 @@ void on_deliver(struct client *c, const struct wire_c_deliver *msg)
             rows[n++] = row;
     }
     if (n > 0)
-        keep_rows(c, rows, n, 0);
+        keep_rows(c, rows, n, FROM_THE_RING);
     if (c->settled_us == 0)
         c->settled_us = CLIENT_NEVER;
     recv_wake(c);
@@ -581,7 +669,7 @@ static void recv_over(struct client_call *call)
 }
 
 struct given {
-    const struct client *c;
+    struct client *c;
     json_t *objects[MARK_MAX];
     size_t n;
 };

@@ -20,12 +20,14 @@ static const char *why_not_yet(const struct client *c, const char *peer)
     return "";
 }
 
-static const char *why_queued(const struct client *c, const char *peer)
+static const char *why_queued(struct client *c, const char *peer)
 {
     if (!reach_is_up(c->reach))
         return client_why_away(c);
     if (c->session == SESSION_OUTSIDE)
         return "the account is in use elsewhere";
+    if (contact_is_changed(c, peer))
+        return "their key has changed";
     const char *full = full_why(c, peer);
     if (full != NULL)
         return full;
@@ -35,7 +37,7 @@ static const char *why_queued(const struct client *c, const char *peer)
 /* `queued` says why: it is the one state that somebody may have to do something about. */
 static json_t *sent_json(const struct client_call *call, const char *peer, int state)
 {
-    const struct client *c = call->c;
+    struct client *c = call->c;
     char id[2 * MSG_ID_BYTES + 1];
     peal_hex(call->sent_id.b, sizeof call->sent_id.b, id);
     json_t *sent = json_pack("{s:s,s:s,s:s}", "id", id, "to", peer, "state", msg_state_name(state));
@@ -97,8 +99,9 @@ static void land(struct client *c, struct flight *f)
 static bool launch(void *user, const struct outrow *row)
 {
     struct client *c = user;
-    if (flight_of(c, &row->id) == NULL &&
-        (row->kind != WIRE_ROW_MESSAGE || full_lets(c, row->peer))) {
+    bool goes = row->kind != WIRE_ROW_MESSAGE ||
+                (!contact_is_changed(c, row->peer) && full_lets(c, row->peer));
+    if (flight_of(c, &row->id) == NULL && goes) {
         struct wire_c_send msg = {
             .id = row->id, .name = peal_bytes_str(row->peer), .kind = row->kind, .body = row->body};
         if (reach_send(c->reach, WIRE_c_send, &msg) != 0)
@@ -261,15 +264,21 @@ static void tell_failed(struct client *c, const struct peal_msg_id *id, const ch
     message_advanced(c, id, peer, MSG_FAILED);
 }
 
+static void tell_queued(struct client *c, const struct peal_msg_id *id, const char *peer,
+                        const char *why)
+{
+    char hex[2 * MSG_ID_BYTES + 1];
+    peal_hex(id->b, sizeof id->b, hex);
+    client_emit(c, "state",
+                json_pack("{s:s,s:s,s:s,s:s}", "id", hex, "peer", peer, "state",
+                          msg_state_name(MSG_QUEUED), "reason", why));
+}
+
 /* It stays where it is, and so does what was written after it; who waits is told that much. */
 static void refused_full(struct client *c, const struct flight *f, const char *why)
 {
-    char hex[2 * MSG_ID_BYTES + 1];
-    peal_hex(f->id.b, sizeof f->id.b, hex);
     full_note(c, f->peer, why);
-    client_emit(c, "state",
-                json_pack("{s:s,s:s,s:s,s:s}", "id", hex, "peer", f->peer, "state",
-                          msg_state_name(MSG_QUEUED), "reason", why));
+    tell_queued(c, &f->id, f->peer, why);
     for (struct client_call *call = c->calls; call != NULL; call = call->next) {
         if (!call->over && call->sending && strcmp(call->sent_to, f->peer) == 0 &&
             flight_of(c, &call->sent_id) == NULL)
@@ -413,17 +422,22 @@ static int seal_row(struct client *c, const struct contact *to, const struct uns
     return err;
 }
 
+static void fail_one(struct client *c, const char *name, const struct unsealed *u,
+                     const struct answer *answer)
+{
+    bool done = false;
+    int bad = give_up(c, &u->id, name, &done);
+    if (bad != 0)
+        client_trouble(c, bad, "a refusal cannot be noted", err_prose(bad));
+    if (done)
+        tell_failed(c, &u->id, name, answer->err, answer->message, answer->hint);
+}
+
 static void fail_unsealed(struct client *c, const char *name, const struct unsealed *u,
                           const struct answer *answer)
 {
-    for (; u != NULL; u = u->next) {
-        bool done = false;
-        int bad = give_up(c, &u->id, name, &done);
-        if (bad != 0)
-            client_trouble(c, bad, "a refusal cannot be noted", err_prose(bad));
-        if (done)
-            tell_failed(c, &u->id, name, answer->err, answer->message, answer->hint);
-    }
+    for (; u != NULL; u = u->next)
+        fail_one(c, name, u, answer);
 }
 
 /* What there is to say about a key that is not the pinned one. */
@@ -434,10 +448,30 @@ static struct answer key_changed(const char *name, char text[static KEY_CHANGED_
     return (struct answer){
         .err = PEAL_E_AUTH,
         .message = text,
-        .hint = "somebody may be posing as this person: ask them over another channel. This "
-                "version cannot take a new key: messages in both directions stop until the ring "
-                "shows the old key again; only a new profile begins anew with the new one",
+        .hint = key_changed_hint,
     };
+}
+
+static bool is_awaited(const struct client *c, const struct peal_msg_id *id)
+{
+    for (const struct client_call *call = c->calls; call != NULL; call = call->next) {
+        if (!call->over && call->sending && msg_id_eq(&call->sent_id, id))
+            return true;
+    }
+    return false;
+}
+
+/* Who waits for an answer gets one that is the end of it; what was left to us waits on. */
+static void seal_none(struct client *c, const char *name, const struct unsealed *u)
+{
+    char text[KEY_CHANGED_TEXT];
+    struct answer answer = key_changed(name, text);
+    for (; u != NULL; u = u->next) {
+        if (is_awaited(c, &u->id))
+            fail_one(c, name, u, &answer);
+        else
+            tell_queued(c, &u->id, name, text);
+    }
 }
 
 static int seal_all(struct client *c, const char *name, const struct unsealed *u)
@@ -445,9 +479,7 @@ static int seal_all(struct client *c, const char *name, const struct unsealed *u
     struct contact *to;
     int err = contact_get(c, name, &to);
     if (err == 0 && to->changed) {
-        char text[KEY_CHANGED_TEXT];
-        struct answer answer = key_changed(name, text);
-        fail_unsealed(c, name, u, &answer);
+        seal_none(c, name, u);
         return 0;
     }
     if (err == 0)
@@ -490,6 +522,43 @@ void outbox_found(struct client *c, const char *name, const struct answer *answe
         free(u);
     }
     outbox_pump(c);
+}
+
+/* ---- what was sealed for a key that is not theirs any more --------------------------- */
+
+enum { RENOUNCED_MAX = 64 }; /* at a time */
+
+struct renounced {
+    const char *name;
+    struct peal_msg_id ids[RENOUNCED_MAX];
+    size_t n;
+};
+
+static bool note_renounced(void *user, const struct outrow *row)
+{
+    struct renounced *list = user;
+    if (row->kind == WIRE_ROW_MESSAGE && strcmp(row->peer, list->name) == 0)
+        list->ids[list->n++] = row->id;
+    return list->n < RENOUNCED_MAX;
+}
+
+int outbox_renounce(struct client *c, const char *name)
+{
+    struct renounced list = {.name = name};
+    int err;
+    do {
+        list.n = 0;
+        err = profile_outbox(c->profile, c->account.name, 0, note_renounced, &list);
+        for (size_t i = 0; i < list.n && err == 0; i++) {
+            bool done = false;
+            err = give_up(c, &list.ids[i], name, &done);
+            if (err == 0 && done)
+                tell_failed(c, &list.ids[i], name, PEAL_E_STALE,
+                            "a message was sealed for their former key",
+                            "it stays in the history as failed: send it again");
+        }
+    } while (err == 0 && list.n > 0);
+    return err;
 }
 
 static void find_one(void *user, const char *name)

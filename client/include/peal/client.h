@@ -27,16 +27,18 @@
  *                               this recipient, whose mailbox is full ("": not known). Without a
  *                               server it waits CLIENT_LINK_WAIT_MS from the start or from the end
  *                               of the last link, not longer. When there is no such user
- *                               (not_found), their key has changed (auth) or the ring refuses, the
- *                               message is in the history as failed; who waits gets the error,
- *                               otherwise it is a trouble event. A key known to have changed is an
- *                               error at once, and nothing is kept
+ *                               (not_found) or the ring refuses, the message is in the history as
+ *                               failed; who waits gets the error, otherwise it is a trouble event.
+ *                               The same when their key has changed (auth) and somebody waits; what
+ *                               nobody waits for stays queued and says so in its reason (see
+ *                               "Other people's keys"). A key known to have changed is an error at
+ *                               once, and nothing is kept
  *   history {name,limit?,before?}
  *                               {"messages":[message],"more"}, oldest first; before: a message's
  *                               id, or a time
- *   status {name}               {"name","online","last_seen"}
+ *   status {name}               {"name","online","last_seen","changed","verified"}
  *   conversations {}            {"conversations":[{"name","online","last_seen","unread",
- *                               "last":message|null}]}
+ *                               "changed","verified","last":message|null}]}
  *   read {name}                 {}; marks as read, and sends the receipts
  *   read {ids,wait?}            {"count","queued"}; the same with those of at most 64 messages that
  *                               are unread; waits up to `wait` ms for what is queued to go out
@@ -51,17 +53,40 @@
  *                               the name's record, whether there is one or not: its key, the first
  *                               live server at or after it, and the servers that the question
  *                               passed, the asked one first and the owner last
+ *   trust {name}                {"name","pinned","shown","changed","number"}: the fingerprints, 64
+ *                               hexadecimal digits each, of the key that this client goes by and of
+ *                               the one that the ring shows now, and the safety number that there
+ *                               would be with the latter. Somebody new is pinned by it
+ *   trust {name,fingerprint}    the same, once the shown key is the pinned one: it is accepted if it
+ *                               is the one of that fingerprint. stale: it is another by now, and
+ *                               nothing has changed
+ *   safety {name}               {"name","number","qr","verified","changed"}; number: 60 digits in
+ *                               groups of five, the same at both ends; qr: what a QR code of it
+ *                               says. Asks the ring only about somebody new
+ *   verify {name,number}        as safety. number: what was compared with the other side, with or
+ *                               without blanks, or what a QR code of theirs says; auth: it is not
+ *                               the one that is here, or their key has changed
  *   remove {id, epoch, proof}   {"removed"}: takes a server that is gone for good out of the ring's
  *                               roster of that epoch; proof: cry_remove_sign's, in hexadecimal.
  * stale: the roster has changed meanwhile
  *
  * A message is {"id","from","to","text","sent_at","state","unread"}, and "reason" with one that is
- * queued because the ring says that the recipient's mailbox is full. Times are Unix milliseconds.
- * Names are brought into their canonical form (peal/name.h).
+ * queued because the ring says that the recipient's mailbox is full, or because their key has
+ * changed. Times are Unix milliseconds. Names are brought into their canonical form (peal/name.h).
  *
- * Events: message (a message), state {"id","peer","state"} (and "reason", as above), presence
- * {"name","online","last_seen"}, connection {"connected","server","reason"}, session
- * {"name"|null,"reason"}, and trouble {"code","message","hint"}.
+ * Other people's keys: the first one that the ring shows for a name is pinned. When it shows
+ * another one (looked at once in a run for whoever is written to, with each status and trust, and
+ * when something comes that was sealed with other keys), a trouble event (auth) says so, `changed`
+ * is true from then on, and nothing is sent to that person: until the ring shows the pinned key
+ * again, or `trust` accepts the new one. What waits goes out then, but for what was sealed to the
+ * former key: it fails with the reason. What comes under another key than the pinned one is
+ * unreadable until `trust` accepts that key, and is read then; what comes under the pinned key is
+ * read as before. verified: `verify` was given for exactly this pair of keys, one's own and the
+ * pinned one.
+ *
+ * Events: message (a message), key {"name","changed"}, state {"id","peer","state"} (and "reason",
+ * as above), presence {"name","online","last_seen"}, connection {"connected","server","reason"},
+ * session {"name"|null,"reason"}, and trouble {"code","message","hint"}.
  *
  * What the states promise:
  *
