@@ -24,7 +24,7 @@ all="$servers $clients visualizer"
 ready_seconds=30
 
 build_packages="build-essential cmake ninja-build pkgconf libuv1-dev libssl-dev libsodium-dev libcrypt-dev
-  libsqlite3-dev libmicrohttpd-dev libjansson-dev libutf8proc-dev libinih-dev uthash-dev ca-certificates"
+  libsqlite3-dev libmicrohttpd-dev libjansson-dev libutf8proc-dev libinih-dev libqrencode-dev libpng-dev uthash-dev ca-certificates"
 test_packages="libcriterion-dev clang libclang-rt-14-dev chromium shellcheck libcurl4-openssl-dev procps spin sqlite3"
 
 say() { printf '%s\n' "$*"; }

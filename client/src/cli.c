@@ -495,6 +495,12 @@ static int run(const struct cli *cli, struct cli_port **port, const char *passwo
     case CLI_STATUS:
         return cli_simple(cli, *port,
                           json_pack("{s:s,s:s}", "cmd", "status", "name", cli->words[0]));
+    case CLI_TRUST:
+        return cli_trust(cli, *port);
+    case CLI_SAFETY:
+        return cli_safety(cli, *port);
+    case CLI_VERIFY:
+        return cli_verify(cli, *port);
     case CLI_RING:
         return ring(cli, *port);
     case CLI_WEB:

@@ -15,6 +15,9 @@ enum cli_command {
     CLI_RECV,
     CLI_HISTORY,
     CLI_STATUS,
+    CLI_TRUST,
+    CLI_SAFETY,
+    CLI_VERIFY,
     CLI_RING,
     CLI_WEB,
     CLI_COMMANDS
@@ -23,7 +26,8 @@ enum cli_command {
 /* What the command line says. Strings point into argv. */
 struct cli {
     enum cli_command command;
-    bool help, version, json, follow;
+    bool help, version, json, follow, qr;
+    const char *png; /* the file to write; NULL: none */
     const char *profile;
     const char *servers[CLIENT_SERVERS_MAX];
     struct net_place places[CLIENT_SERVERS_MAX];
@@ -72,6 +76,12 @@ void cli_port_close(struct cli_port *port);
 int cli_simple(const struct cli *cli, struct cli_port *port, json_t *request);
 /* peal ring remove (cli_remove.c); the exit status. */
 int cli_remove(const struct cli *cli, struct cli_port *port);
+/* peal trust, safety and verify (cli_keys.c); the exit status. */
+int cli_trust(const struct cli *cli, struct cli_port *port);
+int cli_safety(const struct cli *cli, struct cli_port *port);
+int cli_verify(const struct cli *cli, struct cli_port *port);
+/* What they answer, as text. */
+void cli_keys_print(const struct cli *cli, json_t *reply);
 
 /* The whole program; the exit status. */
 int cli_main(int argc, char **argv);

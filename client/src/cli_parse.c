@@ -33,6 +33,9 @@ static const struct command {
                   "                                         unread messages\n"
                   "  history NAME [--limit N]               what was said with somebody\n"
                   "  status NAME                            is somebody online?\n"
+                  "  trust NAME [FINGERPRINT]               look at a changed key, or accept it\n"
+                  "  safety NAME [--qr] [--png FILE]        the number to compare with somebody\n"
+                  "  verify NAME [NUMBER]                   it was compared, and is the same\n"
                   "  ring status                            the servers of the ring\n"
                   "  ring lookup NAME                       which server keeps a name, and the way "
                   "there\n"
@@ -76,6 +79,32 @@ static const struct command {
     [CLI_STATUS] = {"status", 1, 1,
                     "usage: peal status NAME\n\nSays whether somebody is online, and when they "
                     "were last.\n" GENERAL},
+    [CLI_TRUST] =
+        {"trust", 1, 2,
+         "usage: peal trust NAME [FINGERPRINT]\n\n"
+         "Shows the key of somebody that this client goes by, and the one that the ring shows now. "
+         "When\n"
+         "they differ, nothing is sent to that person until the new one is accepted, by its "
+         "fingerprint,\n"
+         "or the ring shows the former one again. What waited is sent then; what was sealed for "
+         "the\n"
+         "former key fails. Compare safety numbers before.\n" GENERAL},
+    [CLI_SAFETY] =
+        {"safety", 1, 1,
+         "usage: peal safety NAME [--qr] [--png FILE]\n\n"
+         "Shows the safety number with somebody: 60 digits, the same at both ends unless somebody "
+         "stands\n"
+         "between. Compare it over another channel.\n"
+         "  --qr              shows it as a QR code as well\n"
+         "  --png FILE        writes the QR code as a picture\n" GENERAL},
+    [CLI_VERIFY] =
+        {"verify", 1, 2,
+         "usage: peal verify NAME [NUMBER]\n\n"
+         "Remembers that the safety number was compared with somebody. Without NUMBER it is shown "
+         "and\n"
+         "asked about on the terminal; NUMBER is what the other side sees, in one word or in "
+         "quotes, or\n"
+         "what their QR code says. A change of either key ends it.\n" GENERAL},
     [CLI_RING] =
         {"ring", 1, 2,
          "usage: peal ring status\n"
@@ -132,6 +161,8 @@ enum option_id {
     OPT_LIMIT,
     OPT_LISTEN,
     OPT_RING_KEY_FILE,
+    OPT_QR,
+    OPT_PNG,
     OPTIONS
 };
 
@@ -156,6 +187,8 @@ static const struct option {
     [OPT_LIMIT] = {"limit", true, OF(HISTORY)},
     [OPT_LISTEN] = {"listen", true, OF(WEB)},
     [OPT_RING_KEY_FILE] = {"ring-key-file", true, OF(RING)},
+    [OPT_QR] = {"qr", false, OF(SAFETY)},
+    [OPT_PNG] = {"png", true, OF(SAFETY)},
 };
 
 static int number(const char *text, uint64_t min, uint64_t max, const char *name, uint64_t *out,
@@ -238,6 +271,12 @@ static int apply(struct cli *cli, enum option_id id, const char *value,
         return 0;
     case OPT_RING_KEY_FILE:
         cli->ring_key_file = value;
+        return 0;
+    case OPT_QR:
+        cli->qr = true;
+        return 0;
+    case OPT_PNG:
+        cli->png = value;
         return 0;
     case OPTIONS:
         break;

@@ -161,6 +161,9 @@ static void print_status(json_t *r)
     } else {
         (void)printf("%s is offline\n", str(r, "name"));
     }
+    if (json_is_true(json_object_get(r, "changed")))
+        (void)printf("the key of %s has changed: nothing is sent; see peal trust %s\n",
+                     str(r, "name"), str(r, "name"));
 }
 
 static void print_ring(json_t *r)
@@ -259,6 +262,11 @@ int cli_print_reply(const struct cli *cli, json_t *r)
         break;
     case CLI_STATUS:
         print_status(r);
+        break;
+    case CLI_TRUST:
+    case CLI_SAFETY:
+    case CLI_VERIFY:
+        cli_keys_print(cli, r);
         break;
     case CLI_RING:
         print_of_ring(cli, r);

@@ -134,15 +134,17 @@ static int compare(struct client *c, const char *name, struct peal_bytes bundle)
         return err;
     bool changed = !peal_bytes_eq(cry_public_bundle(contact->keys), bundle);
     bool news = changed && !(contact->checked && contact->changed);
-    if (changed != contact->changed) {
+    bool turned = changed != contact->changed;
+    if (turned) {
         err = profile_contact_changed(c->profile, c->account.name, name, changed);
         if (err != 0)
             return err;
-        contact->changed = changed;
         c->cursor = 0; /* what was held back was passed by */
-        emit_key(c, name, changed);
     }
+    contact->changed = changed;
     contact->checked = true;
+    if (turned)
+        emit_key(c, name, changed);
     if (news)
         tell_changed(c, name);
     return 0;

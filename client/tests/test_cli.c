@@ -47,6 +47,12 @@ static const char *const good[] = {
     "history bob",
     "history bob --limit 10",
     "status bob",
+    "trust bob",
+    "trust bob 00ff --json",
+    "safety bob",
+    "safety --qr bob --png f",
+    "verify bob",
+    "verify bob 12345",
     "ring status",
     "ring lookup bob",
     "--json ring lookup BOB",
@@ -95,6 +101,17 @@ static const char *const bad[] = {
     "history",
     "history bob --limit 0",
     "status",
+    "trust",
+    "trust bob 00ff more",
+    "trust bob --qr",
+    "safety",
+    "safety bob 12345",
+    "safety bob --png",
+    "safety bob --qr=yes",
+    "verify",
+    "verify bob 12345 67890",
+    "verify bob --png f",
+    "status bob --qr",
     "ring",
     "ring round",
     "ring status bob",
@@ -203,6 +220,54 @@ Test(cli, prints_messages, .init = cr_redirect_stdout)
                             "\"state\":\"read\"}\n1970-01-01 00:00:00  alice: "
                             "a\xef\xbf\xbd[2Jb\nc\xef\xbf\xbd  (read)\n",
                             "another line");
+}
+
+/* ---- keys ---------------------------------------------------------------------------- */
+
+Test(cli, says_what_a_changed_key_needs, .init = cr_redirect_stdout)
+{
+    struct cli look = {.command = CLI_TRUST, .words = {"Bob"}, .word_count = 1};
+    struct cli accept = {.command = CLI_TRUST, .words = {"Bob", "b2"}, .word_count = 2};
+    json_t *changed =
+        json_pack("{s:s,s:s,s:s,s:b,s:s}", "name", "bob", "pinned", "a1", "shown", "b2", "changed",
+                  1, "number", "00001 00002 00003 00004 00005 00006");
+    json_t *same = json_pack("{s:s,s:s,s:s,s:b,s:s}", "name", "bob", "pinned", "b2", "shown", "b2",
+                             "changed", 0, "number", "");
+    cr_assert_eq(cli_print_reply(&look, changed), 0, "not printed");
+    cr_assert_eq(cli_print_reply(&look, same), 0, "not printed");
+    cr_assert_eq(cli_print_reply(&accept, same), 0, "not printed");
+    json_decref(changed);
+    json_decref(same);
+    cr_assert_stdout_eq_str(
+        "the key of bob has changed: nothing is sent to them\n"
+        "  pinned  a1\n  now     b2\n"
+        "Somebody may be posing as bob. Ask them over another channel for the safety number that\n"
+        "they see for you; with the new key it is:\n"
+        "  00001 00002 00003 00004\n  00005 00006\n"
+        "If it is the same, accept the new key:\n  peal trust bob b2\n"
+        "the key of bob is the one that was pinned:\n  b2\n"
+        "the key of bob is accepted:\n  b2\n",
+        "other lines");
+}
+
+Test(cli, says_whether_a_number_was_compared, .init = cr_redirect_stdout)
+{
+    struct cli cli = {.command = CLI_SAFETY, .words = {"bob"}, .word_count = 1};
+    static const int states[][2] = {{0, 0}, {1, 0}, {0, 1}};
+    for (size_t i = 0; i < PEAL_COUNT(states); i++) {
+        json_t *r = json_pack("{s:s,s:s,s:s,s:b,s:b}", "name", "bob", "number", "00001 00002", "qr",
+                              "x", "verified", states[i][0], "changed", states[i][1]);
+        cr_assert_eq(cli_print_reply(&cli, r), 0, "not printed");
+        json_decref(r);
+    }
+    cr_assert_stdout_eq_str(
+        "your safety number with bob:\n  00001 00002\n"
+        "not verified: compare it with what bob sees for you, then: peal verify bob\n"
+        "your safety number with bob:\n  00001 00002\n"
+        "verified: it was compared with bob\n"
+        "your safety number with bob:\n  00001 00002\n"
+        "bob's key has changed: this number is of the former one; see peal trust bob\n",
+        "other lines");
 }
 
 /* ---- standard output ----------------------------------------------------------------- */
