@@ -13,6 +13,7 @@
 #define DOMAIN_SEALED   "peal.sealed.1"
 #define DOMAIN_RECEIPT  "peal.receipt.1"
 #define DOMAIN_SAFETY   "peal.safety.1"
+#define DOMAIN_SUCCEED  "peal.succeed.1"
 
 struct cry_public {
     EVP_PKEY *rsa;
@@ -21,6 +22,10 @@ struct cry_public {
     uint8_t fp[CRY_FP_BYTES];
     uint8_t bundle[CRY_BUNDLE_MAX];
     size_t bundle_n;
+    /* of a number above 0 */
+    uint32_t number;
+    uint8_t before[CRY_FP_BYTES];
+    uint8_t before_sig[CRY_SIG_BYTES];
 };
 
 struct cry_keys {

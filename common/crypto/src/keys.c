@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VERSION = 1, RSA_BITS = 8 * CRY_RSA_BYTES, PRIVATE_MAX = 2560 };
+enum { VERSION = 1, LATER_VERSION = 2, RSA_BITS = 8 * CRY_RSA_BYTES, PRIVATE_MAX = 2560 };
 
 static const char wrap_domain[] = "peal.keys.1";
 
@@ -103,6 +103,8 @@ const uint8_t *cry_public_fingerprint(const struct cry_public *p)
 /* The fields of a bundle, as views into it. */
 struct bundle {
     struct peal_bytes spki, sign_pub, body, sig;
+    uint32_t number; /* 0: the next two are empty */
+    struct peal_bytes before, before_sig;
 };
 
 static int bundle_parse(struct peal_bytes b, struct bundle *out)
@@ -110,14 +112,22 @@ static int bundle_parse(struct peal_bytes b, struct bundle *out)
     struct rd r;
     rd_init(&r, b.p, b.n);
     uint8_t version = rd_u8(&r);
-    if (r.err == 0 && version != VERSION)
+    if (r.err == 0 && version != VERSION && version != LATER_VERSION)
         return PEAL_E_VERSION;
+    *out = (struct bundle){.number = 0};
     out->spki = rd_var(&r, CRY_SPKI_MAX);
     out->sign_pub = rd_bytes(&r, CRY_PUB_BYTES);
+    if (version == LATER_VERSION) {
+        out->number = rd_u32(&r);
+        out->before = rd_bytes(&r, CRY_FP_BYTES);
+        out->before_sig = rd_bytes(&r, CRY_SIG_BYTES);
+    }
     out->sig = rd_bytes(&r, CRY_SIG_BYTES);
     int rc = rd_end(&r);
     if (rc != 0)
         return rc;
+    if (version == LATER_VERSION && out->number == 0)
+        return PEAL_E_MALFORMED;
     out->body = peal_bytes_of(b.p, b.n - CRY_SIG_BYTES);
     return 0;
 }
@@ -147,12 +157,53 @@ int cry_public_parse(struct peal_bytes bundle, struct cry_public **out)
     memcpy(p->sign_pub, b.sign_pub.p, CRY_PUB_BYTES);
     memcpy(p->bundle, bundle.p, bundle.n);
     p->bundle_n = bundle.n;
+    p->number = b.number;
+    if (b.number != 0) {
+        memcpy(p->before, b.before.p, CRY_FP_BYTES);
+        memcpy(p->before_sig, b.before_sig.p, CRY_SIG_BYTES);
+    }
     cry_digest(DOMAIN_BUNDLE, bundle, p->fp);
     *out = p;
     return 0;
 fail:
     cry_public_free(p);
     return cry_ossl_fail(rc);
+}
+
+uint32_t cry_public_number(const struct cry_public *p)
+{
+    return p->number;
+}
+
+int cry_public_succeeds(const struct cry_public *next, const struct cry_public *before)
+{
+    if (next->number == 0 || next->number - 1 != before->number ||
+        !cry_equal(next->before, before->fp, CRY_FP_BYTES))
+        return PEAL_E_STALE;
+    CHECK(next->bundle_n > 2 * (size_t)CRY_SIG_BYTES);
+    struct peal_bytes said = peal_bytes_of(next->bundle, next->bundle_n - 2 * CRY_SIG_BYTES);
+    return cry_verify(before->sign_pub, DOMAIN_SUCCEED, said, next->before_sig);
+}
+
+int cry_public_chain(const struct cry_public *pinned, const struct peal_bytes bundles[], size_t n,
+                     struct cry_public **last)
+{
+    struct cry_public *at = NULL;
+    int rc = n == 0 ? PEAL_E_USAGE : n > CRY_CHAIN_MAX ? PEAL_E_TOO_LONG : 0;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        struct cry_public *next = NULL;
+        rc = cry_public_parse(bundles[i], &next);
+        if (rc == 0)
+            rc = cry_public_succeeds(next, at != NULL ? at : pinned);
+        cry_public_free(at);
+        at = next;
+    }
+    if (rc != 0) {
+        cry_public_free(at);
+        return rc;
+    }
+    *last = at;
+    return 0;
 }
 
 int cry_public_verify(const struct cry_public *p, const char *domain, struct peal_bytes message,

@@ -38,6 +38,18 @@ def subkey(ring, number):
     ).digest()
 
 
+def successor(before, before_seed, rsa, seed, number):
+    """before: the bundle that comes before it."""
+    spki = rsa.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    body = b"\x02" + struct.pack(">I", len(spki)) + spki
+    body += raw_public(Ed25519PrivateKey.from_private_bytes(seed)) + struct.pack(">I", number)
+    body += blake("peal.bundle.1", before)
+    body += sign(before_seed, "peal.succeed.1", body)
+    return body + sign(seed, "peal.bundle.1", body)
+
+
 def safety(*sides):
     """sides: (name, bundle) each."""
     blocks = []
@@ -194,6 +206,9 @@ def main():
             ),
         )
     put("V_BOB_BUNDLE", bundle(*bob))
+    second = successor(bundle(*bob), bob[1], rsa[0], b"C" * 32, 1)
+    put("V_BOB_SECOND", second)
+    put("V_BOB_THIRD", successor(second, b"C" * 32, rsa[1], b"D" * 32, 2))
     put("V_BOB_FP", blake("peal.bundle.1", bundle(*bob)))
     print(f'#define V_SAFETY "{safety((NAMES[0], bundle(*alice)), (NAMES[1], bundle(*bob)))}"')
     put("V_ACCOUNT_ALICE", blake("peal.account.1", b"alice", 20))

@@ -281,6 +281,148 @@ Test(keys, genuine_box_with_nonsense_is_corrupt)
     cr_assert(ERR_peek_error() == 0, "no error is left in the queue");
 }
 
+/* ---- bundles that follow each other ---- */
+
+static struct cry_public *parsed(const char *hex)
+{
+    struct octets bundle = octets_of(hex);
+    struct cry_public *p = NULL;
+    cr_assert(cry_public_parse(view(&bundle), &p) == 0, "the bundle parses");
+    return p;
+}
+
+Test(keys, later_bundles_are_what_the_other_implementation_makes)
+{
+    struct cry_public *first = parsed(V_BOB_BUNDLE);
+    struct cry_public *second = parsed(V_BOB_SECOND);
+    struct cry_public *third = parsed(V_BOB_THIRD);
+    cr_assert_eq(cry_public_number(first), 0, "the first");
+    cr_assert_eq(cry_public_number(second), 1, "the second");
+    cr_assert_eq(cry_public_number(third), 2, "the third");
+    cr_assert(cry_public_succeeds(second, first) == 0, "the second follows the first");
+    cr_assert(cry_public_succeeds(third, second) == 0, "the third follows the second");
+    cr_assert(cry_public_succeeds(third, first) == PEAL_E_STALE, "one is left out");
+    cr_assert(cry_public_succeeds(first, second) == PEAL_E_STALE, "backwards");
+    cr_assert(cry_public_succeeds(second, second) == PEAL_E_STALE, "itself");
+    cr_assert(cry_public_succeeds(first, first) == PEAL_E_STALE, "a first one follows none");
+    cry_public_free(first);
+    cry_public_free(second);
+    cry_public_free(third);
+}
+
+Test(keys, a_later_bundle_with_any_byte_changed_is_refused)
+{
+    struct octets bundle = octets_of(V_BOB_SECOND);
+    struct cry_public *p = NULL;
+    for (size_t i = 0; i < bundle.n; i++) {
+        bundle.b[i] ^= 1;
+        int rc = cry_public_parse(view(&bundle), &p);
+        cr_assert(rc < 0 && p == NULL, "byte %zu: %d", i, rc);
+        bundle.b[i] ^= 1;
+    }
+    for (size_t n = 0; n < bundle.n; n++)
+        cr_assert(cry_public_parse(peal_bytes_of(bundle.b, n), &p) == PEAL_E_TRUNCATED,
+                  "cut to %zu", n);
+    bundle.b[bundle.n++] = 0;
+    cr_assert(cry_public_parse(view(&bundle), &p) == PEAL_E_TRAILING, "a byte too many");
+}
+
+/* Bob's second bundle, of that number, said to come after `before` and signed by `by` for that, in
+ * its own right by its owner. */
+static int follow(uint32_t number, const uint8_t before[static CRY_FP_BYTES], uint8_t by,
+                  const char *domain, struct cry_public **out)
+{
+    struct octets b = octets_of(V_BOB_SECOND);
+    struct cry_sign_key key;
+    struct peal_secret seed;
+    uint8_t sig[CRY_SIG_BYTES];
+    struct wr w;
+    size_t at = b.n - 2 * CRY_SIG_BYTES - CRY_FP_BYTES - 4;
+    wr_init(&w, b.b + at, b.n - at);
+    wr_u32(&w, number);
+    wr_bytes(&w, before, CRY_FP_BYTES);
+    memset(seed.b, by, sizeof seed.b);
+    cry_sign_key_from_seed(&seed, &key);
+    cry_sign(&key, domain, peal_bytes_of(b.b, at + w.n), sig);
+    wr_bytes(&w, sig, sizeof sig);
+    memset(seed.b, 'C', sizeof seed.b);
+    cry_sign_key_from_seed(&seed, &key);
+    cry_sign(&key, DOMAIN_BUNDLE, peal_bytes_of(b.b, at + w.n), sig);
+    wr_bytes(&w, sig, sizeof sig);
+    cr_assert(wr_end(&w) == 0 && at + w.n == b.n, "the bundle is written");
+    return cry_public_parse(view(&b), out);
+}
+
+Test(keys, only_the_key_before_names_its_successor)
+{
+    struct cry_public *first = parsed(V_BOB_BUNDLE);
+    const uint8_t *fp = cry_public_fingerprint(first);
+    static const struct {
+        uint32_t number;
+        uint8_t by, other_fp;
+        const char *domain;
+        int want;
+        const char *why;
+    } cases[] = {
+        {1, 'B', 0, DOMAIN_SUCCEED, 0, "as it should be"},
+        {1, 'C', 0, DOMAIN_SUCCEED, PEAL_E_AUTH, "signed by itself"},
+        {1, 'A', 0, DOMAIN_SUCCEED, PEAL_E_AUTH, "signed by somebody else"},
+        {1, 'B', 0, DOMAIN_BUNDLE, PEAL_E_AUTH, "a signature for another purpose"},
+        {2, 'B', 0, DOMAIN_SUCCEED, PEAL_E_STALE, "a number is left out"},
+        {UINT32_MAX, 'B', 0, DOMAIN_SUCCEED, PEAL_E_STALE, "the last number"},
+        {1, 'B', 1, DOMAIN_SUCCEED, PEAL_E_STALE, "another one's successor"},
+    };
+    struct cry_public *next = NULL;
+    for (size_t i = 0; i < PEAL_COUNT(cases); i++) {
+        uint8_t before[CRY_FP_BYTES];
+        memcpy(before, fp, sizeof before);
+        before[0] ^= cases[i].other_fp;
+        cr_assert(follow(cases[i].number, before, cases[i].by, cases[i].domain, &next) == 0,
+                  "%s: it does not parse", cases[i].why);
+        int rc = cry_public_succeeds(next, first);
+        cr_assert(rc == cases[i].want, "%s: %d", cases[i].why, rc);
+        cry_public_free(next);
+    }
+    next = NULL;
+    cr_assert(follow(0, fp, 'B', DOMAIN_SUCCEED, &next) == PEAL_E_MALFORMED && next == NULL,
+              "a later one with the first one's number");
+    cry_public_free(first);
+}
+
+Test(keys, a_chain_is_followed_from_what_is_pinned)
+{
+    struct octets b[] = {octets_of(V_BOB_SECOND), octets_of(V_BOB_THIRD), octets_of(V_BOB_BUNDLE)};
+    struct cry_public *first = parsed(V_BOB_BUNDLE);
+    struct cry_public *second = parsed(V_BOB_SECOND);
+    struct cry_public *last = NULL;
+    struct peal_bytes both[] = {view(&b[0]), view(&b[1])};
+    struct peal_bytes turned[] = {view(&b[1]), view(&b[0])};
+    struct peal_bytes false_end[] = {view(&b[0]), view(&b[2])};
+    struct peal_bytes many[CRY_CHAIN_MAX + 1];
+    cr_assert(cry_public_chain(first, both, 2, &last) == 0, "the whole chain");
+    cr_assert(peal_bytes_eq(cry_public_bundle(last), both[1]), "ends with another one");
+    cry_public_free(last);
+    cr_assert(cry_public_chain(first, both, 1, &last) == 0, "its beginning");
+    cry_public_free(last);
+    cr_assert(cry_public_chain(second, both + 1, 1, &last) == 0, "from the second");
+    cry_public_free(last);
+    last = NULL;
+    cr_assert(cry_public_chain(second, both, 2, &last) == PEAL_E_STALE, "begins before the pin");
+    cr_assert(cry_public_chain(first, turned, 2, &last) == PEAL_E_STALE, "turned round");
+    cr_assert(cry_public_chain(first, false_end, 2, &last) == PEAL_E_STALE,
+              "a first one at the end");
+    cr_assert(cry_public_chain(first, both, 0, &last) == PEAL_E_USAGE, "none");
+    for (size_t i = 0; i < PEAL_COUNT(many); i++)
+        many[i] = both[0];
+    cr_assert(cry_public_chain(first, many, PEAL_COUNT(many), &last) == PEAL_E_TOO_LONG,
+              "too long");
+    b[1].b[b[1].n - 1] ^= 1;
+    cr_assert(cry_public_chain(first, both, 2, &last) == PEAL_E_AUTH, "a damaged end");
+    cr_assert(last == NULL, "something was given out after an error");
+    cry_public_free(first);
+    cry_public_free(second);
+}
+
 /* ---- safety numbers ---- */
 
 struct safety_side {

@@ -42,7 +42,7 @@ void cry_wipe(void *p, size_t n);
 /* ---- hashing ----
  * BLAKE2b (RFC 7693). `domain` is its personalisation: 1 to CRY_DOMAIN_MAX characters, zero-padded,
  * so that hashes made for different purposes never coincide. Domains used here: peal.account.1,
- * peal.node.1, peal.bundle.1, peal.envelope.1, peal.sealed.1, peal.receipt.1, peal.safety.1; other
+ * peal.node.1, peal.bundle.1, peal.envelope.1, peal.sealed.1, peal.receipt.1, peal.safety.1, peal.succeed.1; other
  * modules choose their own and never these. */
 enum { CRY_DOMAIN_MAX = 16, CRY_HASH_BYTES = 32 };
 
@@ -227,12 +227,17 @@ PEAL_MUST int cry_bcrypt_hash(const struct peal_secret *auth, unsigned cost,
 PEAL_MUST int cry_bcrypt_verify(const struct peal_secret *auth, const char *stored);
 
 /* ---- account keys ----
- * RSA-3072 (e = 65537) to receive and Ed25519 to sign. The public half is a bundle: version 1 (u8),
- * the RSA key as SubjectPublicKeyInfo (u32 length, DER), the Ed25519 key (32), and its signature
- * over everything before. */
+ * RSA-3072 (e = 65537) to receive and Ed25519 to sign. The public half is a bundle. An account's
+ * first is of version 1 (u8): the RSA key as SubjectPublicKeyInfo (u32 length, DER), the Ed25519
+ * key (32), and its signature over everything before. Each later one is of version 2: the same two
+ * keys, its number (u32: 1, 2, …), the fingerprint of the bundle before it (32), the signature of
+ * that one's Ed25519 key (domain "peal.succeed.1") over everything before, and its own over
+ * everything before. This version makes no bundles of version 2. */
 enum {
     CRY_SPKI_MAX = 512,
-    CRY_BUNDLE_MAX = 1 + 4 + CRY_SPKI_MAX + CRY_PUB_BYTES + CRY_SIG_BYTES,
+    CRY_BUNDLE_MAX =
+        1 + 4 + CRY_SPKI_MAX + CRY_PUB_BYTES + 4 + CRY_FP_BYTES + 2 * CRY_SIG_BYTES,
+    CRY_CHAIN_MAX = 64, /* bundles that are looked through at a time */
     CRY_WRAPPED_MAX = 4096,
     CRY_NAME_MAX = 128, /* bytes of a canonical account name: 32 characters of UTF-8 */
 };
@@ -258,13 +263,24 @@ PEAL_MUST int cry_keys_unwrap(const struct peal_secret *wrap, struct peal_bytes 
 
 /* Parses a stranger's bundle; the caller frees *out. PEAL_E_VERSION, PEAL_E_TRUNCATED,
  * PEAL_E_TRAILING, PEAL_E_TOO_LONG: as named. PEAL_E_MALFORMED: the RSA key is not canonical DER of
- * 3072 bits and e = 65537. PEAL_E_AUTH: the signature is wrong. */
+ * 3072 bits and e = 65537, or a version 2 has the number 0. PEAL_E_AUTH: its own signature is wrong;
+ * whether it is another one's successor is not looked at. */
 PEAL_MUST int cry_public_parse(struct peal_bytes bundle, struct cry_public **out);
 void cry_public_free(struct cry_public *p);
 /* The bundle's bytes; live as long as p. */
 struct peal_bytes cry_public_bundle(const struct cry_public *p);
 /* BLAKE2b-256 over the bundle, CRY_FP_BYTES long: what clients pin. Lives as long as p. */
 const uint8_t *cry_public_fingerprint(const struct cry_public *p);
+/* Which of the account's bundles it says it is; 0: the first. */
+uint32_t cry_public_number(const struct cry_public *p);
+/* Does the owner of `before` say that next is their next bundle? PEAL_E_STALE: it is another one's
+ * successor, or not the next number. PEAL_E_AUTH: it says so, but before's key did not sign it. */
+PEAL_MUST int cry_public_succeeds(const struct cry_public *next, const struct cry_public *before);
+/* The same along n <= CRY_CHAIN_MAX bundles, the oldest first: each succeeds the one before it, and
+ * the first of them `pinned`. The caller frees *last, which is the newest (n 0: PEAL_E_USAGE; more
+ * than the most: PEAL_E_TOO_LONG). Errors as of cry_public_parse and cry_public_succeeds. */
+PEAL_MUST int cry_public_chain(const struct cry_public *pinned, const struct peal_bytes bundles[],
+                               size_t n, struct cry_public **last);
 /* As cry_sign and cry_verify, with an account's keys. */
 void cry_keys_sign(const struct cry_keys *k, const char *domain, struct peal_bytes message,
                    uint8_t sig[static CRY_SIG_BYTES]);
