@@ -2,6 +2,8 @@
  *
  * service.c  memory, events, the tick          client.c   links of clients, and what they may say
  * account.c  find, register, log in, resume    session.c  sessions at their gateway
+ * credentials.c  what changes an account       request.c  requests that take more than one step
+ * record.c   the record of an account
  * home.c     where sessions are, at the homes  deliver.c  a mailbox on its way to its owner
  * watch.c    presence and the ring for those who watch
  * lookup.c   where the record of a name is, and the way there
@@ -179,16 +181,25 @@ struct removal {
     struct peal_id id;
 };
 
-/* ---- requests: a client's question that takes more than one step: account.c ---- */
+/* ---- requests: a client's question that takes more than one step: request.c ---- */
 
-enum request_kind { REQ_FIND, REQ_REGISTER, REQ_LOGIN, REQ_RESUME, REQ_LOGOUT };
+enum request_kind {
+    REQ_FIND,
+    REQ_REGISTER,
+    REQ_LOGIN,
+    REQ_RESUME,
+    REQ_LOGOUT,
+    REQ_PASSWORD
+};
 
 /*   FIND      PRESENCE --> READ --> answered
  *   RESUME                 READ --> answered
  *   LOGIN                  READ --> VERIFY --> CHANGE --> answered
  *   REGISTER               HASH --> CHANGE --> answered
  *                                     +--> done before, and over: VERIFY --> answered
- *   LOGOUT                          CHANGE --> answered */
+ *   LOGOUT                          CHANGE --> answered
+ *   PASSWORD               READ --> VERIFY --> HASH --> CHANGE --> answered
+ *                                     +--> done before: CHANGE --> answered */
 enum request_phase { PHASE_PRESENCE, PHASE_READ, PHASE_HASH, PHASE_VERIFY, PHASE_CHANGE };
 
 struct request {
@@ -210,15 +221,18 @@ struct request {
 
     struct peal_msg_id id; /* req_id */
     uint8_t auth[32];
+    uint8_t new_auth[32]; /* PASSWORD */
     uint8_t token[WIRE_TOKEN_BYTES];
     uint8_t token_hash[CRY_HASH_BYTES];
-    char bcrypt[CRY_BCRYPT_SIZE];
-    bool retry;            /* REGISTER: it was done before, and its session is over */
-    uint32_t draft;        /* REGISTER */
+    char bcrypt[CRY_BCRYPT_SIZE]; /* the record's, which was verified */
+    char hashed[CRY_BCRYPT_SIZE]; /* the new one */
+    bool retry;     /* REGISTER: it was done before, and its session is over; else: it was done */
+    uint32_t draft; /* REGISTER, PASSWORD */
     uint32_t failure_cell; /* of the account */
 };
 
-/* The account that a registration asks for: an encoded s_account without bcrypt and token. */
+/* What a request puts into the account, as an encoded s_account: of a registration all but bcrypt
+ * and token. */
 struct draft {
     size_t n;
     uint8_t bytes[WIRE_REGISTER_MAX];
@@ -369,28 +383,98 @@ bool client_tick(struct svc *s, struct client *c);
 void client_servers_tick(struct svc *s);
 const char *client_prose(int err, const char **hint);
 
+/* request.c */
+/* NULL: the client was told BUSY. */
+struct request *request_begin(struct svc *s, struct client *c, enum request_kind kind, uint64_t req,
+                              struct peal_bytes name);
+uint64_t request_token(const struct request *r);
+/* The client that still waits for the answer, or NULL. */
+struct client *request_asker(const struct svc *s, const struct request *r);
+void request_finish(struct svc *s, struct request *r);
+/* Answers with an error, and ends the request; message NULL: what follows from err alone. */
+void request_fail(struct svc *s, struct request *r, int err, const char *message, const char *hint);
+/* The same, with the account's name between the two halves of the message. */
+void request_fail_naming(struct svc *s, struct request *r, int err, const char *before,
+                         const char *after, const char *hint);
+void request_fail_over(struct svc *s, struct request *r);
+/* A register operation in this phase; the request may be over when it returns. */
+void request_operate(struct svc *s, struct request *r, enum request_phase phase);
+/* The session's token that this request gives: the same for the same request, at every server. */
+void request_make_token(struct request *r, const uint8_t auth[static 32]);
+/* The one that a client has, of WIRE_TOKEN_BYTES. */
+void request_take_token(struct request *r, struct peal_bytes token);
+/* Whether the record's session is that of the request's token. */
+bool request_owns(const struct request *r, const struct wire_s_account *a);
+uint32_t request_failure_cell(const struct svc *s, const char *kind, struct peal_bytes who);
+/* False when there were too many wrong passwords lately, for this account or from this address; the
+ * client was told so. *cell: where the account's are counted. */
+bool request_may_guess(struct svc *s, struct client *c, uint64_t req, struct peal_bytes name,
+                       uint32_t *cell);
+/* What request_verify counted as a wrong guess was a right one, or was wrong indeed. */
+void request_guessed(struct svc *s, struct request *r, bool right);
+/* Has a worker compare auth with the record's hash (PHASE_VERIFY); the request may be over when it
+ * returns. */
+void request_verify(struct svc *s, struct request *r, const struct wire_s_account *a,
+                    const uint8_t auth[static 32]);
+/* Has a worker hash auth (PHASE_HASH). */
+void request_hash(struct svc *s, struct request *r, const uint8_t auth[static 32]);
+
+/* record.c */
+enum { RECORD_LOGINS_BYTES = WIRE_LOGINS_MAX * MSG_ID_BYTES };
+/* Views into value. PEAL_E_CORRUPT: it is no account. */
+PEAL_MUST int record_read(struct peal_bytes value, struct wire_s_account *a);
+/* Into svc.scratch; 1, as chord_app.reg_change wants it, or an error. */
+PEAL_MUST int record_write(struct svc *s, const struct wire_s_account *a, struct peal_bytes *value);
+/* Whether two registers are forms of one registration. name: the second one's. */
+bool record_same(struct peal_bytes kept, struct peal_bytes other,
+                 char name[static CHORD_LABEL_MAX + 1]);
+/* Whether the request of this id is among the last that changed it. */
+bool record_has_done(const struct wire_s_account *a, const struct peal_msg_id *id);
+/* Puts it there; mem holds the list, as long as a is used. */
+void record_remember(struct wire_s_account *a, const struct peal_msg_id *id,
+                     uint8_t mem[static RECORD_LOGINS_BYTES]);
+/* Plain text of one line, as a display name is: no control characters, none that turn the line
+ * around. */
+bool record_is_text(struct peal_bytes b);
+/* What a password brings. */
+struct record_password {
+    struct peal_bytes auth, salt, wrapped;
+    uint32_t ops, mem_kib;
+};
+/* What is wrong with it; NULL: nothing. */
+const char *record_password_fault(const struct record_password *m);
+
 /* account.c */
 /* True when the name is fit to be asked for; otherwise the client was told why not. */
 bool account_check_name(struct svc *s, const struct client *c, uint64_t req,
                         struct peal_bytes name);
+/* A second one of these at a time is out of state: it could only fight with the first. False: the
+ * link was closed. */
+bool account_may_sign_in(struct svc *s, struct client *c);
 void account_find(struct svc *s, struct client *c, const struct wire_c_find *m);
 void account_register(struct svc *s, struct client *c, const struct wire_c_register *m);
 void account_login(struct svc *s, struct client *c, const struct wire_c_login *m);
 void account_resume(struct svc *s, struct client *c, const struct wire_c_resume *m);
 void account_logout(struct svc *s, struct client *c, const struct wire_c_logout *m);
+/* The register says that this client has the session: answers, and opens it. */
+void account_sign_in(struct svc *s, struct request *r, const struct wire_s_account *a);
 void account_worked(struct svc *s);
 int account_change(struct svc *s, struct request *r, struct peal_bytes old,
                    struct peal_bytes *value);
 void account_done(struct svc *s, struct request *r, int err, struct peal_bytes value);
-/* Whether two registers are forms of one registration. name: the second one's. */
-bool account_same(struct peal_bytes kept, struct peal_bytes other,
-                  char name[static CHORD_LABEL_MAX + 1]);
 void account_presence(struct svc *s, struct request *r, const struct peal_id *from,
                       const struct wire_n_presence *m);
 /* Servers went down or came up: what waits for somebody who is gone goes on. */
 void account_homes_changed(struct svc *s);
 void account_tick(struct svc *s);
-uint32_t account_failure_cell(const struct svc *s, const char *kind, struct peal_bytes who);
+
+/* credentials.c: the rest of what is asked of an account, phase by phase */
+void credentials_password(struct svc *s, struct client *c, const struct wire_c_password *m);
+void credentials_read(struct svc *s, struct request *r, const struct wire_s_account *a);
+void credentials_verified(struct svc *s, struct request *r);
+int credentials_change(struct svc *s, struct request *r, struct peal_bytes old,
+                       struct peal_bytes *value);
+void credentials_changed(struct svc *s, struct request *r, const struct wire_s_account *a);
 
 /* session.c */
 /* 0, or PEAL_E_STALE when a newer session of the account is at this node. */

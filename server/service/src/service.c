@@ -103,7 +103,7 @@ static bool on_reg_same(void *ctx, struct peal_bytes kept, struct peal_bytes oth
                         char name[static CHORD_LABEL_MAX + 1])
 {
     (void)ctx;
-    return account_same(kept, other, name);
+    return record_same(kept, other, name);
 }
 
 static void on_set_done(void *ctx, struct step_update *u, uint64_t token, int err)

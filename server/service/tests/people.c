@@ -10,6 +10,7 @@ struct person person_of(struct host *h, uint32_t client, const char *name)
     struct person p = {.h = h, .client = client};
     (void)snprintf(p.name, sizeof p.name, "%s", name);
     memset(p.auth, (int)strlen(name) + name[0], sizeof p.auth);
+    memset(p.new_auth, 0xa5, sizeof p.new_auth);
     return p;
 }
 
@@ -93,6 +94,22 @@ void person_resume(struct person *p, uint32_t node)
     person_greet(p, node);
     person_ask_resume(p);
     person_session(p);
+}
+
+void person_ask_password(struct person *p, uint64_t req_id)
+{
+    static const uint8_t salt[CRY_SALT_BYTES] = {9, 8, 7};
+    static const uint8_t wrapped[220] = {8};
+    struct wire_c_password m = {.req = ++p->req,
+                                .req_id = number(req_id),
+                                .name = peal_bytes_str(p->name),
+                                .auth = peal_bytes_of(p->auth, sizeof p->auth),
+                                .salt = peal_bytes_of(salt, sizeof salt),
+                                .ops = CRY_KDF_OPS_MIN,
+                                .mem_kib = CRY_KDF_MEM_MIN / 1024,
+                                .new_auth = peal_bytes_of(p->new_auth, sizeof p->new_auth),
+                                .wrapped = peal_bytes_of(wrapped, sizeof wrapped)};
+    host_say(p->h, p->client, WIRE_c_password, &m);
 }
 
 const struct wire_c_error *person_refused(struct person *p, int err)

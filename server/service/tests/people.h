@@ -12,6 +12,7 @@ struct person {
     uint32_t client;
     char name[WIRE_NAME_MAX + 1];
     uint8_t auth[32];
+    uint8_t new_auth[32]; /* what person_ask_password changes it to */
     uint8_t token[WIRE_TOKEN_BYTES];
     uint64_t generation;
     uint64_t req;
@@ -24,6 +25,7 @@ void person_greet(struct person *p, uint32_t node);
 void person_ask_register(struct person *p, uint64_t req_id);
 void person_ask_login(struct person *p, uint64_t req_id);
 void person_ask_resume(struct person *p);
+void person_ask_password(struct person *p, uint64_t req_id);
 /* Greets at the node and registers, logs in, resumes; expects a session. */
 void person_register(struct person *p, uint32_t node);
 void person_login(struct person *p, uint32_t node);

@@ -144,6 +144,14 @@ Test(rings, who_asks_again_elsewhere_gets_the_first_result)
             host_start(h, 0);
         cr_assert(host_whole(h, 60 * HOST_SEC), "whole again");
         insist(&again, person_ask_login, 8, us, 2, "logged in");
+        if (!host_alive(h, 0))
+            host_start(h, 0);
+        cr_assert(host_whole(h, 60 * HOST_SEC), "whole again");
+        insist(&again, person_ask_password, 9, us, 3, "changed the password");
+        memcpy(again.auth, again.new_auth, sizeof again.auth);
+        host_hang_up(h, again.client);
+        person_login(&again, 1);
+        cr_assert_eq(again.generation, 4, "the new password logs in");
         host_free(h);
     }
 }

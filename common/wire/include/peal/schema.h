@@ -715,6 +715,20 @@ enum {
     F(ID, id, _, 0)                                                                                \
     F(BYTES, proof, _, 64)
 
+/* Another password, said with the old one's authentication key: hash, salt and cost, the wrapped
+ * keys and the token change together, and every other session ends. Outside a session it is a login
+ * as well. A retry by req_id, through any server, has the first outcome. */
+#define WIRE_FIELDS_c_password(F)                                                                  \
+    F(U64, req, _, 0)                                                                              \
+    F(MSGID, req_id, _, 0)                                                                         \
+    F(STR, name, _, WIRE_NAME_MAX)                                                                 \
+    F(BYTES, auth, _, 32)                                                                          \
+    F(BYTES, salt, _, 16)                                                                          \
+    F(U32, ops, _, 0)                                                                              \
+    F(U32, mem_kib, _, 0)                                                                          \
+    F(BYTES, new_auth, _, 32)                                                                      \
+    F(BYTES, wrapped, _, WIRE_WRAPPED_MAX)
+
 /* ---- multicast ----
  * m_beacon travels sealed under the ring's beacon key. Its signature is the sender's own (cry_sign,
  * domain "peal.beacon.1") over the message encoded with an empty signature; stamp: the sender's
@@ -737,11 +751,25 @@ enum {
 
 /* ---- stored: never on a link; the values of a node's own spaces (docs/protocol.md) ---- */
 
-/* An account's register. `token` is the BLAKE2b-256 of the session token that may resume, `request`
- * the registration that made it, `logins` the last logins that changed it, the newest first, 16
- * bytes each (a retry of any of these returns the first outcome). `salt`, ops, mem_kib: the
- * client's Argon2id. */
+/* An account's register. `token` is the BLAKE2b-256 of the session token that may resume, given at
+ * `token_at`; `request` the registration that made it, `logins` the last logins and other requests
+ * that changed it, the newest first, 16 bytes each (a retry of any of these returns the first
+ * outcome). `salt`, ops, mem_kib: the client's Argon2id. `recovery`: the hash of the recovery key's
+ * authenticating half (crypto.h), empty: none; `rescued`: the private keys under its other half.
+ * `receipts`, `unread`, `session_days`: the account's settings (c_settings). `deleted`: when it was,
+ * 0: it was not; of a deleted one name, created, cred_epoch, generation and logins are left. */
 #define WIRE_FIELDS_s_account(F)                                                                   \
+    WIRE_FIELDS_s_account_1(F)                                                                     \
+    F(BYTES, recovery, _, 32)                                                                      \
+    F(BYTES, rescued, _, WIRE_WRAPPED_MAX)                                                         \
+    F(BOOL, receipts, _, 0)                                                                        \
+    F(U16, unread, _, 0)                                                                           \
+    F(U16, session_days, _, 0)                                                                     \
+    F(U64, token_at, _, 0)                                                                         \
+    F(U64, deleted, _, 0)
+
+/* The same as it was stored before there were recovery keys and settings. */
+#define WIRE_FIELDS_s_account_1(F)                                                                 \
     F(U8, version, _, 0)                                                                           \
     F(STR, name, _, WIRE_NAME_MAX)                                                                 \
     F(STR, display, _, WIRE_NAME_MAX)                                                              \
@@ -922,6 +950,7 @@ enum {
     M(89, c_lookup)                                                                                \
     M(90, c_path)                                                                                  \
     M(91, c_remove)                                                                                \
+    M(92, c_password)                                                                              \
     M(112, m_beacon)                                                                               \
     M(113, m_probe)                                                                                \
     M(114, m_answer)                                                                               \
@@ -935,7 +964,8 @@ enum {
     M(136, s_roster)                                                                               \
     M(137, s_past)                                                                                 \
     M(138, s_former)                                                                               \
-    M(139, s_account)
+    M(139, s_account_1)                                                                            \
+    M(140, s_account)
 
 enum {
     WIRE_FIRST_SERVICE = 32,

@@ -1,0 +1,192 @@
+/* What changes an account, at one node: its password. */
+#include "people.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+static struct host *one(void)
+{
+    struct host_opts o = {
+        .nodes = 1, .replicas = 0, .seed = 1, .sessions_max = 32, .locations_max = 64};
+    struct host *h = host_new(&o);
+    cr_assert(host_whole(h, 20 * HOST_SEC), "a ring of one");
+    return h;
+}
+
+/* ---- the password ---- */
+
+/* Everything that hangs on the old password ends; the session that changed it goes on. */
+Test(credentials, another_password_ends_what_the_old_one_began)
+{
+    struct host *h = one();
+    struct person alice = person_of(h, 0, "alice"), bob = person_of(h, 1, "bob");
+    struct person old = person_of(h, 2, "alice"), fresh = person_of(h, 3, "alice");
+    person_register(&alice, 0);
+    person_register(&bob, 0);
+    struct person before = alice;
+    before.client = 2;
+    person_ask_password(&alice, 5);
+    person_session(&alice);
+    cr_assert_eq(alice.generation, 2, "it is a new session");
+    cr_assert_neq(memcmp(alice.token, before.token, WIRE_TOKEN_BYTES), 0, "with another token");
+    struct peal_msg_id id = people_id(h, 1);
+    person_send(&bob, "alice", id, "still there?");
+    person_delivered(&alice, "bob", id, "still there?");
+    person_send(&alice, "bob", people_id(h, 2), "yes");
+    person_stored(&alice, people_id(h, 2));
+
+    person_greet(&before, 0);
+    person_ask_resume(&before);
+    person_refused(&before, PEAL_E_AUTH);
+    person_ask_login(&old, 6);
+    const struct wire_c_error *e = person_refused(&old, PEAL_E_AUTH);
+    cr_assert(peal_bytes_eq(e->message, peal_bytes_str("the password is wrong")), "said plainly");
+    cr_assert(host_connected(h, 0), "nobody is disturbed");
+
+    const struct wire_c_user *u = person_find(&bob, "alice");
+    cr_assert(u->salt.n == CRY_SALT_BYTES && u->salt.p[0] == 9 && u->ops == CRY_KDF_OPS_MIN &&
+                  u->mem_kib == CRY_KDF_MEM_MIN / 1024,
+              "salt and cost are the new password's");
+    memcpy(fresh.auth, alice.new_auth, sizeof fresh.auth);
+    person_greet(&fresh, 0);
+    person_ask_login(&fresh, 7);
+    const union wire_any *m = host_expect(h, 3, WIRE_c_session, PEOPLE_WAIT);
+    cr_assert(m != NULL && m->c_session.generation == 3, "the new password logs in");
+    cr_assert(m->c_session.wrapped.n == 220 && m->c_session.wrapped.p[0] == 8,
+              "and opens what was wrapped anew");
+    person_bye(&alice, PEAL_E_TAKEN_OVER);
+    host_free(h);
+}
+
+/* Who has no session here takes it over by the way; the other client is told. */
+Test(credentials, the_password_is_changed_from_elsewhere)
+{
+    struct host *h = one();
+    struct person alice = person_of(h, 0, "alice"), thief = person_of(h, 1, "alice");
+    person_register(&thief, 0);
+    person_greet(&alice, 0);
+    person_ask_password(&alice, 5);
+    person_session(&alice);
+    person_bye(&thief, PEAL_E_TAKEN_OVER);
+    person_greet(&thief, 0);
+    person_ask_resume(&thief);
+    person_refused(&thief, PEAL_E_AUTH);
+    host_free(h);
+}
+
+Test(credentials, a_wrong_password_changes_nothing_and_counts)
+{
+    struct host *h = one();
+    struct person alice = person_of(h, 0, "alice"), thief = person_of(h, 1, "alice");
+    person_register(&alice, 0);
+    thief.auth[0] ^= 1;
+    person_greet(&thief, 0);
+    for (int i = 0; i < SVC_LOGIN_FAILURES; i++) {
+        person_ask_password(&thief, 5);
+        person_refused(&thief, PEAL_E_AUTH);
+    }
+    person_ask_password(&thief, 5);
+    person_refused(&thief, PEAL_E_BUSY);
+    person_ask_login(&thief, 6);
+    person_refused(&thief, PEAL_E_BUSY);
+    cr_assert(host_connected(h, 0), "the owner is not disturbed");
+    host_run(h, 61 * (uint64_t)HOST_SEC);
+    person_ask_password(&alice, 7);
+    person_session(&alice);
+    cr_assert_eq(alice.generation, 2, "the owner changes it");
+    host_free(h);
+}
+
+/* The same request again is the same session; a late one undoes nothing. */
+Test(credentials, a_password_is_changed_once)
+{
+    struct host *h = one();
+    struct person alice = person_of(h, 0, "alice"), again = person_of(h, 1, "alice");
+    person_register(&alice, 0);
+    person_ask_password(&alice, 5);
+    person_session(&alice);
+    person_greet(&again, 0);
+    person_ask_password(&again, 5);
+    person_session(&again);
+    cr_assert_eq(again.generation, 2, "no new session");
+    cr_assert_eq(memcmp(again.token, alice.token, WIRE_TOKEN_BYTES), 0, "the same token");
+    person_bye(&alice, PEAL_E_CLOSED);
+
+    struct person third = again;
+    third.client = 2;
+    memcpy(third.auth, again.new_auth, sizeof third.auth);
+    memset(third.new_auth, 0x33, sizeof third.new_auth);
+    person_greet(&third, 0);
+    person_ask_password(&third, 6);
+    person_session(&third);
+    cr_assert_eq(third.generation, 3, "another change");
+    person_bye(&again, PEAL_E_TAKEN_OVER);
+    person_greet(&again, 0);
+    person_ask_password(&again, 5);
+    person_refused(&again, PEAL_E_AUTH); /* its password is not the account's any more */
+    cr_assert(host_connected(h, 2), "and the last one's session stays");
+
+    memcpy(again.auth, third.new_auth, sizeof again.auth);
+    person_ask_login(&again, 8);
+    person_session(&again);
+    person_bye(&third, PEAL_E_TAKEN_OVER);
+    person_greet(&third, 0);
+    person_ask_password(&third, 6);
+    person_refused(&third, PEAL_E_TAKEN_OVER); /* done, and its session is over */
+    host_free(h);
+}
+
+/* With the new password and the same req_id a login is the change's retry, by another way. */
+Test(credentials, a_login_finds_the_session_that_the_change_began)
+{
+    struct host *h = one();
+    struct person alice = person_of(h, 0, "alice");
+    person_register(&alice, 0);
+    person_ask_password(&alice, 5);
+    person_session(&alice);
+    struct person over = alice;
+    over.client = 1;
+    memcpy(over.auth, alice.new_auth, sizeof over.auth);
+    person_greet(&over, 0);
+    person_ask_login(&over, 5);
+    person_session(&over);
+    cr_assert_eq(over.generation, 2, "no new session");
+    cr_assert_eq(memcmp(over.token, alice.token, WIRE_TOKEN_BYTES), 0, "the same token");
+    host_free(h);
+}
+
+Test(credentials, fields_are_checked)
+{
+    struct host *h = one();
+    struct person alice = person_of(h, 0, "alice"), bob = person_of(h, 1, "bob");
+    person_register(&alice, 0);
+    person_register(&bob, 0);
+    strcpy(alice.name, "bob");
+    person_ask_password(&alice, 1);
+    person_refused(&alice, PEAL_E_REFUSED); /* it is not her session's account */
+    strcpy(alice.name, "alice");
+    struct wire_c_password m = {.req = 9,
+                                .name = peal_bytes_str("alice"),
+                                .auth = peal_bytes_of(alice.auth, 32),
+                                .new_auth = peal_bytes_of(alice.auth, 32)};
+    host_say(h, 0, WIRE_c_password, &m);
+    person_refused(&alice, PEAL_E_MALFORMED);
+    m.salt = peal_bytes_of(alice.auth, CRY_SALT_BYTES);
+    m.ops = CRY_KDF_OPS_MIN;
+    m.mem_kib = CRY_KDF_MEM_MIN / 1024 - 1;
+    m.wrapped = m.salt;
+    host_say(h, 0, WIRE_c_password, &m);
+    person_refused(&alice, PEAL_E_MALFORMED);
+    m.mem_kib++;
+    m.auth.n = 31;
+    host_say(h, 0, WIRE_c_password, &m);
+    person_refused(&alice, PEAL_E_MALFORMED);
+    m.name = peal_bytes_str("Alice");
+    host_say(h, 0, WIRE_c_password, &m);
+    person_refused(&alice, PEAL_E_MALFORMED);
+    struct person nobody = person_of(h, 2, "nobody");
+    person_greet(&nobody, 0);
+    person_ask_password(&nobody, 1);
+    person_refused(&nobody, PEAL_E_NOT_FOUND);
+    host_free(h);
+}
