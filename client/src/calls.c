@@ -15,7 +15,7 @@ static const struct command {
     {"read", cmd_read},     {"watch", cmd_watch},
     {"recv", cmd_recv},     {"ring", cmd_ring},
     {"sync", cmd_sync},     {"lookup", cmd_lookup},
-    {"remove", cmd_remove},
+    {"remove", cmd_remove}, {"password", cmd_password},
 };
 
 /* ---- errors ------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ static const struct command {
                   "usage: peal [OPTION]... COMMAND\n\n"
                   "  register NAME --password-file FILE|-   a new account\n"
                   "  login NAME --password-file FILE|-      an account that exists\n"
+                  "  passwd [--password-file FILE|-]        another password\n"
                   "  logout                                 leave this client; its history stays\n"
                   "  whoami                                 the account, the server, the ring\n"
                   "  send NAME TEXT|-                       write to somebody\n"
@@ -92,6 +93,13 @@ static const struct command {
          "copy of the ring's key, which every server has (ring.key in its folder). It is "
          "refused while\n"
          "the server is up, and when something would be lost by it.\n" GENERAL},
+    [CLI_PASSWD] = {"passwd", 0, 0,
+                    "usage: peal passwd [--password-file FILE|-]\n\n"
+                    "Changes the account's password. Every other client that uses the account is "
+                    "logged out.\n"
+                    "Without --password-file the present password and the new one are asked for on "
+                    "the terminal;\n"
+                    "the file holds them in two lines.\n" GENERAL},
     [CLI_WEB] = {"web", 0, 0,
                  "usage: peal web --listen ADDR:PORT\n\n"
                  "Serves this client's page until interrupted, and prints \"ready "
@@ -149,7 +157,7 @@ static const struct option {
     [OPT_JSON] = {"json", false, OF_ALL},
     [OPT_HELP] = {"help", false, OF_ALL},
     [OPT_VERSION] = {"version", false, OF_ALL},
-    [OPT_PASSWORD_FILE] = {"password-file", true, OF(REGISTER) | OF(LOGIN)},
+    [OPT_PASSWORD_FILE] = {"password-file", true, OF(REGISTER) | OF(LOGIN) | OF(PASSWD)},
     [OPT_FOLLOW] = {"follow", false, OF(RECV)},
     [OPT_WAIT] = {"wait", true, OF(RECV)},
     [OPT_MAX] = {"max", true, OF(RECV)},

@@ -251,6 +251,9 @@ int cli_print_reply(const struct cli *cli, json_t *r)
     case CLI_WHOAMI:
         print_whoami(r);
         break;
+    case CLI_PASSWD:
+        (void)puts("the password is changed; other clients of this account are logged out");
+        break;
     case CLI_LOGOUT:
         (void)puts("logged out");
         break;

@@ -126,7 +126,7 @@ struct client_call {
     void (*found)(struct client_call *call, const struct answer *answer);
     struct ask *ask;
     struct job *job;
-    bool entering; /* register or login */
+    bool entering; /* register, login, or what enters the account anew like them */
     /* send */
     bool sending; /* waits for sent_id to be stored */
     struct peal_msg_id sent_id;
@@ -238,6 +238,11 @@ void cmd_login(struct client_call *call);
 void cmd_logout(struct client_call *call);
 /* The session changed: a logout may have what it waits for. */
 void account_logout(struct client_call *call);
+
+/* ---- credentials.c ------------------------------------------------------------------- */
+void cmd_password(struct client_call *call);
+
+/* ---- job.c --------------------------------------------------------------------------- */
 /* Its result is not wanted any more. */
 void job_forget(struct job *job);
 

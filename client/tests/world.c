@@ -142,6 +142,36 @@ static void on_login(struct fake *f, struct net_link *link, const struct wire_c_
     open_session(f, link, m->req, a);
 }
 
+/* Once for a req_id: then the session of the first time. */
+static void on_password(struct fake *f, struct net_link *link, const struct wire_c_password *m)
+{
+    struct world *w = f->user;
+    struct world_account *a = account_of(w, m->name);
+    bool again = a != NULL && msg_id_eq(&a->changed_by, &m->req_id);
+    w->password_asks++;
+    if (a == NULL || memcmp(a->auth, again ? m->new_auth.p : m->auth.p, 32) != 0) {
+        say_error(link, m->req, PEAL_E_AUTH, "the password is wrong");
+        return;
+    }
+    if (!again) {
+        memcpy(a->auth, m->new_auth.p, 32);
+        memcpy(a->salt, m->salt.p, 16);
+        memcpy(a->wrapped, m->wrapped.p, m->wrapped.n);
+        a->wrapped_n = m->wrapped.n;
+        a->ops = m->ops;
+        a->mem_kib = m->mem_kib;
+        a->generation++;
+        a->changed_by = m->req_id;
+        cry_random(a->token, sizeof a->token);
+    }
+    if (w->lose_password) {
+        w->lose_password = false;
+        net_link_close(link, "lost");
+        return;
+    }
+    open_session(f, link, m->req, a);
+}
+
 static void on_resume(struct fake *f, struct net_link *link, const struct wire_c_resume *m)
 {
     struct world_account *a = account_of(f->user, m->name);
@@ -268,6 +298,9 @@ static void on_any(struct fake *f, struct net_link *link, uint16_t type, const u
         break;
     case WIRE_c_login:
         on_login(f, link, &msg->c_login);
+        break;
+    case WIRE_c_password:
+        on_password(f, link, &msg->c_password);
         break;
     case WIRE_c_resume:
         on_resume(f, link, &msg->c_resume);

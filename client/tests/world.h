@@ -15,7 +15,8 @@ struct world_account {
     size_t bundle_n, wrapped_n;
     uint32_t ops, mem_kib;
     uint64_t generation;
-    struct fake *at; /* its session */
+    struct peal_msg_id changed_by; /* the last c_password that counted */
+    struct fake *at;               /* its session */
     struct net_link *link;
 };
 
@@ -56,6 +57,8 @@ struct world {
     bool refuse_sends;             /* every one is told REFUSED */
     char full[NAME_BYTES_MAX + 1]; /* whose mailbox takes no message: QUOTA */
     unsigned full_told;
+    unsigned password_asks;
+    bool lose_password;    /* one is done and not answered: the link goes */
     unsigned lost_lookups; /* so many are told UNAVAILABLE */
     struct world_client clients[WORLD_CLIENTS];
 };

@@ -20,6 +20,11 @@
  *   register {name,password}    as whoami
  *   login {name,password}       as whoami
  *   logout {}                   {}; history and outbox stay in the profile, for the next login
+ *   password {old,new}          as whoami. The account's password is the new one from then on, and
+ *                               every other session of it ends; also from a client whose session
+ *                               has ended ("elsewhere"), which has it then. unknown: no answer
+ *                               came, and one of the two counts. auth: the old one is wrong, and
+ *                               nothing has changed
  *   send {to,text,wait?}        {"id","to","state"}, after `wait` ms at the latest; without it as
  *                               soon as the message is on our disk, which is before anything is
  *                               asked of the ring. Of `queued` also {"connected","reason"}: why no
