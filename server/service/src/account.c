@@ -287,7 +287,8 @@ static const char *registration_fault(const struct wire_c_register *m)
         return "the display name is not plain text";
     if (m->bundle.n == 0)
         return "the account's keys are missing";
-    return record_password_fault(&p);
+    const char *fault = record_password_fault(&p);
+    return fault != NULL ? fault : record_recovery_fault(m->recovery, m->rescued, true);
 }
 
 static int draft_account(struct svc *s, const struct wire_c_register *m, struct draft *d)
@@ -305,6 +306,8 @@ static int draft_account(struct svc *s, const struct wire_c_register *m, struct 
                                .mem_kib = m->mem_kib,
                                .bundle = m->bundle,
                                .wrapped = m->wrapped,
+                               .recovery = m->recovery,
+                               .rescued = m->rescued,
                                .receipts = true,
                                .token_at = s->ev->wall_ms};
     wr_init(&w, d->bytes, sizeof d->bytes);
@@ -441,9 +444,12 @@ int account_change(struct svc *s, struct request *r, struct peal_bytes old,
     case REQ_LOGOUT:
         return change_logout(s, r, old, value);
     case REQ_PASSWORD:
+    case REQ_RESET:
+    case REQ_RECOVERY:
         return credentials_change(s, r, old, value);
     case REQ_FIND:
     case REQ_RESUME:
+    case REQ_RESCUE:
         return 0;
     }
     return PEAL_E_USAGE;
@@ -463,6 +469,9 @@ static void read_done(struct svc *s, struct request *r, const struct wire_s_acco
         resumed(s, r, a);
         break;
     case REQ_PASSWORD:
+    case REQ_RESCUE:
+    case REQ_RESET:
+    case REQ_RECOVERY:
         credentials_read(s, r, a);
         break;
     case REQ_REGISTER:
@@ -487,10 +496,13 @@ static void change_done(struct svc *s, struct request *r, const struct wire_s_ac
         logged_out(s, r);
         break;
     case REQ_PASSWORD:
+    case REQ_RESET:
+    case REQ_RECOVERY:
         credentials_changed(s, r, a);
         break;
     case REQ_FIND:
     case REQ_RESUME:
+    case REQ_RESCUE:
         CHECK(r->phase != PHASE_CHANGE);
     }
 }

@@ -268,6 +268,21 @@ static void on_password(struct svc *s, struct client *c, const union wire_any *m
     credentials_password(s, c, &m->c_password);
 }
 
+static void on_rescue(struct svc *s, struct client *c, const union wire_any *m)
+{
+    credentials_rescue(s, c, &m->c_rescue);
+}
+
+static void on_reset(struct svc *s, struct client *c, const union wire_any *m)
+{
+    credentials_reset(s, c, &m->c_reset);
+}
+
+static void on_recovery(struct svc *s, struct client *c, const union wire_any *m)
+{
+    credentials_recovery(s, c, &m->c_recovery);
+}
+
 static void on_ack(struct svc *s, struct client *c, const union wire_any *m)
 {
     deliver_ack(s, c, &m->c_ack.ids);
@@ -433,6 +448,9 @@ static const struct rule rules[WIRE_FIRST_MULTICAST - WIRE_FIRST_CLIENT] = {
     RULE(c_resume) = {IN_GREETED, true, on_resume},
     RULE(c_logout) = {IN_SESSION, true, on_logout},
     RULE(c_password) = {IN_GREETED | IN_SESSION, true, on_password},
+    RULE(c_rescue) = {IN_GREETED, true, on_rescue},
+    RULE(c_reset) = {IN_GREETED, true, on_reset},
+    RULE(c_recovery) = {IN_SESSION, true, on_recovery},
     RULE(c_send) = {IN_SESSION, false, on_send},
     RULE(c_ack) = {IN_SESSION, false, on_ack},
     RULE(c_watch) = {IN_SESSION, true, on_watch},

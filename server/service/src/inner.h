@@ -189,7 +189,10 @@ enum request_kind {
     REQ_LOGIN,
     REQ_RESUME,
     REQ_LOGOUT,
-    REQ_PASSWORD
+    REQ_PASSWORD,
+    REQ_RESCUE,
+    REQ_RESET,
+    REQ_RECOVERY
 };
 
 /*   FIND      PRESENCE --> READ --> answered
@@ -199,7 +202,11 @@ enum request_kind {
  *                                     +--> done before, and over: VERIFY --> answered
  *   LOGOUT                          CHANGE --> answered
  *   PASSWORD               READ --> VERIFY --> HASH --> CHANGE --> answered
- *                                     +--> done before: CHANGE --> answered */
+ *                                     +--> done before: CHANGE --> answered
+ *   RESCUE                 READ --> answered
+ *   RESET                  READ --> HASH --> CHANGE --> answered
+ *                           +--> done before: VERIFY --> CHANGE --> answered
+ *   RECOVERY               READ --> VERIFY --> CHANGE --> answered */
 enum request_phase { PHASE_PRESENCE, PHASE_READ, PHASE_HASH, PHASE_VERIFY, PHASE_CHANGE };
 
 struct request {
@@ -221,13 +228,13 @@ struct request {
 
     struct peal_msg_id id; /* req_id */
     uint8_t auth[32];
-    uint8_t new_auth[32]; /* PASSWORD */
+    uint8_t new_auth[32]; /* PASSWORD, RESET */
     uint8_t token[WIRE_TOKEN_BYTES];
     uint8_t token_hash[CRY_HASH_BYTES];
     char bcrypt[CRY_BCRYPT_SIZE]; /* the record's, which was verified */
     char hashed[CRY_BCRYPT_SIZE]; /* the new one */
     bool retry;     /* REGISTER: it was done before, and its session is over; else: it was done */
-    uint32_t draft; /* REGISTER, PASSWORD */
+    uint32_t draft; /* of what changes more than the session */
     uint32_t failure_cell; /* of the account */
 };
 
@@ -410,7 +417,10 @@ uint32_t request_failure_cell(const struct svc *s, const char *kind, struct peal
  * client was told so. *cell: where the account's are counted. */
 bool request_may_guess(struct svc *s, struct client *c, uint64_t req, struct peal_bytes name,
                        uint32_t *cell);
-/* What request_verify counted as a wrong guess was a right one, or was wrong indeed. */
+/* Counts as a wrong guess until request_guessed says that it was right, so that guesses at the same
+ * time count as well. False: there were too many meanwhile, and the request is over. */
+bool request_guess(struct svc *s, struct request *r);
+/* What was counted as a wrong guess was a right one, or was wrong indeed. */
 void request_guessed(struct svc *s, struct request *r, bool right);
 /* Has a worker compare auth with the record's hash (PHASE_VERIFY); the request may be over when it
  * returns. */
@@ -436,6 +446,9 @@ void record_remember(struct wire_s_account *a, const struct peal_msg_id *id,
 /* Plain text of one line, as a display name is: no control characters, none that turn the line
  * around. */
 bool record_is_text(struct peal_bytes b);
+/* Bytes of private keys, under the password and under the recovery key each: twice as many as these
+ * take, and so few that a record of greatest parts can be stored. */
+enum { RECORD_WRAPPED_MAX = 3072 };
 /* What a password brings. */
 struct record_password {
     struct peal_bytes auth, salt, wrapped;
@@ -443,6 +456,9 @@ struct record_password {
 };
 /* What is wrong with it; NULL: nothing. */
 const char *record_password_fault(const struct record_password *m);
+/* The same of what a recovery key brings. Both may be empty when may_lack. */
+const char *record_recovery_fault(struct peal_bytes recovery, struct peal_bytes rescued,
+                                  bool may_lack);
 
 /* account.c */
 /* True when the name is fit to be asked for; otherwise the client was told why not. */
@@ -470,6 +486,9 @@ void account_tick(struct svc *s);
 
 /* credentials.c: the rest of what is asked of an account, phase by phase */
 void credentials_password(struct svc *s, struct client *c, const struct wire_c_password *m);
+void credentials_rescue(struct svc *s, struct client *c, const struct wire_c_rescue *m);
+void credentials_reset(struct svc *s, struct client *c, const struct wire_c_reset *m);
+void credentials_recovery(struct svc *s, struct client *c, const struct wire_c_recovery *m);
 void credentials_read(struct svc *s, struct request *r, const struct wire_s_account *a);
 void credentials_verified(struct svc *s, struct request *r);
 int credentials_change(struct svc *s, struct request *r, struct peal_bytes old,

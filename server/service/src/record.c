@@ -142,7 +142,19 @@ const char *record_password_fault(const struct record_password *m)
     if (m->ops < CRY_KDF_OPS_MIN || m->ops > CRY_KDF_OPS_MAX || mem < CRY_KDF_MEM_MIN ||
         mem > CRY_KDF_MEM_MAX)
         return "the password function's cost is outside its limits";
-    if (m->wrapped.n == 0)
-        return "the account's keys are missing";
+    if (m->wrapped.n == 0 || m->wrapped.n > RECORD_WRAPPED_MAX)
+        return "the account's keys are missing, or too long";
+    return NULL;
+}
+
+const char *record_recovery_fault(struct peal_bytes recovery, struct peal_bytes rescued,
+                                  bool may_lack)
+{
+    if (may_lack && recovery.n == 0 && rescued.n == 0)
+        return NULL;
+    if (recovery.n != CRY_HASH_BYTES)
+        return "the recovery key's hash is not 32 bytes long";
+    if (rescued.n == 0 || rescued.n > RECORD_WRAPPED_MAX)
+        return "the keys under the recovery key are missing, or too long";
     return NULL;
 }

@@ -11,7 +11,8 @@
 
 static bool signs_in(enum request_kind kind)
 {
-    return kind == REQ_REGISTER || kind == REQ_LOGIN || kind == REQ_RESUME || kind == REQ_PASSWORD;
+    return kind == REQ_REGISTER || kind == REQ_LOGIN || kind == REQ_RESUME ||
+           kind == REQ_PASSWORD || kind == REQ_RESET;
 }
 
 uint64_t request_token(const struct request *r)
@@ -97,7 +98,8 @@ void request_operate(struct svc *s, struct request *r, enum request_phase phase)
     r->phase = phase;
     uint32_t h = r->handle;
     /* what changes a record reads what it is about to change */
-    bool only = phase == PHASE_READ && (r->kind == REQ_FIND || r->kind == REQ_RESUME);
+    bool only = phase == PHASE_READ &&
+                (r->kind == REQ_FIND || r->kind == REQ_RESUME || r->kind == REQ_RESCUE);
     int err = (only ? chord_reg_read : chord_reg_change)(s->chord, s->ev, s->u, request_token(r),
                                                          &r->box, REGISTER_US);
     if (err != 0) {
@@ -174,8 +176,7 @@ bool request_may_guess(struct svc *s, struct client *c, uint64_t req, struct pea
     return false;
 }
 
-/* Counts as a failure until it has proved right, so that guesses at the same time count as well. */
-static bool count_guess(struct svc *s, struct request *r)
+bool request_guess(struct svc *s, struct request *r)
 {
     if (cell_now(s, r->failure_cell)->count >= SVC_LOGIN_FAILURES) {
         request_fail(s, r, PEAL_E_BUSY, "there were too many wrong passwords",
@@ -200,7 +201,7 @@ void request_verify(struct svc *s, struct request *r, const struct wire_s_accoun
 {
     uint8_t input[32 + CRY_BCRYPT_SIZE];
     CHECK(a->bcrypt.n < sizeof r->bcrypt);
-    if (!count_guess(s, r))
+    if (!request_guess(s, r))
         return;
     r->phase = PHASE_VERIFY;
     memcpy(r->bcrypt, a->bcrypt.p, a->bcrypt.n);

@@ -1,4 +1,4 @@
-/* What changes an account, at one node: its password. */
+/* What changes an account, at one node: its password, its recovery key. */
 #include "people.h"
 
 #include <criterion/criterion.h>
@@ -188,5 +188,203 @@ Test(credentials, fields_are_checked)
     person_greet(&nobody, 0);
     person_ask_password(&nobody, 1);
     person_refused(&nobody, PEAL_E_NOT_FOUND);
+    host_free(h);
+}
+
+/* ---- the recovery key ---- */
+
+static struct person with_rescue(struct host *h, uint32_t client)
+{
+    struct person p = person_of(h, client, "alice");
+    p.has_rescue = true;
+    return p;
+}
+
+/* With it comes what it wrapped, and another password, once. */
+Test(credentials, a_forgotten_password_is_reset)
+{
+    struct host *h = one();
+    struct person alice = with_rescue(h, 0), other = with_rescue(h, 1),
+                  bob = person_of(h, 2, "bob");
+    person_register(&alice, 0);
+    person_register(&bob, 0);
+    struct peal_msg_id id = people_id(h, 1);
+    person_greet(&other, 0);
+    person_ask_rescue(&other);
+    const union wire_any *m = host_expect(h, 1, WIRE_c_rescued, PEOPLE_WAIT);
+    cr_assert_not_null(m, "her keys");
+    cr_assert(m->c_rescued.req == other.req && m->c_rescued.wrapped.n == 199 &&
+                  peal_bytes_eq(m->c_rescued.bundle, peal_bytes_of(alice.auth, 32)),
+              "as she has left them");
+    cr_assert(host_connected(h, 0), "nobody is disturbed");
+    host_hang_up(h, 0);
+    person_send(&bob, "alice", id, "where are you?");
+    person_stored(&bob, id);
+
+    person_ask_reset(&other, 5);
+    person_session(&other);
+    cr_assert_eq(other.generation, 2, "a new session");
+    person_delivered(&other, "bob", id, "where are you?");
+    person_greet(&alice, 0);
+    person_ask_resume(&alice);
+    person_refused(&alice, PEAL_E_AUTH);
+    person_ask_login(&alice, 6);
+    person_refused(&alice, PEAL_E_AUTH); /* the forgotten password */
+    person_ask_rescue(&alice);
+    person_refused(&alice, PEAL_E_AUTH); /* the used key */
+    memcpy(alice.rescue, alice.new_rescue, sizeof alice.rescue);
+    person_ask_rescue(&alice);
+    cr_assert_not_null(host_expect(h, 0, WIRE_c_rescued, PEOPLE_WAIT), "the one that follows");
+    memcpy(alice.auth, alice.new_auth, sizeof alice.auth);
+    person_ask_login(&alice, 7);
+    person_session(&alice);
+    cr_assert_eq(alice.generation, 3, "the new password logs in");
+    host_free(h);
+}
+
+Test(credentials, a_reset_is_done_once)
+{
+    struct host *h = one();
+    struct person alice = with_rescue(h, 0), again = with_rescue(h, 1);
+    person_register(&alice, 0);
+    host_hang_up(h, 0);
+    person_greet(&alice, 0);
+    person_ask_reset(&alice, 5);
+    person_session(&alice);
+    person_greet(&again, 0);
+    person_ask_reset(&again, 5);
+    person_session(&again);
+    cr_assert_eq(again.generation, 2, "no new session");
+    cr_assert_eq(memcmp(again.token, alice.token, WIRE_TOKEN_BYTES), 0, "the same token");
+    struct person third = again;
+    third.client = 2;
+    memcpy(third.auth, again.new_auth, sizeof third.auth);
+    person_login(&third, 0);
+    person_greet(&again, 0);
+    person_ask_reset(&again, 5);
+    person_refused(&again, PEAL_E_TAKEN_OVER);
+    person_ask_reset(&again, 6);
+    person_refused(&again, PEAL_E_AUTH); /* the key has been used */
+    cr_assert(host_connected(h, 2), "the later session stays");
+    host_free(h);
+}
+
+Test(credentials, wrong_recovery_keys_count)
+{
+    struct host *h = one();
+    struct person alice = with_rescue(h, 0), thief = with_rescue(h, 1),
+                  bob = person_of(h, 2, "bob");
+    person_register(&alice, 0);
+    person_register(&bob, 0);
+    thief.rescue[31] ^= 1;
+    person_greet(&thief, 0);
+    for (int i = 0; i < SVC_LOGIN_FAILURES; i += 2) {
+        person_ask_rescue(&thief);
+        person_refused(&thief, PEAL_E_AUTH);
+        person_ask_reset(&thief, 5);
+        person_refused(&thief, PEAL_E_AUTH);
+    }
+    person_ask_rescue(&thief);
+    person_refused(&thief, PEAL_E_BUSY);
+    person_ask_reset(&thief, 5);
+    person_refused(&thief, PEAL_E_BUSY);
+    person_ask_login(&thief, 5);
+    person_refused(&thief, PEAL_E_BUSY);
+    strcpy(thief.name, "bob");
+    person_ask_rescue(&thief);
+    const struct wire_c_error *e = person_refused(&thief, PEAL_E_REFUSED);
+    cr_assert(peal_bytes_eq(e->message, peal_bytes_str("this account has no recovery key")),
+              "said plainly");
+    strcpy(thief.name, "nobody");
+    person_ask_rescue(&thief);
+    person_refused(&thief, PEAL_E_NOT_FOUND);
+    host_free(h);
+}
+
+/* Another key by the password; a second time the same request does nothing, as a later one shows.
+ */
+Test(credentials, another_recovery_key)
+{
+    struct host *h = one();
+    struct person alice = with_rescue(h, 0), other = with_rescue(h, 1);
+    person_register(&alice, 0);
+    person_greet(&other, 0);
+    person_ask_recovery(&alice, 5);
+    person_done(&alice);
+    person_ask_rescue(&other);
+    person_refused(&other, PEAL_E_AUTH);
+    memcpy(other.rescue, alice.new_rescue, sizeof other.rescue);
+    person_ask_rescue(&other);
+    const union wire_any *m = host_expect(h, 1, WIRE_c_rescued, PEOPLE_WAIT);
+    cr_assert(m != NULL && m->c_rescued.wrapped.n == 240, "what the new one wrapped");
+    memset(alice.new_rescue, 0x11, sizeof alice.new_rescue);
+    person_ask_recovery(&alice, 6);
+    person_done(&alice);
+    memcpy(alice.new_rescue, other.rescue, sizeof alice.new_rescue);
+    person_ask_recovery(&alice, 5);
+    person_done(&alice);
+    person_ask_rescue(&other);
+    person_refused(&other, PEAL_E_AUTH);
+    memset(other.rescue, 0x11, sizeof other.rescue);
+    person_ask_rescue(&other);
+    cr_assert_not_null(host_expect(h, 1, WIRE_c_rescued, PEOPLE_WAIT), "the last one counts");
+    alice.auth[3] ^= 1;
+    person_ask_recovery(&alice, 7);
+    person_refused(&alice, PEAL_E_AUTH);
+    cr_assert(host_connected(h, 0), "her session goes on");
+    host_free(h);
+}
+
+/* Keys of the greatest length fit into the record, and are refused beyond. */
+Test(credentials, the_longest_keys)
+{
+    struct host *h = one();
+    struct person alice = person_of(h, 0, "alice");
+    static uint8_t big[WIRE_WRAPPED_MAX];
+    memset(big, 5, sizeof big);
+    char name[WIRE_NAME_MAX + 1] = "";
+    for (int i = 0; i < 32; i++)
+        strcat(name, "\xf0\x90\x90\xa8"); /* U+10428 */
+    struct wire_c_register m = {.req = 1,
+                                .req_id = {{1}},
+                                .name = peal_bytes_str(name),
+                                .display = peal_bytes_str(name),
+                                .salt = peal_bytes_of(big, CRY_SALT_BYTES),
+                                .ops = CRY_KDF_OPS_MIN,
+                                .mem_kib = CRY_KDF_MEM_MIN / 1024,
+                                .auth = peal_bytes_of(big, 32),
+                                .bundle = peal_bytes_of(big, WIRE_BUNDLE_MAX),
+                                .wrapped = peal_bytes_of(big, 3073),
+                                .recovery = peal_bytes_of(big, 32),
+                                .rescued = peal_bytes_of(big, 3072)};
+    person_greet(&alice, 0);
+    host_say(h, 0, WIRE_c_register, &m);
+    person_refused(&alice, PEAL_E_MALFORMED);
+    m.wrapped.n = 3072;
+    m.rescued.n = 3073;
+    host_say(h, 0, WIRE_c_register, &m);
+    person_refused(&alice, PEAL_E_MALFORMED);
+    m.rescued.n = 0;
+    host_say(h, 0, WIRE_c_register, &m);
+    person_refused(&alice, PEAL_E_MALFORMED);
+    m.rescued.n = 3072;
+    m.recovery.n = 0;
+    host_say(h, 0, WIRE_c_register, &m);
+    person_refused(&alice, PEAL_E_MALFORMED);
+    m.recovery.n = 32;
+    host_say(h, 0, WIRE_c_register, &m);
+    const union wire_any *session = host_expect(h, 0, WIRE_c_session, PEOPLE_WAIT);
+    cr_assert(session != NULL && session->c_session.wrapped.n == 3072, "the longest is kept");
+    for (uint32_t i = 1; i <= WIRE_LOGINS_MAX;
+         i++) { /* and stays when the list of logins is full */
+        struct person p = person_of(h, i, "x");
+        struct wire_c_login in = {.req = 1,
+                                  .req_id = {{9, (uint8_t)i}},
+                                  .name = peal_bytes_str(name),
+                                  .auth = peal_bytes_of(big, 32)};
+        person_greet(&p, 0);
+        host_say(h, i, WIRE_c_login, &in);
+        cr_assert_not_null(host_expect(h, i, WIRE_c_session, PEOPLE_WAIT), "login %u", i);
+    }
     host_free(h);
 }

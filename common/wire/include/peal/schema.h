@@ -618,7 +618,9 @@ enum {
     F(U32, mem_kib, _, 0)                                                                          \
     F(BOOL, online, _, 0)                                                                          \
     F(U64, last_seen, _, 0)
-/* req_id makes a retry return the first outcome instead of "taken". */
+/* req_id makes a retry return the first outcome instead of "taken". recovery: what the server keeps
+ * of the recovery key (crypto.h), rescued: the private keys under its other half; both empty: there
+ * is no such key. */
 #define WIRE_FIELDS_c_register(F)                                                                  \
     F(U64, req, _, 0)                                                                              \
     F(MSGID, req_id, _, 0)                                                                         \
@@ -629,7 +631,9 @@ enum {
     F(U32, mem_kib, _, 0)                                                                          \
     F(BYTES, auth, _, 32)                                                                          \
     F(BYTES, bundle, _, WIRE_BUNDLE_MAX)                                                           \
-    F(BYTES, wrapped, _, WIRE_WRAPPED_MAX)
+    F(BYTES, wrapped, _, WIRE_WRAPPED_MAX)                                                         \
+    F(BYTES, recovery, _, 32)                                                                      \
+    F(BYTES, rescued, _, WIRE_WRAPPED_MAX)
 #define WIRE_FIELDS_c_login(F)                                                                     \
     F(U64, req, _, 0)                                                                              \
     F(MSGID, req_id, _, 0)                                                                         \
@@ -728,6 +732,38 @@ enum {
     F(U32, mem_kib, _, 0)                                                                          \
     F(BYTES, new_auth, _, 32)                                                                      \
     F(BYTES, wrapped, _, WIRE_WRAPPED_MAX)
+
+/* The keys of an account whose password is forgotten; auth: the recovery key's authenticating half.
+ */
+#define WIRE_FIELDS_c_rescue(F)                                                                    \
+    F(U64, req, _, 0)                                                                              \
+    F(STR, name, _, WIRE_NAME_MAX)                                                                 \
+    F(BYTES, auth, _, 32)
+#define WIRE_FIELDS_c_rescued(F)                                                                   \
+    F(U64, req, _, 0)                                                                              \
+    F(BYTES, wrapped, _, WIRE_WRAPPED_MAX)                                                         \
+    F(BYTES, bundle, _, WIRE_BUNDLE_MAX)
+/* Another password, said with the recovery key, and another recovery key instead of this one:
+ * otherwise as c_password outside a session. */
+#define WIRE_FIELDS_c_reset(F)                                                                     \
+    F(U64, req, _, 0)                                                                              \
+    F(MSGID, req_id, _, 0)                                                                         \
+    F(STR, name, _, WIRE_NAME_MAX)                                                                 \
+    F(BYTES, auth, _, 32)                                                                          \
+    F(BYTES, salt, _, 16)                                                                          \
+    F(U32, ops, _, 0)                                                                              \
+    F(U32, mem_kib, _, 0)                                                                          \
+    F(BYTES, new_auth, _, 32)                                                                      \
+    F(BYTES, wrapped, _, WIRE_WRAPPED_MAX)                                                         \
+    F(BYTES, recovery, _, 32)                                                                      \
+    F(BYTES, rescued, _, WIRE_WRAPPED_MAX)
+/* Another recovery key for the session's account, said with the password's authentication key. */
+#define WIRE_FIELDS_c_recovery(F)                                                                  \
+    F(U64, req, _, 0)                                                                              \
+    F(MSGID, req_id, _, 0)                                                                         \
+    F(BYTES, auth, _, 32)                                                                          \
+    F(BYTES, recovery, _, 32)                                                                      \
+    F(BYTES, rescued, _, WIRE_WRAPPED_MAX)
 
 /* ---- multicast ----
  * m_beacon travels sealed under the ring's beacon key. Its signature is the sender's own (cry_sign,
@@ -951,6 +987,10 @@ enum {
     M(90, c_path)                                                                                  \
     M(91, c_remove)                                                                                \
     M(92, c_password)                                                                              \
+    M(93, c_rescue)                                                                                \
+    M(94, c_rescued)                                                                               \
+    M(95, c_reset)                                                                                 \
+    M(96, c_recovery)                                                                              \
     M(112, m_beacon)                                                                               \
     M(113, m_probe)                                                                                \
     M(114, m_answer)                                                                               \
