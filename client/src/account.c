@@ -215,16 +215,21 @@ static const struct {
     [JOB_LOGIN] = {NULL, NULL},
     [JOB_PASSWORD] = {"it is not known whether the new password counts now",
                       "log in with the new password, or, if that is wrong, with the old one"},
+    [JOB_RESET] = {"it is not known whether the new password counts now",
+                   "log in with it and ask for a new recovery key, or, if it is wrong, try again"},
+    [JOB_RECOVERY] = {"it is not known whether the new recovery key counts now",
+                      "ask for another one"},
 };
 
-static void enter_failed(struct job *job, const struct answer *answer, bool begun)
+void account_refused(struct job *job, const struct answer *answer, bool begun)
 {
     bool lost = (answer->err == PEAL_E_UNAVAILABLE && begun) || answer->err == PEAL_E_UNKNOWN;
     if (answer->err == PEAL_E_EXISTS && job->kind == JOB_REGISTER)
         job_fail(job, PEAL_E_EXISTS, "this name is taken",
                  "choose another name, or log in if it is yours");
-    else if (answer->err == PEAL_E_AUTH && job->kind != JOB_REGISTER)
-        job_fail(job, PEAL_E_AUTH, "the password is wrong", "try again; nobody can reset it");
+    else if (answer->err == PEAL_E_AUTH && job->kind != JOB_REGISTER && job->kind != JOB_RESET)
+        job_fail(job, PEAL_E_AUTH, "the password is wrong",
+                 "try again; the recovery key resets a forgotten one");
     else if (lost && unknown[job->kind].message != NULL)
         job_fail(job, PEAL_E_UNKNOWN, unknown[job->kind].message, unknown[job->kind].hint);
     else
@@ -238,7 +243,7 @@ static void entered(struct ask *a, const struct answer *answer)
     struct client *c = call->c;
     call->ask = NULL;
     if (answer->err != 0) {
-        enter_failed(job, answer, a->begun);
+        account_refused(job, answer, a->begun);
         return;
     }
     int err = session_keys(job, answer->msg);
@@ -254,8 +259,17 @@ static void entered(struct ask *a, const struct answer *answer)
         return;
     }
     job->keys = NULL;
+    json_t *reply = job_with_recovery(job, whoami_json(c));
     job_end(job);
-    call_reply(call, whoami_json(c));
+    call_reply(call, reply);
+}
+
+int account_in_session(struct ask *a)
+{
+    if (a->c->session == SESSION_ACTIVE)
+        return 0;
+    a->retry_us = net_now_us() + RETRY_FIRST_US;
+    return PEAL_E_UNAVAILABLE;
 }
 
 void account_enter(struct job *job, int (*send)(struct ask *a))
@@ -284,6 +298,8 @@ static int send_register(struct ask *a)
         .auth = peal_bytes_of(job->fresh.auth.b, sizeof job->fresh.auth.b),
         .bundle = cry_public_bundle(cry_keys_public(job->keys)),
         .wrapped = peal_bytes_of(job->wrapped, job->wrapped_n),
+        .recovery = peal_bytes_of(job->recovery_hash, sizeof job->recovery_hash),
+        .rescued = peal_bytes_of(job->rescued, job->rescued_n),
     };
     return reach_send(a->c->reach, WIRE_c_register, &msg);
 }
@@ -318,12 +334,17 @@ int account_password(struct client_call *call, const char *key, const char *what
 /* What register and login ask of their arguments; on an error the call has been answered. */
 static int check_entry(struct client_call *call, char name[static NAME_BYTES_MAX + 1])
 {
-    struct client *c = call->c;
     int err = call_name(call, "name", name);
     if (err == 0)
         err = account_password(call, "password", "the password");
     if (err != 0)
         return err;
+    return account_check_profile(call, name);
+}
+
+int account_check_profile(struct client_call *call, const char *name)
+{
+    const struct client *c = call->c;
     if (c->session != SESSION_NOBODY && strcmp(name, c->account.name) != 0) {
         char message[NAME_BYTES_MAX + 64];
         (void)snprintf(message, sizeof message, "this profile holds the account and history of %s",
@@ -351,8 +372,9 @@ int account_alone(struct client_call *call)
 
 static void register_ready(struct job *job)
 {
-    int err = cry_keys_wrap(job->keys, &job->fresh.wrap, peal_bytes_str(job->name),
-                            sizeof job->wrapped, job->wrapped, &job->wrapped_n);
+    int err = job_wrap(job, job->keys);
+    if (err == 0)
+        err = job_make_recovery(job, job->keys);
     if (err != 0)
         job_fail(job, err, err_prose(err), "");
     else

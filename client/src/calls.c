@@ -16,6 +16,7 @@ static const struct command {
     {"recv", cmd_recv},     {"ring", cmd_ring},
     {"sync", cmd_sync},     {"lookup", cmd_lookup},
     {"remove", cmd_remove}, {"password", cmd_password},
+    {"reset", cmd_reset},   {"recovery", cmd_recovery},
 };
 
 /* ---- errors ------------------------------------------------------------------------------------
@@ -223,6 +224,16 @@ int call_account(struct client_call *call)
     if (call->c->session != SESSION_NOBODY)
         return 0;
     call_fail(call, PEAL_E_AUTH, "nobody is logged in here", "register or log in first");
+    return PEAL_E_AUTH;
+}
+
+int call_session(struct client_call *call)
+{
+    int err = call_account(call);
+    if (err != 0 || call->c->session != SESSION_OUTSIDE)
+        return err;
+    call_fail(call, PEAL_E_AUTH, "the session has ended: the account is in use elsewhere",
+              "log in again");
     return PEAL_E_AUTH;
 }
 

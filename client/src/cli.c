@@ -282,6 +282,8 @@ static int run(const struct cli *cli, struct cli_port **port, const struct cli_s
     case CLI_LOGIN:
         return enter(cli, *port, secrets);
     case CLI_PASSWD:
+    case CLI_RECOVERY:
+    case CLI_RESET:
         return cli_account(cli, *port, secrets);
     case CLI_LOGOUT:
         return cli_simple(cli, *port, json_pack("{s:s}", "cmd", "logout"));

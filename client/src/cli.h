@@ -18,6 +18,8 @@ enum cli_command {
     CLI_RING,
     CLI_WEB,
     CLI_PASSWD,
+    CLI_RECOVERY,
+    CLI_RESET,
     CLI_COMMANDS
 };
 

@@ -27,6 +27,9 @@ static const struct command {
                   "  register NAME --password-file FILE|-   a new account\n"
                   "  login NAME --password-file FILE|-      an account that exists\n"
                   "  passwd [--password-file FILE|-]        another password\n"
+                  "  recovery [--password-file FILE|-]      another recovery key\n"
+                  "  reset NAME [--password-file FILE|-]    a forgotten password, by the recovery "
+                  "key\n"
                   "  logout                                 leave this client; its history stays\n"
                   "  whoami                                 the account, the server, the ring\n"
                   "  send NAME TEXT|-                       write to somebody\n"
@@ -46,7 +49,9 @@ static const struct command {
          "usage: peal register NAME [--password-file FILE|-]\n\n"
          "Makes an account on the ring and logs in. Without --password-file the password is asked "
          "for\n"
-         "on the terminal. It never leaves this machine, and nobody can reset it.\n" GENERAL},
+         "on the terminal. It never leaves this machine. Prints the account's recovery key, once: "
+         "note it;\n"
+         "nothing else resets a forgotten password.\n" GENERAL},
     [CLI_LOGIN] =
         {"login", 1, 1,
          "usage: peal login NAME [--password-file FILE|-]\n\n"
@@ -100,6 +105,21 @@ static const struct command {
                     "Without --password-file the present password and the new one are asked for on "
                     "the terminal;\n"
                     "the file holds them in two lines.\n" GENERAL},
+    [CLI_RECOVERY] =
+        {"recovery", 0, 0,
+         "usage: peal recovery [--password-file FILE|-]\n\n"
+         "Prints another recovery key, once: note it. The one before does not count any "
+         "more.\n" GENERAL},
+    [CLI_RESET] =
+        {"reset", 1, 1,
+         "usage: peal reset NAME [--password-file FILE|-]\n\n"
+         "Gives an account whose password is forgotten another one, and logs in. Without "
+         "--password-file\n"
+         "the recovery key and the new password are asked for on the terminal; the file "
+         "holds them in\n"
+         "two lines. Every client of the account is logged out, and the recovery key gives "
+         "way to\n"
+         "another one, which is printed, once.\n" GENERAL},
     [CLI_WEB] = {"web", 0, 0,
                  "usage: peal web --listen ADDR:PORT\n\n"
                  "Serves this client's page until interrupted, and prints \"ready "
@@ -157,7 +177,8 @@ static const struct option {
     [OPT_JSON] = {"json", false, OF_ALL},
     [OPT_HELP] = {"help", false, OF_ALL},
     [OPT_VERSION] = {"version", false, OF_ALL},
-    [OPT_PASSWORD_FILE] = {"password-file", true, OF(REGISTER) | OF(LOGIN) | OF(PASSWD)},
+    [OPT_PASSWORD_FILE] = {"password-file", true,
+                           OF(REGISTER) | OF(LOGIN) | OF(PASSWD) | OF(RECOVERY) | OF(RESET)},
     [OPT_FOLLOW] = {"follow", false, OF(RECV)},
     [OPT_WAIT] = {"wait", true, OF(RECV)},
     [OPT_MAX] = {"max", true, OF(RECV)},

@@ -150,6 +150,15 @@ static void print_whoami(json_t *r)
         (void)printf("ring %s\n", str(r, "fingerprint"));
 }
 
+/* What is printed now is nowhere else. */
+static void print_recovery(json_t *r)
+{
+    if (str(r, "recovery")[0] != '\0')
+        (void)printf("recovery key %s\n"
+                     "  note it: it resets a forgotten password, and is not shown again\n",
+                     str(r, "recovery"));
+}
+
 static void print_status(json_t *r)
 {
     if (json_is_true(json_object_get(r, "online"))) {
@@ -249,7 +258,12 @@ int cli_print_reply(const struct cli *cli, json_t *r)
     case CLI_REGISTER:
     case CLI_LOGIN:
     case CLI_WHOAMI:
+    case CLI_RESET:
         print_whoami(r);
+        print_recovery(r);
+        break;
+    case CLI_RECOVERY:
+        print_recovery(r);
         break;
     case CLI_PASSWD:
         (void)puts("the password is changed; other clients of this account are logged out");

@@ -143,10 +143,17 @@ static int prompt(const char *question, char **out, size_t *n)
 static const struct wanted {
     const char *questions[CLI_SECRETS_MAX];
     bool twice;
+    const char *file; /* what it holds */
 } wanted[CLI_COMMANDS] = {
-    [CLI_REGISTER] = {{"password", NULL}, true},
-    [CLI_LOGIN] = {{"password", NULL}, false},
-    [CLI_PASSWD] = {{"present password", "new password"}, true},
+    [CLI_REGISTER] = {{"password", NULL}, true, "the password and nothing else"},
+    [CLI_LOGIN] = {{"password", NULL}, false, "the password and nothing else"},
+    [CLI_PASSWD] = {{"present password", "new password"},
+                    true,
+                    "two lines: the present password and the new one"},
+    [CLI_RECOVERY] = {{"password", NULL}, false, "the password and nothing else"},
+    [CLI_RESET] = {{"recovery key", "new password"},
+                   true,
+                   "two lines: the recovery key and the new password"},
 };
 
 static size_t count_of(const struct cli *cli)
@@ -239,7 +246,7 @@ static int cut_in_two(struct cli_secrets *s)
 static int read_file(const struct cli *cli, struct cli_secrets *out)
 {
     const char *path = cli->password_file;
-    char why[CLIENT_WHY_MAX];
+    char why[CLIENT_WHY_MAX], hint[128];
     bool two = count_of(cli) == 2;
     size_t max = two ? 2 * CRY_PASSWORD_MAX + 2 : CRY_PASSWORD_MAX;
     int fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
@@ -250,9 +257,8 @@ static int read_file(const struct cli *cli, struct cli_secrets *out)
         (void)snprintf(why, sizeof why, "%s cannot be read from %.300s: %s",
                        two ? "the two lines" : "the password", path,
                        err == PEAL_E_IO ? strerror(errno) : err_prose(err));
-        cli_print_error(cli, PEAL_E_USAGE, why,
-                        two ? "the file holds two lines: the present password and the new one"
-                            : "the file holds the password and nothing else");
+        (void)snprintf(hint, sizeof hint, "the file holds %s", wanted[cli->command].file);
+        cli_print_error(cli, PEAL_E_USAGE, why, hint);
     }
     if (fd > STDIN_FILENO)
         close(fd);

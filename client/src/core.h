@@ -213,6 +213,8 @@ PEAL_MUST int call_name(struct client_call *call, const char *key,
                         char out[static NAME_BYTES_MAX + 1]);
 /* Fails the call unless there is an account. */
 PEAL_MUST int call_account(struct client_call *call);
+/* Fails the call unless there is an account whose session is this client's, or may be again. */
+PEAL_MUST int call_session(struct client_call *call);
 /* A whole number of the arguments in [0, max]; fallback when it is not there; on an error the call
  * has been answered. */
 PEAL_MUST int call_number(struct client_call *call, const char *key, uint64_t fallback,
@@ -241,6 +243,8 @@ void account_logout(struct client_call *call);
 
 /* ---- credentials.c ------------------------------------------------------------------- */
 void cmd_password(struct client_call *call);
+void cmd_reset(struct client_call *call);
+void cmd_recovery(struct client_call *call);
 
 /* ---- job.c --------------------------------------------------------------------------- */
 /* Its result is not wanted any more. */

@@ -42,7 +42,7 @@ static void after(uv_work_t *uv, int status)
 {
     struct job *job = uv->data;
     job->c->jobs--;
-    job->ran = true;
+    job->busy = false;
     password_wipe(&job->old);
     password_wipe(&job->fresh);
     if (job->call == NULL) {
@@ -135,6 +135,7 @@ void job_start(struct job *job, void (*then)(struct job *job))
 {
     job->then = then;
     job->call->job = job;
+    job->busy = true;
     int rc = uv_queue_work(net_loop_uv(job->c->loop), &job->work, work, after);
     CHECK(rc == 0);
     job->c->jobs++;
@@ -143,8 +144,42 @@ void job_start(struct job *job, void (*then)(struct job *job))
 void job_forget(struct job *job)
 {
     job->call = NULL;
-    if (job->ran)
+    if (!job->busy)
         job_free(job);
+}
+
+int job_wrap(struct job *job, const struct cry_keys *keys)
+{
+    return cry_keys_wrap(keys, &job->fresh.wrap, peal_bytes_str(job->name), sizeof job->wrapped,
+                         job->wrapped, &job->wrapped_n);
+}
+
+int job_make_recovery(struct job *job, const struct cry_keys *keys)
+{
+    struct peal_secret auth, wrap;
+    cry_recovery_new(&job->recovery);
+    job->has_recovery = true;
+    cry_recovery_split(&job->recovery, &auth, &wrap);
+    cry_recovery_hash(auth.b, job->recovery_hash);
+    int err = cry_keys_wrap(keys, &wrap, peal_bytes_str(job->name), sizeof job->rescued,
+                            job->rescued, &job->rescued_n);
+    cry_wipe(&auth, sizeof auth);
+    cry_wipe(&wrap, sizeof wrap);
+    return err;
+}
+
+json_t *job_with_recovery(const struct job *job, json_t *object)
+{
+    char text[CRY_RECOVERY_TEXT];
+    if (!job->has_recovery || object == NULL)
+        return object;
+    cry_recovery_text(&job->recovery, text);
+    if (json_object_set_new(object, "recovery", json_string(text)) != 0) {
+        json_decref(object);
+        object = NULL;
+    }
+    cry_wipe(text, sizeof text);
+    return object;
 }
 
 void job_end(struct job *job)

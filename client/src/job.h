@@ -8,7 +8,7 @@
 
 #include "core.h"
 
-enum job_kind { JOB_REGISTER, JOB_LOGIN, JOB_PASSWORD };
+enum job_kind { JOB_REGISTER, JOB_LOGIN, JOB_PASSWORD, JOB_RESET, JOB_RECOVERY };
 
 /* A password; text NULL: there is none. */
 struct job_password {
@@ -24,13 +24,19 @@ struct job {
     struct client *c;
     struct client_call *call; /* NULL: nobody waits any more */
     enum job_kind kind;
-    bool ran; /* the worker is done with it */
+    bool busy; /* a worker has it */
     char name[NAME_BYTES_MAX + 1];
     struct peal_msg_id req_id;
     struct job_password old;   /* the one that the account has */
     struct job_password fresh; /* the one that it is to have */
     int err;
-    struct cry_keys *keys; /* of a new account */
+    struct cry_keys *keys;                       /* of a new account, or those that were rescued */
+    struct peal_secret rescue_auth, rescue_wrap; /* of the recovery key that is given */
+    bool has_recovery;                           /* there is a new one */
+    struct cry_recovery recovery;
+    uint8_t recovery_hash[CRY_HASH_BYTES]; /* what the server keeps of it */
+    uint8_t rescued[CRY_WRAPPED_MAX];      /* the private keys under it */
+    size_t rescued_n;
     uint8_t wrapped[CRY_WRAPPED_MAX];
     size_t wrapped_n;
     void (*then)(struct job *job);
@@ -50,6 +56,12 @@ struct job *job_of_found(struct client_call *call, const struct answer *answer, 
  * waits.
  */
 void job_start(struct job *job, void (*then)(struct job *job));
+/* On the loop: wraps keys under the new password (job.wrapped). */
+PEAL_MUST int job_wrap(struct job *job, const struct cry_keys *keys);
+/* Makes a recovery key, and wraps keys under it. */
+PEAL_MUST int job_make_recovery(struct job *job, const struct cry_keys *keys);
+/* Its text into an answer; object is given up when there is no memory, and NULL comes back. */
+json_t *job_with_recovery(const struct job *job, json_t *object);
 /* Ends job and call with an error. */
 void job_fail(struct job *job, int err, const char *message, const char *hint);
 /* Ends the job, and takes it off its call. */
@@ -59,6 +71,11 @@ void job_end(struct job *job);
 
 /* A password in the arguments, checked; on an error the call has been answered. what: in prose. */
 PEAL_MUST int account_password(struct client_call *call, const char *key, const char *what);
+/* Refuses a name when the profile holds another account; on an error the call has been answered. */
+PEAL_MUST int account_check_profile(struct client_call *call, const char *name);
+/* Ends job and call by what the server, or nobody, has said to what a job asked. begun: it may have
+ * been heard. */
+void account_refused(struct job *job, const struct answer *answer, bool begun);
 /* One at a time: two would contend for the same profile. On an error the call has been answered. */
 PEAL_MUST int account_alone(struct client_call *call);
 /* A link carries one session. Whoever enters anew leaves the one there is, and takes a fresh link.
@@ -68,6 +85,9 @@ void account_set_aside(struct client *c);
  */
 void account_find_own(struct client_call *call, const char *name,
                       void (*found)(struct client_call *call, const struct answer *answer));
+/* As the `send` of an ask that a server takes only in a session: 0 when there is one; otherwise the
+ * ask is to be sent a little later, and this is what its `send` returns. */
+int account_in_session(struct ask *a);
 /* Sends by `send` what is answered with c_session, and takes the account that comes of it. */
 void account_enter(struct job *job, int (*send)(struct ask *a));
 

@@ -37,6 +37,10 @@ static const char *const good[] = {
     "logout",
     "passwd",
     "passwd --password-file -",
+    "recovery",
+    "recovery --password-file -",
+    "reset alice",
+    "reset alice --password-file f --json",
     "whoami",
     "--json whoami",
     "whoami --json",
@@ -97,6 +101,9 @@ static const char *const bad[] = {
     "recv --password-file f",
     "passwd alice",
     "passwd --wait 3",
+    "recovery alice",
+    "reset",
+    "reset alice XXXX-XXXX",
     "whoami --follow",
     "history",
     "history bob --limit 0",
@@ -433,6 +440,11 @@ Test(cli, reads_passwords_from_a_file, .init = cr_redirect_stdout)
     cr_assert_eq(read_secrets(CLI_PASSWD, big, CRY_PASSWORD_MAX + 6, &s), PEAL_E_TOO_LONG,
                  "the second is too long");
     cr_assert_eq(read_secrets(CLI_PASSWD, big, CRY_PASSWORD_MAX + 5, &s), 0, "as long as may be");
+    cli_secrets_wipe(&s);
+    static const char rescue[] = "000G-40R4\nnew one\n";
+    cr_assert_eq(read_secrets(CLI_RESET, rescue, sizeof rescue - 1, &s), 0, "two lines as well");
+    cr_assert(strcmp(s.v[0].text, "000G-40R4") == 0 && strcmp(s.v[1].text, "new one") == 0,
+              "the key, and the password");
     cli_secrets_wipe(&s);
     cr_assert_eq(read_secrets(CLI_WHOAMI, one, sizeof one - 1, &s), 0, "nothing is asked for");
     cr_assert_null(s.v[0].text, "nor read");

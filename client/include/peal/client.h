@@ -17,7 +17,8 @@
  *                               (the ring does not take this client's session any more) and not
  *                               "here"; "none": nobody's. reason: why it is not connected, or "".
  *                               The fingerprint is the ring's, as after # in a link (peal/net.h)
- *   register {name,password}    as whoami
+ *   register {name,password}    as whoami, and {"recovery"}: the account's recovery key, which resets
+ *                               a forgotten password. It is said this once and not kept here
  *   login {name,password}       as whoami
  *   logout {}                   {}; history and outbox stay in the profile, for the next login
  *   password {old,new}          as whoami. The account's password is the new one from then on, and
@@ -25,6 +26,12 @@
  *                               has ended ("elsewhere"), which has it then. unknown: no answer
  *                               came, and one of the two counts. auth: the old one is wrong, and
  *                               nothing has changed
+ *   recovery {password}         {"recovery"}: another recovery key, in the place of the one before
+ *   reset {name,recovery,password}
+ *                               as register: the account's password is the new one, every session
+ *                               of it ends, and another recovery key takes the used one's place. A
+ *                               mistyped key is malformed, and no server is asked; auth: it is not
+ *                               the account's; refused: the account has none. unknown as above
  *   send {to,text,wait?}        {"id","to","state"}, after `wait` ms at the latest; without it as
  *                               soon as the message is on our disk, which is before anything is
  *                               asked of the ring. Of `queued` also {"connected","reason"}: why no

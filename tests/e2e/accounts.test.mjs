@@ -1,0 +1,99 @@
+// What becomes of an account: another password, a forgotten one, and what the other clients of it see of that.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { eventually, killAll, Person, Ring } from './lib.mjs';
+
+let ring, alice, bob, recovery;
+
+/** The same person at another machine. */
+function elsewhere(person, servers = ring.servers) {
+  const p = new Person(person.name, servers);
+  p.password = person.password;
+  return p;
+}
+
+const lines = (...secrets) => ({ input: secrets.join('\n') + '\n' });
+const texts = async (person, ...args) => (await person.run('recv', ...args)).json.map((m) => m.text);
+
+before(async () => {
+  ring = await Ring.start(3);
+  alice = new Person('alice', ring.servers.slice(0, 2));
+  bob = new Person('bob', ring.servers.slice(1));
+});
+after(async () => {
+  try {
+    assert.deepEqual(await ring.stop(), [0, 0, 0], 'SIGTERM ends each server in good order');
+  } finally {
+    await killAll();
+  }
+});
+
+test('a registration shows the recovery key, once', async () => {
+  const r = await alice.register();
+  assert.equal(r.code, 0, r.out + r.err);
+  recovery = r.json[0].recovery;
+  assert.match(recovery, /^([0-9A-HJKMNP-TV-Z]{4}-){7}[0-9A-HJKMNP-TV-Z]{4}$/);
+  assert.equal((await bob.register()).code, 0);
+  assert.ok(!('recovery' in (await alice.run('whoami')).json[0]), 'nobody says it again');
+});
+
+test('another password: the other client is logged out, the old password is refused', async () => {
+  const old = alice.password;
+  const here = elsewhere(alice);
+  assert.equal((await here.login()).code, 0);
+  const follow = here.spawn('recv', '--follow');
+  await eventually(async () => (await bob.run('status', 'alice')).json[0].online, 'alice is online');
+  alice.password = 'a second password, no shorter';
+  let r = await alice.run('passwd', '--password-file', '-', lines('not the password', alice.password));
+  assert.equal(r.code, 1);
+  assert.equal(r.json[0].error.code, 'auth');
+  assert.equal((await bob.run('send', 'alice', 'one')).code, 0);
+  await follow.match(/"one"/); // a wrong password disturbs nobody
+  r = await alice.run('passwd', '--password-file', '-', lines(old, alice.password));
+  assert.equal(r.code, 0, r.out + r.err);
+  assert.equal(r.json[0].name, 'alice');
+  assert.notEqual(await follow.ended, 0, 'the other client ends');
+  assert.match(follow.out + follow.err, /elsewhere|taken/i);
+  r = await here.run('send', 'bob', 'from the ended session');
+  assert.equal(r.code, 1, `it is logged out: ${r.out}`);
+  assert.equal((await bob.run('send', 'alice', 'two')).code, 0);
+  assert.deepEqual(await texts(alice, '--wait', '20'), ['two']);
+  r = await elsewhere(alice).login(old);
+  assert.equal(r.code, 1, 'the old password');
+  assert.equal(r.json[0].error.code, 'auth');
+  assert.equal((await elsewhere(alice).login()).code, 0, 'the new one');
+  r = await alice.run('passwd', '--password-file', '-', { input: 'one line\n' });
+  assert.equal(r.code, 2);
+  assert.match(r.json[0].error.hint, /two lines/);
+});
+
+test('a forgotten password: the recovery key opens what was sealed before', async () => {
+  assert.equal((await bob.run('send', 'alice', 'sealed before')).code, 0);
+  const here = elsewhere(alice, ring.servers.slice(2));
+  const mistyped = (recovery[0] === 'Q' ? 'R' : 'Q') + recovery.slice(1);
+  let r = await here.run('reset', 'alice', '--password-file', '-', lines(mistyped, 'whatever'));
+  assert.equal(r.code, 1);
+  assert.equal(r.json[0].error.message, 'the recovery key is mistyped');
+  const nobody = new Person('alice', [{ address: '127.0.0.1:1' }]);
+  r = await nobody.run('reset', 'alice', '--password-file', '-', lines(mistyped, 'whatever'));
+  assert.equal(r.json[0].error.message, 'the recovery key is mistyped', 'noticed before any server is asked');
+  r = await nobody.run('reset', 'alice', '--password-file', '-', lines(recovery, 'whatever'));
+  assert.equal(r.code, 3, 'and a good one needs a server');
+
+  alice.password = 'a third password, not forgotten';
+  r = await here.run('reset', 'ALICE', '--password-file', '-', lines(recovery.toLowerCase().replaceAll('-', ' '), alice.password));
+  assert.equal(r.code, 0, r.out + r.err);
+  assert.equal(r.json[0].name, 'alice');
+  assert.notEqual(r.json[0].recovery, recovery);
+  assert.deepEqual(await texts(here, '--wait', '20'), ['sealed before']);
+  r = await elsewhere(alice).run('reset', 'alice', '--password-file', '-', lines(recovery, 'whatever'));
+  assert.equal(r.code, 1, 'the used key is used up');
+  assert.equal(r.json[0].error.code, 'auth');
+  ({ recovery } = (await here.run('recovery', '--password-file', '-', lines(alice.password))).json[0]);
+  assert.match(recovery, /^([0-9A-HJKMNP-TV-Z]{4}-){7}/);
+  assert.equal((await alice.login()).code, 0, 'the new password logs in');
+  alice.password = 'a fourth one';
+  r = await alice.run('reset', 'alice', '--password-file', '-', lines(recovery, alice.password));
+  assert.equal(r.code, 0, 'the key that was asked for');
+  ({ recovery } = r.json[0]);
+});
