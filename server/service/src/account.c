@@ -177,7 +177,10 @@ void account_sign_in(struct svc *s, struct request *r, const struct wire_s_accou
                                .generation = a->generation,
                                .token = peal_bytes_of(r->token, sizeof r->token),
                                .bundle = a->bundle,
-                               .wrapped = a->wrapped};
+                               .wrapped = a->wrapped,
+                               .receipts = a->receipts,
+                               .unread = a->unread,
+                               .session_days = a->session_days};
     client_say(s, c, WIRE_c_session, &m);
     request_finish(s, r);
     session_begin(s, c);
@@ -198,9 +201,19 @@ void account_resume(struct svc *s, struct client *c, const struct wire_c_resume 
     request_operate(s, r, PHASE_READ);
 }
 
+/* A token is void so many days after it was given, as the account wants it. */
+static bool is_expired(const struct svc *s, const struct wire_s_account *a)
+{
+    const uint64_t days = a->session_days;
+    uint64_t now = s->ev->wall_ms;
+    return days > 0 && now > a->token_at && now - a->token_at >= days * DAY_MS;
+}
+
 static void resumed(struct svc *s, struct request *r, const struct wire_s_account *a)
 {
-    if (request_owns(r, a))
+    if (request_owns(r, a) && is_expired(s, a))
+        request_fail(s, r, PEAL_E_AUTH, "this session has expired", "log in with the password");
+    else if (request_owns(r, a))
         account_sign_in(s, r, a);
     else
         request_fail(s, r, PEAL_E_AUTH, "this session has ended", "log in with the password");
@@ -446,6 +459,7 @@ int account_change(struct svc *s, struct request *r, struct peal_bytes old,
     case REQ_PASSWORD:
     case REQ_RESET:
     case REQ_RECOVERY:
+    case REQ_SETTINGS:
         return credentials_change(s, r, old, value);
     case REQ_FIND:
     case REQ_RESUME:
@@ -476,6 +490,7 @@ static void read_done(struct svc *s, struct request *r, const struct wire_s_acco
         break;
     case REQ_REGISTER:
     case REQ_LOGOUT:
+    case REQ_SETTINGS:
         CHECK(r->phase != PHASE_READ);
     }
 }
@@ -498,6 +513,7 @@ static void change_done(struct svc *s, struct request *r, const struct wire_s_ac
     case REQ_PASSWORD:
     case REQ_RESET:
     case REQ_RECOVERY:
+    case REQ_SETTINGS:
         credentials_changed(s, r, a);
         break;
     case REQ_FIND:
@@ -523,6 +539,8 @@ void account_done(struct svc *s, struct request *r, int err, struct peal_bytes v
         fail_not_found(s, r);
     else if (err == PEAL_E_EXISTS)
         fail_taken(s, r);
+    else if (err == PEAL_E_TAKEN_OVER && r->kind == REQ_SETTINGS)
+        request_fail(s, r, err, "this session is over", "log in again");
     else if (err == PEAL_E_TAKEN_OVER)
         request_fail_over(s, r);
     else if (err != 0)

@@ -141,6 +141,30 @@ void credentials_recovery(struct svc *s, struct client *c, const struct wire_c_r
         go_on(s, r, &m->req_id, (struct peal_bytes){0}, &a);
 }
 
+void credentials_settings(struct svc *s, struct client *c, const struct wire_c_settings *m)
+{
+    struct peal_bytes name = peal_bytes_of(c->name, c->name_n);
+    struct wire_s_account a = {.version = 1,
+                               .display = m->display.n > 0 ? m->display : name,
+                               .receipts = m->receipts,
+                               .unread = m->unread,
+                               .session_days = m->session_days};
+    if (!record_is_text(m->display)) {
+        client_error(s, c, m->req, PEAL_E_MALFORMED, "the display name is not plain text",
+                     "one line, without control characters");
+        return;
+    }
+    struct request *r = request_begin(s, c, REQ_SETTINGS, m->req, name);
+    if (r == NULL)
+        return;
+    r->generation = c->generation;
+    int err = draft(s, r, &a);
+    if (err != 0)
+        request_fail(s, r, err, NULL, NULL);
+    else
+        request_operate(s, r, PHASE_CHANGE);
+}
+
 /* ---- the phases ---- */
 
 static bool is_recovery_of(const struct request *r, const struct wire_s_account *a)
@@ -256,6 +280,23 @@ static int change_recovery(struct svc *s, struct request *r, struct wire_s_accou
     return record_write(s, a, value);
 }
 
+/* Only the account's present session may; it does not log itself out by that. */
+static int change_settings(struct svc *s, struct request *r, struct wire_s_account *a,
+                           struct peal_bytes *value)
+{
+    struct wire_s_account d;
+    if (a->generation != r->generation || a->token.n == 0)
+        return PEAL_E_TAKEN_OVER;
+    read_draft(s, r, &d);
+    a->display = d.display;
+    a->receipts = d.receipts;
+    a->unread = d.unread;
+    a->session_days = d.session_days;
+    if (a->token_at == 0) /* given by an earlier build: counted from now */
+        a->token_at = s->ev->wall_ms;
+    return record_write(s, a, value);
+}
+
 int credentials_change(struct svc *s, struct request *r, struct peal_bytes old,
                        struct peal_bytes *value)
 {
@@ -265,6 +306,8 @@ int credentials_change(struct svc *s, struct request *r, struct peal_bytes old,
     int err = record_read(old, &a);
     if (err != 0)
         return err;
+    if (r->kind == REQ_SETTINGS)
+        return change_settings(s, r, &a, value);
     return (r->kind == REQ_RECOVERY ? change_recovery : change_password)(s, r, &a, value);
 }
 
@@ -272,7 +315,7 @@ void credentials_changed(struct svc *s, struct request *r, const struct wire_s_a
 {
     struct client *c = request_asker(s, r);
     struct wire_c_ok ok = {.req = r->req};
-    if (r->kind != REQ_RECOVERY) {
+    if (r->kind == REQ_PASSWORD || r->kind == REQ_RESET) {
         account_sign_in(s, r, a);
         return;
     }

@@ -69,7 +69,8 @@ enum {
     ERROR_TEXT = 256,
 };
 
-#define NEVER UINT64_MAX
+#define NEVER  UINT64_MAX
+#define DAY_MS ((uint64_t)24 * 3600 * 1000)
 
 /* ---- clients ----
  *
@@ -192,7 +193,8 @@ enum request_kind {
     REQ_PASSWORD,
     REQ_RESCUE,
     REQ_RESET,
-    REQ_RECOVERY
+    REQ_RECOVERY,
+    REQ_SETTINGS
 };
 
 /*   FIND      PRESENCE --> READ --> answered
@@ -206,7 +208,8 @@ enum request_kind {
  *   RESCUE                 READ --> answered
  *   RESET                  READ --> HASH --> CHANGE --> answered
  *                           +--> done before: VERIFY --> CHANGE --> answered
- *   RECOVERY               READ --> VERIFY --> CHANGE --> answered */
+ *   RECOVERY               READ --> VERIFY --> CHANGE --> answered
+ *   SETTINGS                        CHANGE --> answered */
 enum request_phase { PHASE_PRESENCE, PHASE_READ, PHASE_HASH, PHASE_VERIFY, PHASE_CHANGE };
 
 struct request {
@@ -222,7 +225,7 @@ struct request {
     uint64_t due_us;                              /* PRESENCE */
     struct peal_id asked[CHORD_REPLICAS_MAX + 1]; /* PRESENCE: homes that have yet to answer */
     uint32_t asked_n;
-    uint64_t generation; /* PRESENCE: of the best answer; LOGOUT: the session's */
+    uint64_t generation; /* PRESENCE: of the best answer; LOGOUT, SETTINGS: the session's */
     bool online;
     uint64_t last_seen;
 
@@ -489,6 +492,7 @@ void credentials_password(struct svc *s, struct client *c, const struct wire_c_p
 void credentials_rescue(struct svc *s, struct client *c, const struct wire_c_rescue *m);
 void credentials_reset(struct svc *s, struct client *c, const struct wire_c_reset *m);
 void credentials_recovery(struct svc *s, struct client *c, const struct wire_c_recovery *m);
+void credentials_settings(struct svc *s, struct client *c, const struct wire_c_settings *m);
 void credentials_read(struct svc *s, struct request *r, const struct wire_s_account *a);
 void credentials_verified(struct svc *s, struct request *r);
 int credentials_change(struct svc *s, struct request *r, struct peal_bytes old,

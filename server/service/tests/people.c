@@ -161,6 +161,17 @@ void person_ask_recovery(struct person *p, uint64_t req_id)
     host_say(p->h, p->client, WIRE_c_recovery, &m);
 }
 
+void person_ask_settings(struct person *p, const char *display, bool receipts, uint16_t unread,
+                         uint16_t session_days)
+{
+    struct wire_c_settings m = {.req = ++p->req,
+                                .display = peal_bytes_str(display),
+                                .receipts = receipts,
+                                .unread = unread,
+                                .session_days = session_days};
+    host_say(p->h, p->client, WIRE_c_settings, &m);
+}
+
 void person_done(struct person *p)
 {
     const union wire_any *m = host_expect(p->h, p->client, WIRE_c_ok, PEOPLE_WAIT);

@@ -1,4 +1,5 @@
-/* What changes an account, at one node: its password, its recovery key. */
+/* What changes an account, at one node: its password, its recovery key, its
+ * settings. */
 #include "people.h"
 
 #include <criterion/criterion.h>
@@ -386,5 +387,138 @@ Test(credentials, the_longest_keys)
         host_say(h, i, WIRE_c_login, &in);
         cr_assert_not_null(host_expect(h, i, WIRE_c_session, PEOPLE_WAIT), "login %u", i);
     }
+    host_free(h);
+}
+
+/* ---- settings ---- */
+
+/* Expects a session with these settings. */
+static void session_with(struct person *p, const char *display, bool receipts, uint16_t unread,
+                         uint16_t session_days)
+{
+    const union wire_any *m = host_expect(p->h, p->client, WIRE_c_session, PEOPLE_WAIT);
+    cr_assert_not_null(m, "%s has a session: %s", p->name, host_reason(p->h, p->client));
+    const struct wire_c_session *s = &m->c_session;
+    cr_assert(peal_bytes_eq(s->display, peal_bytes_str(display)), "called %s, not %.*s", display,
+              (int)s->display.n, (const char *)s->display.p);
+    cr_assert(s->receipts == receipts && s->unread == unread && s->session_days == session_days,
+              "receipts %d, unread %d, days %d", s->receipts, s->unread, s->session_days);
+    memcpy(p->token, s->token.p, sizeof p->token);
+    p->generation = s->generation;
+}
+
+Test(credentials, settings_are_kept_with_the_account)
+{
+    struct host *h = one();
+    struct person alice = person_of(h, 0, "alice"), bob = person_of(h, 1, "bob");
+    person_greet(&alice, 0);
+    person_ask_register(&alice, 1);
+    session_with(&alice, "Somebody", true, 0, 0);
+    person_register(&bob, 0);
+    person_ask_settings(&alice, "Alice \xc3\x84.", false, 20, 30);
+    person_done(&alice);
+    const struct wire_c_user *u = person_find(&bob, "alice");
+    cr_assert(peal_bytes_eq(u->display, peal_bytes_str("Alice \xc3\x84.")), "her display name");
+    person_greet(&alice, 0);
+    person_ask_resume(&alice);
+    session_with(&alice, "Alice \xc3\x84.", false, 20, 30);
+    person_ask_password(&alice, 2);
+    session_with(&alice, "Alice \xc3\x84.", false, 20, 30);
+    person_ask_settings(&alice, "", true, 0, 0);
+    person_done(&alice);
+    person_greet(&alice, 0);
+    person_ask_resume(&alice);
+    session_with(&alice, "alice", true, 0, 0);
+    host_free(h);
+}
+
+/* Nothing that moves the reader's cursor, and nothing from a session that is over. */
+Test(credentials, settings_that_are_refused)
+{
+    static const char *const bad[] = {"a\nb",
+                                      "a\x1b[2J",
+                                      "\x7f",
+                                      "a\xc2\x85",
+                                      "\xe2\x80\xae"
+                                      "ecila",
+                                      "a\xe2\x81\xa6",
+                                      "\xd8\x9c",
+                                      "a\xe2\x80\xa8"
+                                      "b",
+                                      "\xe2\x80\x8f"};
+    static const char *const good[] = {"O'Neill \"the\" <b>", "\xe2\x80\x99", "\xd8\xa7\xd9\x84",
+                                       "\xf0\x9f\x94\x94", "\xc2\xa0"};
+    struct host *h = one();
+    struct person alice = person_of(h, 0, "alice"), late = person_of(h, 1, "alice");
+    person_register(&alice, 0);
+    for (size_t i = 0; i < PEAL_COUNT(bad); i++) {
+        person_ask_settings(&alice, bad[i], true, 0, 0);
+        person_refused(&alice, PEAL_E_MALFORMED);
+    }
+    for (size_t i = 0; i < PEAL_COUNT(good); i++) {
+        person_ask_settings(&alice, good[i], true, 0, 0);
+        person_done(&alice);
+    }
+    struct wire_c_logout out = {.req = ++alice.req};
+    host_say(h, 0, WIRE_c_logout, &out); /* and before that is done: */
+    person_ask_settings(&alice, "x", true, 0, 0);
+    alice.req--;
+    person_done(&alice);
+    const struct wire_c_error *e = person_refused(&alice, PEAL_E_TAKEN_OVER);
+    cr_assert(peal_bytes_eq(e->message, peal_bytes_str("this session is over")), "said plainly");
+    person_greet(&late, 0);
+    person_ask_settings(&late, "x", true, 0, 0);
+    host_run(h, HOST_SEC);
+    cr_assert(!host_connected(h, 1), "without a session the link is closed");
+    host_free(h);
+}
+
+/* By the server's wall clock, from when the token was given. */
+Test(credentials, a_session_expires)
+{
+    const uint64_t day = (uint64_t)24 * 3600 * 1000;
+    struct host *h = one();
+    struct person alice = person_of(h, 0, "alice");
+    person_register(&alice, 0);
+    person_ask_settings(&alice, "alice", true, 0, 2);
+    person_done(&alice);
+    host_skew(h, 0, 2 * day - 60 * 1000);
+    person_resume(&alice, 0);
+    cr_assert_eq(alice.generation, 1, "not yet");
+    host_skew(h, 0, 2 * day);
+    person_greet(&alice, 0);
+    person_ask_resume(&alice);
+    const struct wire_c_error *e = person_refused(&alice, PEAL_E_AUTH);
+    cr_assert(peal_bytes_eq(e->message, peal_bytes_str("this session has expired")),
+              "said plainly");
+    person_ask_login(&alice, 9);
+    person_session(&alice);
+    person_resume(&alice, 0);
+    cr_assert_eq(alice.generation, 2, "the new one has two days again");
+    host_free(h);
+}
+
+/* A token that an earlier build gave counts from the first settings on. */
+Test(credentials, settings_of_an_account_that_an_earlier_build_stored)
+{
+    const uint64_t day = (uint64_t)24 * 3600 * 1000;
+    struct host *h = one();
+    struct person alice = person_of(h, 0, "alice");
+    person_register(&alice, 0);
+    host_run(h, HOST_SEC);
+    host_kill(h, 0);
+    cr_assert_eq(host_age_accounts(h, 0, 1), 1, "as it was then");
+    host_start(h, 0);
+    cr_assert(host_whole(h, 20 * HOST_SEC), "a ring of one");
+    person_greet(&alice, 0);
+    person_ask_resume(&alice);
+    session_with(&alice, "Somebody", true, 0, 0);
+    person_ask_settings(&alice, "Somebody", false, 0, 1);
+    person_done(&alice);
+    person_resume(&alice, 0);
+    host_skew(h, 0, day);
+    person_greet(&alice, 0);
+    person_ask_resume(&alice);
+    person_refused(&alice, PEAL_E_AUTH);
     host_free(h);
 }

@@ -650,7 +650,10 @@ enum {
     F(U64, generation, _, 0)                                                                       \
     F(BYTES, token, _, WIRE_TOKEN_BYTES)                                                           \
     F(BYTES, bundle, _, WIRE_BUNDLE_MAX)                                                           \
-    F(BYTES, wrapped, _, WIRE_WRAPPED_MAX)
+    F(BYTES, wrapped, _, WIRE_WRAPPED_MAX)                                                         \
+    F(BOOL, receipts, _, 0)                                                                        \
+    F(U16, unread, _, 0)                                                                           \
+    F(U16, session_days, _, 0)
 #define WIRE_FIELDS_c_logout(F) F(U64, req, _, 0)
 /* kind: WIRE_ROW_MESSAGE or WIRE_ROW_RECEIPT. Answered by c_stored or c_unsent with the same id, in
  * any order. */
@@ -764,6 +767,16 @@ enum {
     F(BYTES, auth, _, 32)                                                                          \
     F(BYTES, recovery, _, 32)                                                                      \
     F(BYTES, rescued, _, WIRE_WRAPPED_MAX)
+
+/* What the session's account is called and how it is used, all of it at once: whether its clients
+ * tell others what they have read, how many unread messages they show at a time (0: all), after how
+ * many days a session's token is void (0: never). */
+#define WIRE_FIELDS_c_settings(F)                                                                  \
+    F(U64, req, _, 0)                                                                              \
+    F(STR, display, _, WIRE_NAME_MAX)                                                              \
+    F(BOOL, receipts, _, 0)                                                                        \
+    F(U16, unread, _, 0)                                                                           \
+    F(U16, session_days, _, 0)
 
 /* ---- multicast ----
  * m_beacon travels sealed under the ring's beacon key. Its signature is the sender's own (cry_sign,
@@ -991,6 +1004,7 @@ enum {
     M(94, c_rescued)                                                                               \
     M(95, c_reset)                                                                                 \
     M(96, c_recovery)                                                                              \
+    M(97, c_settings)                                                                              \
     M(112, m_beacon)                                                                               \
     M(113, m_probe)                                                                                \
     M(114, m_answer)                                                                               \
