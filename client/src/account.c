@@ -57,6 +57,17 @@ static int send_resume(struct ask *a)
     return reach_send(c->reach, WIRE_c_resume, &msg);
 }
 
+/* What the server says of the account goes for this client too; a name that is no text is passed
+ * over. */
+static void take_settings(struct account *a, const struct wire_c_session *msg)
+{
+    char display[sizeof a->display];
+    if (peal_bytes_to_str(msg->display, sizeof display, display) == 0)
+        memcpy(a->display, display, sizeof display);
+    a->settings = (struct settings){
+        .receipts = msg->receipts, .unread = msg->unread, .session_days = msg->session_days};
+}
+
 static void resumed(struct ask *a, const struct answer *answer)
 {
     struct client *c = a->c;
@@ -65,6 +76,7 @@ static void resumed(struct ask *a, const struct answer *answer)
     if (answer->err == 0) {
         const struct wire_c_session *msg = answer->msg;
         c->account.generation = msg->generation;
+        take_settings(&c->account, msg);
         if (msg->token.n == sizeof c->account.token)
             memcpy(c->account.token, msg->token.p, msg->token.n);
         int err = profile_account_set(c->profile, &c->account);
@@ -170,6 +182,7 @@ static int adopt(struct client *c, const struct wire_c_session *msg, const char 
     int err = peal_bytes_to_str(msg->display, sizeof a.display, a.display);
     if (err != 0)
         return PEAL_E_MALFORMED;
+    take_settings(&a, msg);
     memcpy(a.token, msg->token.p, sizeof a.token);
     err =
         cry_keys_wrap(keys, &c->device_key, peal_bytes_str(name), sizeof a.keys, a.keys, &a.keys_n);

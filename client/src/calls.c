@@ -8,15 +8,16 @@ static const struct command {
     const char *name;
     void (*start)(struct client_call *call);
 } commands[] = {
-    {"whoami", cmd_whoami}, {"register", cmd_register},
-    {"login", cmd_login},   {"logout", cmd_logout},
-    {"send", cmd_send},     {"history", cmd_history},
-    {"status", cmd_status}, {"conversations", cmd_conversations},
-    {"read", cmd_read},     {"watch", cmd_watch},
-    {"recv", cmd_recv},     {"ring", cmd_ring},
-    {"sync", cmd_sync},     {"lookup", cmd_lookup},
-    {"remove", cmd_remove}, {"password", cmd_password},
-    {"reset", cmd_reset},   {"recovery", cmd_recovery},
+    {"whoami", cmd_whoami},     {"register", cmd_register},
+    {"login", cmd_login},       {"logout", cmd_logout},
+    {"send", cmd_send},         {"history", cmd_history},
+    {"status", cmd_status},     {"conversations", cmd_conversations},
+    {"read", cmd_read},         {"watch", cmd_watch},
+    {"recv", cmd_recv},         {"ring", cmd_ring},
+    {"sync", cmd_sync},         {"lookup", cmd_lookup},
+    {"remove", cmd_remove},     {"password", cmd_password},
+    {"settings", cmd_settings}, {"display", cmd_display},
+    {"reset", cmd_reset},       {"recovery", cmd_recovery},
 };
 
 /* ---- errors ------------------------------------------------------------------------------------

@@ -152,9 +152,26 @@ static int reopen(const struct cli *cli, struct cli_port **port)
     return cli_port_open(cli, port);
 }
 
-/* A message is marked as read once it is written out, however the rest goes. */
-static int receive(const struct cli *cli, struct cli_port **port)
+/* As many as the account's settings say, when the command line does not. */
+static uint64_t most_unread(const struct cli *cli, struct cli_port *port)
 {
+    json_t *reply = NULL;
+    json_t *request = json_pack("{s:s}", "cmd", "settings");
+    uint64_t most = cli->max;
+    if (most == 0 && !cli->follow && request != NULL &&
+        cli_port_run(port, request, NULL, NULL, &reply) == 0)
+        most = (uint64_t)json_integer_value(json_object_get(reply, "unread"));
+    json_decref(request);
+    json_decref(reply);
+    return most;
+}
+
+/* A message is marked as read once it is written out, however the rest goes. */
+static int receive(const struct cli *line, struct cli_port **port)
+{
+    struct cli own = *line;
+    const struct cli *cli = &own;
+    own.max = most_unread(line, *port);
     struct heard heard = {.cli = cli, .ids = json_array()};
     int err = heard.ids != NULL ? 0 : PEAL_E_NO_MEMORY;
     bool over = false;
@@ -284,6 +301,8 @@ static int run(const struct cli *cli, struct cli_port **port, const struct cli_s
     case CLI_PASSWD:
     case CLI_RECOVERY:
     case CLI_RESET:
+    case CLI_SETTINGS:
+    case CLI_DISPLAY:
         return cli_account(cli, *port, secrets);
     case CLI_LOGOUT:
         return cli_simple(cli, *port, json_pack("{s:s}", "cmd", "logout"));

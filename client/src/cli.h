@@ -20,6 +20,8 @@ enum cli_command {
     CLI_PASSWD,
     CLI_RECOVERY,
     CLI_RESET,
+    CLI_SETTINGS,
+    CLI_DISPLAY,
     CLI_COMMANDS
 };
 
@@ -98,6 +100,9 @@ int cli_simple(const struct cli *cli, struct cli_port *port, json_t *request);
 /* peal ring remove (cli_remove.c); the exit status. */
 int cli_remove(const struct cli *cli, struct cli_port *port);
 
+/* The command that `peal settings` with its words is; NULL, and why says why, when they are not of
+ * their form. */
+json_t *cli_settings(const struct cli *cli, char why[static CLIENT_WHY_MAX]);
 /* What changes the account (cli_account.c); the exit status. */
 int cli_account(const struct cli *cli, struct cli_port *port, const struct cli_secrets *secrets);
 

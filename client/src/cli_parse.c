@@ -30,6 +30,9 @@ static const struct command {
                   "  recovery [--password-file FILE|-]      another recovery key\n"
                   "  reset NAME [--password-file FILE|-]    a forgotten password, by the recovery "
                   "key\n"
+                  "  settings [receipts=on|off] [unread=N] [session-days=N]\n"
+                  "                                         the account's, for all its clients\n"
+                  "  display TEXT                           what it is called besides its name\n"
                   "  logout                                 leave this client; its history stays\n"
                   "  whoami                                 the account, the server, the ring\n"
                   "  send NAME TEXT|-                       write to somebody\n"
@@ -120,6 +123,19 @@ static const struct command {
          "two lines. Every client of the account is logged out, and the recovery key gives "
          "way to\n"
          "another one, which is printed, once.\n" GENERAL},
+    [CLI_SETTINGS] =
+        {"settings", 0, 3,
+         "usage: peal settings [receipts=on|off] [unread=N] [session-days=N]\n\n"
+         "Shows the account's settings, which hold for every client of it; those that are named\n"
+         "are set first.\n"
+         "  receipts=off      tells nobody what has been read, and does not show it of others\n"
+         "  unread=N          recv prints at most N messages at a time; 0: all\n"
+         "  session-days=N    a client is logged out N days after it was logged in; 0: "
+         "never\n" GENERAL},
+    [CLI_DISPLAY] =
+        {"display", 1, 1,
+         "usage: peal display TEXT\n\n"
+         "Sets what the account is called besides its name: one line of text.\n" GENERAL},
     [CLI_WEB] = {"web", 0, 0,
                  "usage: peal web --listen ADDR:PORT\n\n"
                  "Serves this client's page until interrupted, and prints \"ready "
@@ -370,6 +386,12 @@ static int check(const struct cli *cli, unsigned used, char why[static CLIENT_WH
     }
     if (cli->command == CLI_RING && check_ring(cli, why) != 0)
         return PEAL_E_USAGE;
+    if (cli->command == CLI_SETTINGS) {
+        json_t *request = cli_settings(cli, why);
+        json_decref(request);
+        if (request == NULL)
+            return PEAL_E_USAGE;
+    }
     if (cli->command == CLI_WEB && cli->listen == NULL) {
         (void)snprintf(why, CLIENT_WHY_MAX, "peal web needs --listen ADDR:PORT");
         return PEAL_E_USAGE;

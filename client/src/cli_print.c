@@ -159,6 +159,15 @@ static void print_recovery(json_t *r)
                      str(r, "recovery"));
 }
 
+static void print_settings(json_t *r)
+{
+    (void)fputs("display name  ", stdout);
+    print_text(str(r, "display"));
+    (void)printf("\nreceipts=%s unread=%lld session-days=%lld\n",
+                 json_is_true(json_object_get(r, "receipts")) ? "on" : "off",
+                 (long long)integer(r, "unread"), (long long)integer(r, "session_days"));
+}
+
 static void print_status(json_t *r)
 {
     if (json_is_true(json_object_get(r, "online"))) {
@@ -264,6 +273,10 @@ int cli_print_reply(const struct cli *cli, json_t *r)
         break;
     case CLI_RECOVERY:
         print_recovery(r);
+        break;
+    case CLI_SETTINGS:
+    case CLI_DISPLAY:
+        print_settings(r);
         break;
     case CLI_PASSWD:
         (void)puts("the password is changed; other clients of this account are logged out");

@@ -126,6 +126,10 @@ struct client_call {
     void (*found)(struct client_call *call, const struct answer *answer);
     struct ask *ask;
     struct job *job;
+    /* settings, display */
+    bool setting; /* one is on its way, and asks for these */
+    struct settings settings;
+    char display[WIRE_NAME_MAX + 1];
     bool entering; /* register, login, or what enters the account anew like them */
     /* send */
     bool sending; /* waits for sent_id to be stored */
@@ -246,6 +250,10 @@ void cmd_password(struct client_call *call);
 void cmd_reset(struct client_call *call);
 void cmd_recovery(struct client_call *call);
 
+/* ---- settings.c ---------------------------------------------------------------------- */
+void cmd_settings(struct client_call *call);
+void cmd_display(struct client_call *call);
+
 /* ---- job.c --------------------------------------------------------------------------- */
 /* Its result is not wanted any more. */
 void job_forget(struct job *job);
@@ -275,7 +283,8 @@ uint64_t outbox_due(const struct client *c);
 /* The answer about somebody's keys: seals what waits for them, fails it, or tries again later. */
 void outbox_found(struct client *c, const char *name, const struct answer *answer);
 void outbox_find_all(struct client *c);
-/* Within a transaction: queues a receipt of n messages of one author, n <= WIRE_ACK_MAX. */
+/* Within a transaction: queues a receipt of n messages of one author, n <= WIRE_ACK_MAX; none that
+ * they were read, when the account's settings say so. */
 PEAL_MUST int outbox_receipt(struct client *c, const char *to, int state,
                              const struct peal_msg_id *ids, size_t n);
 void on_stored(struct client *c, const struct wire_c_stored *msg);

@@ -215,3 +215,150 @@ Test(account, another_recovery_key)
         "auth", "without the session");
     world_down(&w);
 }
+
+/* ---- settings ------------------------------------------------------------------------ */
+
+/* Expects these in an answer. */
+static void set_to(json_t *reply, const char *display, bool receipts, int unread, int days)
+{
+    const char *shown = json_string_value(json_object_get(reply, "display"));
+    cr_assert_str_eq(shown, display, "called %s", shown);
+    cr_assert_eq(json_is_true(json_object_get(reply, "receipts")), receipts, "receipts");
+    cr_assert_eq(json_integer_value(json_object_get(reply, "unread")), unread, "unread");
+    cr_assert_eq(json_integer_value(json_object_get(reply, "session_days")), days, "session_days");
+}
+
+static json_t *settings(struct world_client *wc)
+{
+    return world_ok(wc, json_pack("{s:s}", "cmd", "settings"));
+}
+
+Test(account, settings_go_with_the_account)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    cr_assert_str_eq(world_code(a, json_pack("{s:s}", "cmd", "settings")), "auth", "of nobody");
+    world_register(a, "alice");
+    set_to(settings(a), "alice", true, 0, 0);
+    set_to(world_ok(a, json_pack("{s:s,s:i}", "cmd", "settings", "unread", 20)), "alice", true, 20,
+           0);
+    set_to(world_ok(a, json_pack("{s:s,s:s}", "cmd", "display", "text", "Alice \xc3\x84.")),
+           "Alice \xc3\x84.", true, 20, 0);
+    w.lose_password = true; /* the answer is: asked again in the session at the next server */
+    set_to(world_ok(
+               a, json_pack("{s:s,s:b,s:i}", "cmd", "settings", "receipts", 0, "session_days", 90)),
+           "Alice \xc3\x84.", false, 20, 90);
+    world_client_close(a);
+    world_client_open(a);
+    set_to(settings(a), "Alice \xc3\x84.", false, 20, 90);
+
+    world_ok(b, login_request("alice", "correct horse"));
+    set_to(settings(b), "Alice \xc3\x84.", false, 20, 90);
+    world_event(a, "session", "reason", "taken_over");
+    cr_assert_str_eq(world_code(a, json_pack("{s:s,s:i}", "cmd", "settings", "unread", 1)), "auth",
+                     "set without the session");
+    set_to(settings(a), "Alice \xc3\x84.", false, 20, 90);
+    json_t *me = world_ok(b, json_pack("{s:s}", "cmd", "whoami"));
+    cr_assert_str_eq(json_string_value(json_object_get(me, "display")), "Alice \xc3\x84.",
+                     "whoami knows it");
+    world_down(&w);
+}
+
+Test(account, settings_out_of_form)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    world_register(a, "alice");
+    static const char *const bad[] = {
+        "{\"cmd\":\"settings\",\"receipts\":1}",
+        "{\"cmd\":\"settings\",\"receipts\":\"off\"}",
+        "{\"cmd\":\"settings\",\"unread\":65536}",
+        "{\"cmd\":\"settings\",\"unread\":-1}",
+        "{\"cmd\":\"settings\",\"unread\":\"5\"}",
+        "{\"cmd\":\"settings\",\"session_days\":1.5}",
+        "{\"cmd\":\"display\"}",
+        "{\"cmd\":\"display\",\"text\":\"\"}",
+        "{\"cmd\":\"display\",\"text\":7}",
+    };
+    for (size_t i = 0; i < PEAL_COUNT(bad); i++)
+        cr_assert_str_eq(world_code(a, json_loads(bad[i], 0, NULL)), "usage", "%s", bad[i]);
+    char big[WIRE_NAME_MAX + 2];
+    memset(big, 'x', sizeof big - 1);
+    big[sizeof big - 1] = '\0';
+    cr_assert_str_eq(world_code(a, json_pack("{s:s,s:s}", "cmd", "display", "text", big)),
+                     "too_long", "too long a name");
+    set_to(settings(a), "alice", true, 0, 0);
+    world_down(&w);
+}
+
+static size_t receipts_in(const struct world *w)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < w->row_n; i++)
+        n += w->rows[i].kind == WIRE_ROW_RECEIPT;
+    return n;
+}
+
+static const char *state_with(struct world_client *wc, const char *peer, size_t i)
+{
+    json_t *h = world_ok(wc, json_pack("{s:s,s:s}", "cmd", "history", "name", peer));
+    json_t *m = json_array_get(json_object_get(h, "messages"), i);
+    return json_string_value(json_object_get(m, "state"));
+}
+
+/* Without receipts nobody is told of what is read, in either direction; what is delivered is told.
+ */
+Test(account, receipts_are_off)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_register(b, "bob");
+    world_ok(a, json_pack("{s:s,s:b}", "cmd", "settings", "receipts", 0));
+    world_send(b, "alice", "for your eyes only");
+    world_event(b, "state", "state", "delivered");
+    size_t before = receipts_in(&w);
+    world_ok(a, json_pack("{s:s,s:s}", "cmd", "read", "name", "bob"));
+    cr_assert_str_eq(state_with(a, "bob", 0), "read", "she has read it");
+
+    world_send(a, "bob", "an answer");
+    world_event(a, "state", "state", "delivered"); /* of it, behind any receipt of hers */
+    cr_assert_eq(receipts_in(&w), before + 1, "bob's alone");
+    cr_assert_str_eq(state_with(b, "alice", 0), "delivered", "bob is told that she has read it");
+    world_ok(b, json_pack("{s:s,s:s}", "cmd", "read", "name", "alice"));
+    world_send(b, "alice", "read and answered");
+    world_event(a, "message", "text", "read and answered"); /* comes behind bob's receipt */
+    cr_assert_eq(receipts_in(&w), before + 2, "bob has sent it");
+    cr_assert_str_eq(state_with(a, "bob", 1), "delivered", "she is told that he has read it");
+
+    world_ok(a, json_pack("{s:s,s:b}", "cmd", "settings", "receipts", 1));
+    world_ok(a, json_pack("{s:s,s:s}", "cmd", "read", "name", "bob"));
+    world_event(b, "state", "state", "read");
+    world_down(&w);
+}
+
+Test(account, so_many_unread_at_a_time)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    world_register(a, "alice");
+    world_register(b, "bob");
+    for (int i = 0; i < 5; i++)
+        world_send(b, "alice", i < 4 ? "early" : "last");
+    world_event(a, "message", "text", "last");
+    json_t *got = world_ok(a, json_pack("{s:s}", "cmd", "recv"));
+    cr_assert_eq(json_integer_value(json_object_get(got, "count")), 5, "all of them");
+    world_ok(a, json_pack("{s:s,s:i}", "cmd", "settings", "unread", 2));
+    got = world_ok(a, json_pack("{s:s}", "cmd", "recv"));
+    cr_assert_eq(json_integer_value(json_object_get(got, "count")), 2, "two at a time");
+    got = world_ok(a, json_pack("{s:s,s:i}", "cmd", "recv", "max", 4));
+    cr_assert_eq(json_integer_value(json_object_get(got, "count")), 4, "unless one says");
+    world_down(&w);
+}

@@ -80,7 +80,10 @@ static void open_session(struct fake *f, struct net_link *link, uint64_t req,
     a->link = link;
     struct wire_c_session s = {.req = req,
                                .name = peal_bytes_str(a->name),
-                               .display = peal_bytes_str(a->name),
+                               .display = peal_bytes_str(a->display),
+                               .receipts = a->receipts,
+                               .unread = a->unread,
+                               .session_days = a->session_days,
                                .generation = a->generation,
                                .token = peal_bytes_of(a->token, sizeof a->token),
                                .bundle = peal_bytes_of(a->bundle, a->bundle_n),
@@ -114,6 +117,8 @@ static void on_register(struct fake *f, struct net_link *link, const struct wire
     memcpy(a->wrapped, m->wrapped.p, m->wrapped.n);
     a->wrapped_n = m->wrapped.n;
     take_recovery(a, m->recovery, m->rescued);
+    cr_assert_eq(peal_bytes_to_str(m->display, sizeof a->display, a->display), 0, "with a NUL");
+    a->receipts = true;
     a->ops = m->ops;
     a->mem_kib = m->mem_kib;
     a->generation = 1;
@@ -253,6 +258,19 @@ static void on_recovery(struct world *w, struct net_link *link, const struct wir
         fake_say(link, WIRE_c_ok, &ok);
 }
 
+static void on_settings(struct world *w, struct net_link *link, const struct wire_c_settings *m)
+{
+    struct world_account *a = account_on(w, link);
+    struct wire_c_ok ok = {.req = m->req};
+    cr_assert_not_null(a, "settings without a session");
+    cr_assert_eq(peal_bytes_to_str(m->display, sizeof a->display, a->display), 0, "with a NUL");
+    a->receipts = m->receipts;
+    a->unread = m->unread;
+    a->session_days = m->session_days;
+    if (!lost(w, link))
+        fake_say(link, WIRE_c_ok, &ok);
+}
+
 static void on_resume(struct fake *f, struct net_link *link, const struct wire_c_resume *m)
 {
     struct world_account *a = account_of(f->user, m->name);
@@ -388,6 +406,9 @@ static void on_any(struct fake *f, struct net_link *link, uint16_t type, const u
         break;
     case WIRE_c_recovery:
         on_recovery(f->user, link, &msg->c_recovery);
+        break;
+    case WIRE_c_settings:
+        on_settings(f->user, link, &msg->c_settings);
         break;
     case WIRE_c_password:
         on_password(f, link, &msg->c_password);

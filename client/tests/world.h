@@ -15,6 +15,9 @@ struct world_account {
     size_t bundle_n, wrapped_n;
     uint8_t recovery[32], rescued[WIRE_WRAPPED_MAX]; /* rescued_n 0: there is no recovery key */
     size_t rescued_n;
+    char display[WIRE_NAME_MAX + 1];
+    bool receipts;
+    uint16_t unread, session_days;
     uint32_t ops, mem_kib;
     uint64_t generation;
     struct peal_msg_id changed_by; /* the last c_password that counted */

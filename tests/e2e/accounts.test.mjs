@@ -97,3 +97,33 @@ test('a forgotten password: the recovery key opens what was sealed before', asyn
   assert.equal(r.code, 0, 'the key that was asked for');
   ({ recovery } = r.json[0]);
 });
+
+test('settings and the display name go with the account', async () => {
+  let r = await alice.run('settings', 'receipts=off', 'unread=1');
+  assert.equal(r.code, 0, r.out + r.err);
+  assert.deepEqual(r.json[0], { display: 'alice', receipts: false, unread: 1, session_days: 0 });
+  r = await alice.run('display', 'Alice "the first" Ä.');
+  assert.equal(r.code, 0, r.out + r.err);
+  for (const hostile of ['a\u202eb', 'a\u0007b']) {
+    r = await alice.run('display', hostile);
+    assert.equal(r.code, 1, 'one line that turns nothing around');
+    assert.equal(r.json[0].error.code, 'malformed');
+  }
+  for (const t of ['first', 'second']) assert.equal((await bob.run('send', 'alice', t)).code, 0);
+  const here = elsewhere(alice);
+  assert.equal((await here.login()).code, 0);
+  assert.deepEqual((await here.run('settings')).json[0], { display: 'Alice "the first" Ä.', receipts: false, unread: 1, session_days: 0 });
+  assert.deepEqual(await texts(here, '--wait', '20'), ['first'], 'one at a time');
+  assert.deepEqual(await texts(here, '--wait', '20'), ['second']);
+  await eventually(async () => {
+    await bob.run('recv');
+    return (await bob.run('history', 'alice')).json.at(-1).state === 'delivered';
+  }, 'bob is told that it was delivered');
+  assert.equal((await here.run('send', 'bob', 'did you see it?')).code, 0);
+  assert.ok((await texts(bob, '--wait', '20')).includes('did you see it?'));
+  assert.equal((await bob.run('history', 'alice', '--limit', '2')).json[0].state, 'delivered', 'and not that it was read');
+  assert.equal((await here.run('settings', 'receipts=on', 'unread=0')).code, 0);
+  r = await here.run('settings', 'receipts=perhaps');
+  assert.equal(r.code, 2);
+  assert.equal((await alice.login()).code, 0);
+});
