@@ -381,6 +381,25 @@ void account_worked(struct svc *s)
 
 /* ---- the register ---- */
 
+/* before: the account of this name that was deleted, or NULL. Generations go on where that one's
+ * ended, for homes remember them. */
+static int register_anew(struct svc *s, const struct request *r,
+                         const struct wire_s_account *before, struct peal_bytes *value)
+{
+    struct wire_s_account a;
+    const struct draft *d = slab_get(&s->drafts, r->draft);
+    CHECK(d != NULL);
+    int err = record_read(peal_bytes_of(d->bytes, d->n), &a);
+    CHECK(err == 0);
+    a.bcrypt = peal_bytes_str(r->hashed);
+    a.token = peal_bytes_of(r->token_hash, sizeof r->token_hash);
+    if (before != NULL) {
+        a.generation += before->generation;
+        a.cred_epoch += before->cred_epoch;
+    }
+    return record_write(s, &a, value);
+}
+
 static int change_register(struct svc *s, struct request *r, struct peal_bytes old,
                            struct peal_bytes *value)
 {
@@ -390,6 +409,8 @@ static int change_register(struct svc *s, struct request *r, struct peal_bytes o
         int err = record_read(old, &a);
         if (err != 0)
             return err;
+        if (a.deleted != 0)
+            return record_is_free(&a, s->ev->wall_ms) ? register_anew(s, r, &a, value) : 0;
         if (!msg_id_eq(&a.request, &r->id))
             return PEAL_E_EXISTS;
         /* This very request, in this try or an earlier one; or its session is over; or somebody
@@ -397,13 +418,7 @@ static int change_register(struct svc *s, struct request *r, struct peal_bytes o
         r->retry = !request_owns(r, &a);
         return 0;
     }
-    const struct draft *d = slab_get(&s->drafts, r->draft);
-    CHECK(d != NULL);
-    int err = record_read(peal_bytes_of(d->bytes, d->n), &a);
-    CHECK(err == 0);
-    a.bcrypt = peal_bytes_str(r->hashed);
-    a.token = peal_bytes_of(r->token_hash, sizeof r->token_hash);
-    return record_write(s, &a, value);
+    return register_anew(s, r, NULL, value);
 }
 
 static int change_login(struct svc *s, struct request *r, struct peal_bytes old,
@@ -415,6 +430,8 @@ static int change_login(struct svc *s, struct request *r, struct peal_bytes old,
     int err = record_read(old, &a);
     if (err != 0)
         return err;
+    if (a.deleted != 0)
+        return 0; /* account_done says so */
     if (!peal_bytes_eq(a.bcrypt, peal_bytes_str(r->bcrypt)))
         return PEAL_E_STALE;
     if (request_owns(r, &a))
@@ -460,6 +477,7 @@ int account_change(struct svc *s, struct request *r, struct peal_bytes old,
     case REQ_RESET:
     case REQ_RECOVERY:
     case REQ_SETTINGS:
+    case REQ_DELETE:
         return credentials_change(s, r, old, value);
     case REQ_FIND:
     case REQ_RESUME:
@@ -486,6 +504,7 @@ static void read_done(struct svc *s, struct request *r, const struct wire_s_acco
     case REQ_RESCUE:
     case REQ_RESET:
     case REQ_RECOVERY:
+    case REQ_DELETE:
         credentials_read(s, r, a);
         break;
     case REQ_REGISTER:
@@ -514,6 +533,7 @@ static void change_done(struct svc *s, struct request *r, const struct wire_s_ac
     case REQ_RESET:
     case REQ_RECOVERY:
     case REQ_SETTINGS:
+    case REQ_DELETE:
         credentials_changed(s, r, a);
         break;
     case REQ_FIND:
@@ -521,6 +541,21 @@ static void change_done(struct svc *s, struct request *r, const struct wire_s_ac
     case REQ_RESCUE:
         CHECK(r->phase != PHASE_CHANGE);
     }
+}
+
+/* The record is a tombstone. Whoever comes across one goes on emptying the mailbox, should the
+ * server that began have died. */
+static void deleted(struct svc *s, struct request *r, const struct wire_s_account *a)
+{
+    purge_begin(s, &r->box);
+    if (r->kind == REQ_LOGOUT)
+        logged_out(s, r);
+    else if (r->kind == REQ_RESUME)
+        request_fail(s, r, PEAL_E_AUTH, "this account was deleted", "there is no way back");
+    else if (r->kind == REQ_DELETE && record_has_done(a, &r->id))
+        credentials_changed(s, r, a);
+    else
+        request_fail_deleted(s, r, a);
 }
 
 void account_done(struct svc *s, struct request *r, int err, struct peal_bytes value)
@@ -545,6 +580,8 @@ void account_done(struct svc *s, struct request *r, int err, struct peal_bytes v
         request_fail_over(s, r);
     else if (err != 0)
         request_fail(s, r, err, NULL, NULL);
+    else if (a.deleted != 0)
+        deleted(s, r, &a);
     else if (r->phase == PHASE_READ)
         read_done(s, r, &a);
     else

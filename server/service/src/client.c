@@ -288,6 +288,11 @@ static void on_settings(struct svc *s, struct client *c, const union wire_any *m
     credentials_settings(s, c, &m->c_settings);
 }
 
+static void on_delete(struct svc *s, struct client *c, const union wire_any *m)
+{
+    credentials_delete(s, c, &m->c_delete);
+}
+
 static void on_ack(struct svc *s, struct client *c, const union wire_any *m)
 {
     deliver_ack(s, c, &m->c_ack.ids);
@@ -457,6 +462,7 @@ static const struct rule rules[WIRE_FIRST_MULTICAST - WIRE_FIRST_CLIENT] = {
     RULE(c_reset) = {IN_GREETED, true, on_reset},
     RULE(c_recovery) = {IN_SESSION, true, on_recovery},
     RULE(c_settings) = {IN_SESSION, true, on_settings},
+    RULE(c_delete) = {IN_GREETED | IN_SESSION, true, on_delete},
     RULE(c_send) = {IN_SESSION, false, on_send},
     RULE(c_ack) = {IN_SESSION, false, on_ack},
     RULE(c_watch) = {IN_SESSION, true, on_watch},

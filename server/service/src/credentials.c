@@ -165,6 +165,16 @@ void credentials_settings(struct svc *s, struct client *c, const struct wire_c_s
         request_operate(s, r, PHASE_CHANGE);
 }
 
+void credentials_delete(struct svc *s, struct client *c, const struct wire_c_delete *m)
+{
+    struct wire_s_account a = {.version = 1};
+    if (!account_check_name(s, c, m->req, m->name) || !is_own_account(s, c, m->req, m->name))
+        return;
+    struct request *r = ask(s, c, REQ_DELETE, m->req, m->name, NULL, m->auth);
+    if (r != NULL)
+        go_on(s, r, &m->req_id, (struct peal_bytes){0}, &a);
+}
+
 /* ---- the phases ---- */
 
 static bool is_recovery_of(const struct request *r, const struct wire_s_account *a)
@@ -205,7 +215,7 @@ static void rescued(struct svc *s, struct request *r, const struct wire_s_accoun
 void credentials_read(struct svc *s, struct request *r, const struct wire_s_account *a)
 {
     r->retry = record_has_done(a, &r->id);
-    if (r->kind == REQ_PASSWORD || r->kind == REQ_RECOVERY)
+    if (r->kind == REQ_PASSWORD || r->kind == REQ_RECOVERY || r->kind == REQ_DELETE)
         request_verify(s, r, a, r->kind == REQ_PASSWORD && r->retry ? r->new_auth : r->auth);
     else if (r->kind == REQ_RESET && r->retry)
         request_verify(s, r, a, r->new_auth);
@@ -297,6 +307,23 @@ static int change_settings(struct svc *s, struct request *r, struct wire_s_accou
     return record_write(s, a, value);
 }
 
+/* What is left keeps the name from others, and a retry from failing. */
+static int change_delete(struct svc *s, struct request *r, struct wire_s_account *a,
+                         struct peal_bytes *value)
+{
+    uint8_t logins[RECORD_LOGINS_BYTES];
+    if (!is_let_in(r, a))
+        return PEAL_E_STALE;
+    struct wire_s_account end = {.version = 1,
+                                 .name = a->name,
+                                 .created = a->created,
+                                 .cred_epoch = a->cred_epoch + 1,
+                                 .generation = a->generation + 1,
+                                 .deleted = s->ev->wall_ms};
+    record_remember(&end, &r->id, logins);
+    return record_write(s, &end, value);
+}
+
 int credentials_change(struct svc *s, struct request *r, struct peal_bytes old,
                        struct peal_bytes *value)
 {
@@ -306,8 +333,12 @@ int credentials_change(struct svc *s, struct request *r, struct peal_bytes old,
     int err = record_read(old, &a);
     if (err != 0)
         return err;
+    if (a.deleted != 0)
+        return 0; /* account_done says so */
     if (r->kind == REQ_SETTINGS)
         return change_settings(s, r, &a, value);
+    if (r->kind == REQ_DELETE)
+        return change_delete(s, r, &a, value);
     return (r->kind == REQ_RECOVERY ? change_recovery : change_password)(s, r, &a, value);
 }
 
@@ -318,6 +349,12 @@ void credentials_changed(struct svc *s, struct request *r, const struct wire_s_a
     if (r->kind == REQ_PASSWORD || r->kind == REQ_RESET) {
         account_sign_in(s, r, a);
         return;
+    }
+    if (r->kind == REQ_DELETE) {
+        if (c != NULL && c->state == CLIENT_SESSION)
+            session_end(s, c, false);
+        session_fence(s, &r->box, a->generation);
+        c = request_asker(s, r);
     }
     if (c != NULL)
         client_say(s, c, WIRE_c_ok, &ok);

@@ -7,7 +7,7 @@
  * home.c     where sessions are, at the homes  deliver.c  a mailbox on its way to its owner
  * watch.c    presence and the ring for those who watch
  * lookup.c   where the record of a name is, and the way there
- * remove.c   taking a server out of the ring
+ * remove.c   taking a server out of the ring  purge.c    mailboxes of accounts that are no more
  *
  * All times with _us are the events' monotonic microseconds. Handles are of base's slabs: a stale
  * one finds nothing. */
@@ -53,8 +53,11 @@ enum {
     DRAFTS_MAX = 256,          /* registrations under way */
     WATCHES_PER_SESSION = 4,   /* memory for them, on the average; at most WIRE_WATCH_MAX for one */
     OBSERVERS_MAX = 64,
-    LOOKUPS_MAX = 256, /* under way */
-    LOOKUPS_TOLD = 4,  /* of others, that observers are told of in a second */
+    LOOKUPS_MAX = 256,   /* under way */
+    PURGES_MAX = 64,     /* mailboxes that are being emptied */
+    PURGE_READS = 256,   /* of one of them; what is left expires */
+    NAME_KEPT_DAYS = 30, /* that the name of a deleted account stays taken */
+    LOOKUPS_TOLD = 4,    /* of others, that observers are told of in a second */
     TRACES_PER_STEP = 8,
     FAILURE_CELLS = 4096,   /* a power of two */
     ADDRESS_FAILURES = 100, /* wrong passwords from one address per minute */
@@ -175,6 +178,15 @@ struct lookup {
     uint64_t req;
 };
 
+/* The mailbox of an account that was deleted, being emptied. */
+struct purge {
+    struct peal_id box;
+    bool reading;
+    uint32_t reads;    /* begun */
+    uint64_t retry_us; /* when the next one may begin */
+    size_t found;      /* rows of the read under way */
+};
+
 /* A server that somebody wants out of the ring. */
 struct removal {
     uint32_t client;
@@ -194,7 +206,8 @@ enum request_kind {
     REQ_RESCUE,
     REQ_RESET,
     REQ_RECOVERY,
-    REQ_SETTINGS
+    REQ_SETTINGS,
+    REQ_DELETE
 };
 
 /*   FIND      PRESENCE --> READ --> answered
@@ -209,7 +222,9 @@ enum request_kind {
  *   RESET                  READ --> HASH --> CHANGE --> answered
  *                           +--> done before: VERIFY --> CHANGE --> answered
  *   RECOVERY               READ --> VERIFY --> CHANGE --> answered
- *   SETTINGS                        CHANGE --> answered */
+ *   SETTINGS                        CHANGE --> answered
+ *   DELETE                 READ --> VERIFY --> CHANGE --> answered
+ *                           +--> done before: answered */
 enum request_phase { PHASE_PRESENCE, PHASE_READ, PHASE_HASH, PHASE_VERIFY, PHASE_CHANGE };
 
 struct request {
@@ -313,7 +328,7 @@ struct svc {
     uint32_t tick_at;                  /* where the tick's paced work goes on */
 
     struct slab clients, requests, drafts, sends, flights, watches, locations, notices, lookups;
-    struct slab removals;
+    struct slab removals, purges;
     struct map links;     /* u32 link -> client */
     struct map sessions;  /* box -> client */
     struct map located;   /* box -> location */
@@ -337,7 +352,8 @@ enum token_kind {
     TOKEN_READ = 3,
     TOKEN_WATCH = 4,
     TOKEN_LOOKUP = 5,
-    TOKEN_REMOVE = 6
+    TOKEN_REMOVE = 6,
+    TOKEN_PURGE = 7
 };
 
 static inline uint64_t token_make(enum token_kind kind, uint32_t serial, uint32_t handle)
@@ -407,6 +423,8 @@ void request_fail(struct svc *s, struct request *r, int err, const char *message
 void request_fail_naming(struct svc *s, struct request *r, int err, const char *before,
                          const char *after, const char *hint);
 void request_fail_over(struct svc *s, struct request *r);
+/* The account was deleted: it is not found, or its name is still taken. */
+void request_fail_deleted(struct svc *s, struct request *r, const struct wire_s_account *a);
 /* A register operation in this phase; the request may be over when it returns. */
 void request_operate(struct svc *s, struct request *r, enum request_phase phase);
 /* The session's token that this request gives: the same for the same request, at every server. */
@@ -441,6 +459,8 @@ PEAL_MUST int record_write(struct svc *s, const struct wire_s_account *a, struct
 /* Whether two registers are forms of one registration. name: the second one's. */
 bool record_same(struct peal_bytes kept, struct peal_bytes other,
                  char name[static CHORD_LABEL_MAX + 1]);
+/* Whether the name of a deleted account may be registered anew. */
+bool record_is_free(const struct wire_s_account *a, uint64_t wall_ms);
 /* Whether the request of this id is among the last that changed it. */
 bool record_has_done(const struct wire_s_account *a, const struct peal_msg_id *id);
 /* Puts it there; mem holds the list, as long as a is used. */
@@ -493,6 +513,7 @@ void credentials_rescue(struct svc *s, struct client *c, const struct wire_c_res
 void credentials_reset(struct svc *s, struct client *c, const struct wire_c_reset *m);
 void credentials_recovery(struct svc *s, struct client *c, const struct wire_c_recovery *m);
 void credentials_settings(struct svc *s, struct client *c, const struct wire_c_settings *m);
+void credentials_delete(struct svc *s, struct client *c, const struct wire_c_delete *m);
 void credentials_read(struct svc *s, struct request *r, const struct wire_s_account *a);
 void credentials_verified(struct svc *s, struct request *r);
 int credentials_change(struct svc *s, struct request *r, struct peal_bytes old,
@@ -509,6 +530,9 @@ void session_begin(struct svc *s, struct client *c);
 void session_end(struct svc *s, struct client *c, bool tell);
 void session_ok(struct svc *s, const struct peal_id *box, int code, uint64_t generation);
 void session_taken(struct svc *s, const struct peal_id *box, uint64_t generation);
+/* The account's sessions of this generation or an earlier one are over: tells its homes, which tell
+ * the gateways. */
+void session_fence(struct svc *s, const struct peal_id *box, uint64_t generation);
 struct client *session_of(const struct svc *s, const struct peal_id *box);
 bool session_tick(struct svc *s, struct client *c);
 /* The homes of box that are up, this node included; returns how many. *mark: a digest of them. */
@@ -559,6 +583,14 @@ void watch_path(struct svc *s, const struct client *asker, const struct wire_c_p
 void remove_ask(struct svc *s, struct client *c, const struct wire_c_remove *m);
 /* The end of a removal; err and text as of chord_app.removed. */
 void remove_done(struct svc *s, uint32_t handle, int err, struct peal_bytes text);
+
+/* purge.c */
+/* Begins to empty the mailbox, unless that is under way here, or too many are. */
+void purge_begin(struct svc *s, const struct peal_id *box);
+/* A page of the read under way; as of chord_app.set_rows. */
+bool purge_rows(struct svc *s, uint32_t handle, int err, const struct wire_row *rows, size_t n,
+                bool last);
+void purge_tick(struct svc *s);
 
 /* lookup.c */
 void lookup_ask(struct svc *s, struct client *c, const struct wire_c_lookup *m);

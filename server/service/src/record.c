@@ -89,6 +89,12 @@ bool record_same(struct peal_bytes kept, struct peal_bytes other,
     return record_read(kept, &a) == 0 && a.created == b.created && peal_bytes_eq(a.name, b.name);
 }
 
+bool record_is_free(const struct wire_s_account *a, uint64_t wall_ms)
+{
+    CHECK(a->deleted != 0);
+    return wall_ms > a->deleted && wall_ms - a->deleted >= NAME_KEPT_DAYS * DAY_MS;
+}
+
 bool record_has_done(const struct wire_s_account *a, const struct peal_msg_id *id)
 {
     for (size_t i = 0; i < a->logins.n; i += MSG_ID_BYTES)

@@ -93,6 +93,23 @@ void request_fail_over(struct svc *s, struct request *r)
                  "log in again");
 }
 
+void request_fail_deleted(struct svc *s, struct request *r, const struct wire_s_account *a)
+{
+    char after[96];
+    uint64_t now = s->ev->wall_ms;
+    uint64_t free_at = a->deleted + NAME_KEPT_DAYS * DAY_MS;
+    uint64_t days = free_at > now ? (free_at - now + DAY_MS - 1) / DAY_MS : 0;
+    if (r->kind != REQ_REGISTER) {
+        request_fail_naming(s, r, PEAL_E_NOT_FOUND, "the account ", " was deleted",
+                            "there is no way back; its name can be registered again after 30 days");
+        return;
+    }
+    (void)snprintf(after, sizeof after,
+                   " was deleted; its name can be registered again in %llu day%s",
+                   (unsigned long long)days, days == 1 ? "" : "s");
+    request_fail_naming(s, r, PEAL_E_EXISTS, "the account ", after, "choose another name");
+}
+
 void request_operate(struct svc *s, struct request *r, enum request_phase phase)
 {
     r->phase = phase;

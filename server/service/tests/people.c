@@ -161,6 +161,15 @@ void person_ask_recovery(struct person *p, uint64_t req_id)
     host_say(p->h, p->client, WIRE_c_recovery, &m);
 }
 
+void person_ask_delete(struct person *p, uint64_t req_id)
+{
+    struct wire_c_delete m = {.req = ++p->req,
+                              .req_id = number(req_id),
+                              .name = peal_bytes_str(p->name),
+                              .auth = peal_bytes_of(p->auth, sizeof p->auth)};
+    host_say(p->h, p->client, WIRE_c_delete, &m);
+}
+
 void person_ask_settings(struct person *p, const char *display, bool receipts, uint16_t unread,
                          uint16_t session_days)
 {

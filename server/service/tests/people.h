@@ -34,6 +34,7 @@ void person_ask_reset(struct person *p, uint64_t req_id);
 void person_ask_recovery(struct person *p, uint64_t req_id);
 /* Expects c_ok to the last question. */
 void person_done(struct person *p);
+void person_ask_delete(struct person *p, uint64_t req_id);
 void person_ask_settings(struct person *p, const char *display, bool receipts, uint16_t unread,
                          uint16_t session_days);
 /* Greets at the node and registers, logs in, resumes; expects a session. */

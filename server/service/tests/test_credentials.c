@@ -1,5 +1,5 @@
 /* What changes an account, at one node: its password, its recovery key, its
- * settings. */
+ * settings, its end. */
 #include "people.h"
 
 #include <criterion/criterion.h>
@@ -520,5 +520,102 @@ Test(credentials, settings_of_an_account_that_an_earlier_build_stored)
     person_greet(&alice, 0);
     person_ask_resume(&alice);
     person_refused(&alice, PEAL_E_AUTH);
+    host_free(h);
+}
+
+/* ---- the end ---- */
+
+static bool is_said(const struct wire_c_error *e, const char *message)
+{
+    return peal_bytes_eq(e->message, peal_bytes_str(message));
+}
+
+/* Nothing is left but the name, for 30 days; then it is anybody's. */
+Test(credentials, a_deleted_account)
+{
+    const uint64_t day = (uint64_t)24 * 3600 * 1000;
+    struct host *h = one();
+    struct person alice = person_of(h, 0, "alice"), bob = person_of(h, 1, "bob");
+    struct person other = person_of(h, 2, "alice");
+    alice.has_rescue = true;
+    person_register(&alice, 0);
+    person_register(&bob, 0);
+    for (uint64_t i = 1; i <= 300; i++) {
+        person_send(&bob, "alice", people_id(h, i), "unread");
+        if (i % 100 == 0)
+            host_run(h, 100 * HOST_MS);
+    }
+    host_run(h, HOST_SEC);
+    cr_assert_eq(host_rows(h, 0), 300, "they wait: %zu", host_rows(h, 0));
+    alice.auth[0] ^= 1;
+    person_ask_delete(&alice, 5);
+    person_refused(&alice, PEAL_E_AUTH);
+    alice.auth[0] ^= 1;
+    person_ask_delete(&alice, 6);
+    person_done(&alice);
+    cr_assert(host_connected(h, 0), "the link stays");
+    host_run(h, 2 * HOST_SEC);
+    cr_assert_eq(host_rows(h, 0), 0, "the mailbox is empty: %zu", host_rows(h, 0));
+
+    person_ask_resume(&alice);
+    cr_assert(is_said(person_refused(&alice, PEAL_E_AUTH), "this account was deleted"), "resumed");
+    person_ask_login(&alice, 7);
+    cr_assert(is_said(person_refused(&alice, PEAL_E_NOT_FOUND), "the account alice was deleted"),
+              "logged in");
+    person_ask_password(&alice, 8);
+    person_refused(&alice, PEAL_E_NOT_FOUND);
+    person_ask_rescue(&alice);
+    person_refused(&alice, PEAL_E_NOT_FOUND);
+    person_ask_reset(&alice, 9);
+    person_refused(&alice, PEAL_E_NOT_FOUND);
+    struct wire_c_find find = {.req = 9, .name = peal_bytes_str("alice")};
+    host_say(h, 1, WIRE_c_find, &find);
+    cr_assert(is_said(person_refused(&bob, PEAL_E_NOT_FOUND), "the account alice was deleted"),
+              "found");
+    person_ask_delete(&alice, 6);
+    person_done(&alice); /* that was done */
+    person_ask_delete(&alice, 10);
+    person_refused(&alice, PEAL_E_NOT_FOUND);
+
+    person_greet(&other, 0);
+    person_ask_register(&other, 11);
+    cr_assert(is_said(person_refused(&other, PEAL_E_EXISTS),
+                      "the account alice was deleted; its name can be registered again in 30 days"),
+              "taken for now");
+    host_skew(h, 0, 29 * day);
+    person_ask_register(&other, 11);
+    cr_assert(is_said(person_refused(&other, PEAL_E_EXISTS),
+                      "the account alice was deleted; its name can be registered again in 1 day"),
+              "for a day");
+    host_skew(h, 0, 30 * day);
+    other.auth[0] ^= 1;
+    person_ask_register(&other, 11);
+    person_session(&other);
+    cr_assert_eq(other.generation, 3, "later than all sessions before");
+    person_greet(&bob, 0);
+    cr_assert(peal_bytes_eq(person_find(&bob, "alice")->bundle, peal_bytes_of(other.auth, 32)),
+              "another one's keys");
+    person_greet(&alice, 0);
+    person_ask_login(&alice, 12);
+    person_refused(&alice, PEAL_E_AUTH);
+    cr_assert(host_connected(h, 2), "and another one's account");
+    host_free(h);
+}
+
+/* Without a session as well; whoever has it is told. */
+Test(credentials, an_account_is_deleted_from_elsewhere)
+{
+    struct host *h = one();
+    struct person alice = person_of(h, 0, "alice"), here = person_of(h, 1, "alice");
+    person_register(&alice, 0);
+    person_greet(&here, 0);
+    person_ask_delete(&here, 5);
+    person_done(&here);
+    person_bye(&alice, PEAL_E_TAKEN_OVER);
+    struct person bob = person_of(h, 2, "bob");
+    person_register(&bob, 0);
+    strcpy(bob.name, "alice");
+    person_ask_delete(&bob, 6);
+    person_refused(&bob, PEAL_E_REFUSED);
     host_free(h);
 }

@@ -778,6 +778,15 @@ enum {
     F(U16, unread, _, 0)                                                                           \
     F(U16, session_days, _, 0)
 
+/* The end of the account, said with the password's authentication key: credentials, keys and
+ * settings are erased, sessions end, the mailbox is emptied. Its name stays taken for 30 days. In a
+ * session it is of this name; it needs none. */
+#define WIRE_FIELDS_c_delete(F)                                                                    \
+    F(U64, req, _, 0)                                                                              \
+    F(MSGID, req_id, _, 0)                                                                         \
+    F(STR, name, _, WIRE_NAME_MAX)                                                                 \
+    F(BYTES, auth, _, 32)
+
 /* ---- multicast ----
  * m_beacon travels sealed under the ring's beacon key. Its signature is the sender's own (cry_sign,
  * domain "peal.beacon.1") over the message encoded with an empty signature; stamp: the sender's
@@ -1005,6 +1014,7 @@ enum {
     M(95, c_reset)                                                                                 \
     M(96, c_recovery)                                                                              \
     M(97, c_settings)                                                                              \
+    M(98, c_delete)                                                                                \
     M(112, m_beacon)                                                                               \
     M(113, m_probe)                                                                                \
     M(114, m_answer)                                                                               \
