@@ -232,15 +232,14 @@ static const struct {
                    "log in with it and ask for a new recovery key, or, if it is wrong, try again"},
     [JOB_RECOVERY] = {"it is not known whether the new recovery key counts now",
                       "ask for another one"},
+    [JOB_DELETE] = {"it is not known whether the account is deleted now",
+                    "log in: that says whether it was"},
 };
 
 void account_refused(struct job *job, const struct answer *answer, bool begun)
 {
     bool lost = (answer->err == PEAL_E_UNAVAILABLE && begun) || answer->err == PEAL_E_UNKNOWN;
-    if (answer->err == PEAL_E_EXISTS && job->kind == JOB_REGISTER)
-        job_fail(job, PEAL_E_EXISTS, "this name is taken",
-                 "choose another name, or log in if it is yours");
-    else if (answer->err == PEAL_E_AUTH && job->kind != JOB_REGISTER && job->kind != JOB_RESET)
+    if (answer->err == PEAL_E_AUTH && job->kind != JOB_REGISTER && job->kind != JOB_RESET)
         job_fail(job, PEAL_E_AUTH, "the password is wrong",
                  "try again; the recovery key resets a forgotten one");
     else if (lost && unknown[job->kind].message != NULL)
@@ -468,7 +467,7 @@ void cmd_login(struct client_call *call)
 
 /* ---- logout -------------------------------------------------------------------------- */
 
-static void leave(struct client_call *call)
+void account_leave(struct client_call *call, const char *reason)
 {
     struct client *c = call->c;
     int err = profile_account_clear(c->profile);
@@ -485,8 +484,13 @@ static void leave(struct client_call *call)
     cry_wipe(&c->account, sizeof c->account);
     c->session = SESSION_NOBODY;
     c->settled_us = CLIENT_NEVER;
-    emit_session(c, "logout");
+    emit_session(c, reason);
     call_reply(call, json_object());
+}
+
+static void leave(struct client_call *call)
+{
+    account_leave(call, "logout");
 }
 
 static int send_logout(struct ask *a)

@@ -18,6 +18,7 @@ static const struct command {
     {"remove", cmd_remove},     {"password", cmd_password},
     {"settings", cmd_settings}, {"display", cmd_display},
     {"reset", cmd_reset},       {"recovery", cmd_recovery},
+    {"delete", cmd_delete},
 };
 
 /* ---- errors ------------------------------------------------------------------------------------

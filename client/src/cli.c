@@ -303,6 +303,7 @@ static int run(const struct cli *cli, struct cli_port **port, const struct cli_s
     case CLI_RESET:
     case CLI_SETTINGS:
     case CLI_DISPLAY:
+    case CLI_DELETE:
         return cli_account(cli, *port, secrets);
     case CLI_LOGOUT:
         return cli_simple(cli, *port, json_pack("{s:s}", "cmd", "logout"));

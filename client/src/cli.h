@@ -22,6 +22,7 @@ enum cli_command {
     CLI_RESET,
     CLI_SETTINGS,
     CLI_DISPLAY,
+    CLI_DELETE,
     CLI_COMMANDS
 };
 

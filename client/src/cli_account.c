@@ -1,4 +1,4 @@
-/* peal passwd, recovery, reset, settings, display: what changes the account. */
+/* peal passwd, recovery, reset, settings, display, delete: what changes the account. */
 #include "cli.h"
 
 #include <stdio.h>
@@ -109,6 +109,8 @@ int cli_account(const struct cli *cli, struct cli_port *port, const struct cli_s
         return change_password(cli, port, secrets);
     case CLI_RECOVERY:
         return with_password(cli, port, "recovery", secrets);
+    case CLI_DELETE:
+        return with_password(cli, port, "delete", secrets);
     case CLI_SETTINGS:
         return cli_simple(cli, port, cli_settings(cli, why));
     case CLI_DISPLAY:

@@ -33,6 +33,7 @@ static const struct command {
                   "  settings [receipts=on|off] [unread=N] [session-days=N]\n"
                   "                                         the account's, for all its clients\n"
                   "  display TEXT                           what it is called besides its name\n"
+                  "  delete [--password-file FILE|-]        the end of the account\n"
                   "  logout                                 leave this client; its history stays\n"
                   "  whoami                                 the account, the server, the ring\n"
                   "  send NAME TEXT|-                       write to somebody\n"
@@ -136,6 +137,12 @@ static const struct command {
         {"display", 1, 1,
          "usage: peal display TEXT\n\n"
          "Sets what the account is called besides its name: one line of text.\n" GENERAL},
+    [CLI_DELETE] = {"delete", 0, 0,
+                    "usage: peal delete [--password-file FILE|-]\n\n"
+                    "Deletes the account, for good: its password, its keys, its settings and the "
+                    "messages that wait\n"
+                    "for it. Nobody can register its name for 30 days. This client's history "
+                    "stays.\n" GENERAL},
     [CLI_WEB] = {"web", 0, 0,
                  "usage: peal web --listen ADDR:PORT\n\n"
                  "Serves this client's page until interrupted, and prints \"ready "
@@ -194,7 +201,8 @@ static const struct option {
     [OPT_HELP] = {"help", false, OF_ALL},
     [OPT_VERSION] = {"version", false, OF_ALL},
     [OPT_PASSWORD_FILE] = {"password-file", true,
-                           OF(REGISTER) | OF(LOGIN) | OF(PASSWD) | OF(RECOVERY) | OF(RESET)},
+                           OF(REGISTER) | OF(LOGIN) | OF(PASSWD) | OF(RECOVERY) | OF(RESET) |
+                               OF(DELETE)},
     [OPT_FOLLOW] = {"follow", false, OF(RECV)},
     [OPT_WAIT] = {"wait", true, OF(RECV)},
     [OPT_MAX] = {"max", true, OF(RECV)},

@@ -281,6 +281,9 @@ int cli_print_reply(const struct cli *cli, json_t *r)
     case CLI_PASSWD:
         (void)puts("the password is changed; other clients of this account are logged out");
         break;
+    case CLI_DELETE:
+        (void)puts("the account is deleted; nobody can register its name for 30 days");
+        break;
     case CLI_LOGOUT:
         (void)puts("logged out");
         break;

@@ -151,6 +151,7 @@ static const struct wanted {
                     true,
                     "two lines: the present password and the new one"},
     [CLI_RECOVERY] = {{"password", NULL}, false, "the password and nothing else"},
+    [CLI_DELETE] = {{"password", NULL}, false, "the password and nothing else"},
     [CLI_RESET] = {{"recovery key", "new password"},
                    true,
                    "two lines: the recovery key and the new password"},

@@ -249,6 +249,7 @@ void account_logout(struct client_call *call);
 void cmd_password(struct client_call *call);
 void cmd_reset(struct client_call *call);
 void cmd_recovery(struct client_call *call);
+void cmd_delete(struct client_call *call);
 
 /* ---- settings.c ---------------------------------------------------------------------- */
 void cmd_settings(struct client_call *call);

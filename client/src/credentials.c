@@ -242,3 +242,60 @@ void cmd_recovery(struct client_call *call)
     if (call_session(call) == 0 && account_password(call, "password", "the password") == 0)
         account_find_own(call, call->c->account.name, recovery_found);
 }
+
+/* ---- the end of the account ---------------------------------------------------------- */
+
+static int send_delete(struct ask *a)
+{
+    struct client_call *call = a->user;
+    struct job *job = call->job;
+    struct wire_c_delete msg = {.req = a->req,
+                                .req_id = job->req_id,
+                                .name = peal_bytes_str(job->name),
+                                .auth = peal_bytes_of(job->old.auth.b, sizeof job->old.auth.b)};
+    return reach_send(a->c->reach, WIRE_c_delete, &msg);
+}
+
+/* What waited to be sent is nobody's any more: whoever registers the name later has other keys. */
+static void deleted(struct ask *a, const struct answer *answer)
+{
+    struct client_call *call = a->user;
+    struct job *job = call->job;
+    struct client *c = call->c;
+    call->ask = NULL;
+    if (answer->err != 0) {
+        account_refused(job, answer, a->begun);
+        return;
+    }
+    int err = profile_outbox_clear(c->profile, job->name);
+    job_end(job);
+    if (err != 0)
+        client_trouble(c, err, "what waited to be sent cannot be removed", err_prose(err));
+    account_leave(call, "deleted");
+}
+
+static void delete_ready(struct job *job)
+{
+    struct client_call *call = job->call;
+    call->ask = ask_new(job->c, WIRE_c_ok, send_delete, deleted, call);
+    if (call->ask == NULL)
+        job_fail(job, PEAL_E_BUSY, "too many requests at once", "try again in a moment");
+    else
+        asks_pump(job->c);
+}
+
+static void delete_found(struct client_call *call, const struct answer *answer)
+{
+    struct job *job = job_of_found(call, answer, JOB_DELETE, "password");
+    if (job != NULL)
+        job_start(job, delete_ready);
+}
+
+void cmd_delete(struct client_call *call)
+{
+    if (call_account(call) != 0 || account_password(call, "password", "the password") != 0 ||
+        account_alone(call) != 0)
+        return;
+    account_set_aside(call->c);
+    account_find_own(call, call->c->account.name, delete_found);
+}

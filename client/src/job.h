@@ -8,7 +8,7 @@
 
 #include "core.h"
 
-enum job_kind { JOB_REGISTER, JOB_LOGIN, JOB_PASSWORD, JOB_RESET, JOB_RECOVERY };
+enum job_kind { JOB_REGISTER, JOB_LOGIN, JOB_PASSWORD, JOB_RESET, JOB_RECOVERY, JOB_DELETE };
 
 /* A password; text NULL: there is none. */
 struct job_password {
@@ -78,6 +78,9 @@ PEAL_MUST int account_check_profile(struct client_call *call, const char *name);
 void account_refused(struct job *job, const struct answer *answer, bool begun);
 /* One at a time: two would contend for the same profile. On an error the call has been answered. */
 PEAL_MUST int account_alone(struct client_call *call);
+/* The account is no more, or not here any more: the profile keeps its history alone. Answers the
+ * call. */
+void account_leave(struct client_call *call, const char *reason);
 /* A link carries one session. Whoever enters anew leaves the one there is, and takes a fresh link.
  */
 void account_set_aside(struct client *c);

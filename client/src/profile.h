@@ -112,6 +112,8 @@ PEAL_MUST int profile_last_stamp(struct profile *p, const char *me, uint64_t *ou
 
 PEAL_MUST int profile_outbox_add(struct profile *p, const char *me, const struct outrow *row);
 PEAL_MUST int profile_outbox_del(struct profile *p, const char *me, const struct peal_msg_id *id);
+/* All of them. */
+PEAL_MUST int profile_outbox_clear(struct profile *p, const char *me);
 /* Sealed rows with seq > after, in order; each returns false to stop. */
 PEAL_MUST int profile_outbox(struct profile *p, const char *me, int64_t after,
                              bool (*each)(void *user, const struct outrow *row), void *user);

@@ -362,3 +362,46 @@ Test(account, so_many_unread_at_a_time)
     cr_assert_eq(json_integer_value(json_object_get(got, "count")), 4, "unless one says");
     world_down(&w);
 }
+
+/* ---- the end ------------------------------------------------------------------------- */
+
+static json_t *delete_request(const char *password)
+{
+    return json_pack("{s:s,s:s}", "cmd", "delete", "password", password);
+}
+
+Test(account, deleted)
+{
+    struct world w;
+    world_up(&w);
+    struct world_client *a = world_client(&w, 0);
+    struct world_client *b = world_client(&w, 1);
+    uint64_t queued = 1;
+    cr_assert_str_eq(world_code(a, delete_request("x")), "auth", "nobody's");
+    world_register(a, "alice");
+    world_register(b, "bob");
+    world_send(b, "alice", "hello");
+    world_event(a, "message", "text", "hello");
+    cr_assert_str_eq(world_code(a, delete_request("wrong")), "auth", "by a wrong password");
+    cr_assert(!world_account(&w, "alice")->deleted, "nothing is done");
+    me_is_here(a, "alice");
+    w.hold_stored = true;
+    world_send(a, "bob", "will not go out");
+    w.lose_password = true; /* the answer: the same is asked at the next server */
+    world_ok(a, delete_request("correct horse"));
+    world_event(a, "session", "reason", "deleted");
+    cr_assert(world_account(&w, "alice")->deleted, "done");
+    json_t *me = world_ok(a, json_pack("{s:s}", "cmd", "whoami"));
+    cr_assert(json_is_null(json_object_get(me, "account")), "the profile is free");
+    cr_assert_eq(profile_outbox_count(a->profile, "alice", &queued), 0, "the outbox is read");
+    cr_assert_eq(queued, 0, "%d wait to be sent", (int)queued);
+    cr_assert_str_eq(world_code(a, login_request("alice", "correct horse")), "not_found",
+                     "logged in to nothing");
+    const char *said =
+        json_string_value(json_object_get(json_object_get(a->reply, "error"), "message"));
+    cr_assert_str_eq(said, "the account was deleted", "it says %s", said);
+    w.hold_stored = false;
+    world_register(a, "carol");
+    me_is_here(a, "carol");
+    world_down(&w);
+}

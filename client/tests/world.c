@@ -129,8 +129,9 @@ static void on_register(struct fake *f, struct net_link *link, const struct wire
 static void on_find(struct fake *f, struct net_link *link, const struct wire_c_find *m)
 {
     struct world_account *a = account_of(f->user, m->name);
-    if (a == NULL) {
-        say_error(link, m->req, PEAL_E_NOT_FOUND, "no such account");
+    if (a == NULL || a->deleted) {
+        say_error(link, m->req, PEAL_E_NOT_FOUND,
+                  a == NULL ? "no such account" : "the account was deleted");
         return;
     }
     struct wire_c_user u = {.req = m->req,
@@ -271,6 +272,24 @@ static void on_settings(struct world *w, struct net_link *link, const struct wir
         fake_say(link, WIRE_c_ok, &ok);
 }
 
+static void on_delete(struct world *w, struct net_link *link, const struct wire_c_delete *m)
+{
+    struct world_account *a = account_of(w, m->name);
+    struct wire_c_ok ok = {.req = m->req};
+    bool again = a != NULL && a->deleted && msg_id_eq(&a->changed_by, &m->req_id);
+    if (a == NULL || (a->deleted && !again)) {
+        say_error(link, m->req, PEAL_E_NOT_FOUND, "the account was deleted");
+    } else if (memcmp(a->auth, m->auth.p, 32) != 0) {
+        say_error(link, m->req, PEAL_E_AUTH, "the password is wrong");
+    } else {
+        a->deleted = true;
+        a->changed_by = m->req_id;
+        memset(a->token, 0, sizeof a->token);
+        if (!lost(w, link))
+            fake_say(link, WIRE_c_ok, &ok);
+    }
+}
+
 static void on_resume(struct fake *f, struct net_link *link, const struct wire_c_resume *m)
 {
     struct world_account *a = account_of(f->user, m->name);
@@ -409,6 +428,9 @@ static void on_any(struct fake *f, struct net_link *link, uint16_t type, const u
         break;
     case WIRE_c_settings:
         on_settings(f->user, link, &msg->c_settings);
+        break;
+    case WIRE_c_delete:
+        on_delete(f->user, link, &msg->c_delete);
         break;
     case WIRE_c_password:
         on_password(f, link, &msg->c_password);

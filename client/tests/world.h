@@ -16,6 +16,7 @@ struct world_account {
     uint8_t recovery[32], rescued[WIRE_WRAPPED_MAX]; /* rescued_n 0: there is no recovery key */
     size_t rescued_n;
     char display[WIRE_NAME_MAX + 1];
+    bool deleted;
     bool receipts;
     uint16_t unread, session_days;
     uint32_t ops, mem_kib;

@@ -1,5 +1,7 @@
 // What becomes of an account: another password, a forgotten one, and what the other clients of it see of that.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { eventually, killAll, Person, Ring } from './lib.mjs';
 
@@ -126,4 +128,55 @@ test('settings and the display name go with the account', async () => {
   r = await here.run('settings', 'receipts=perhaps');
   assert.equal(r.code, 2);
   assert.equal((await alice.login()).code, 0);
+});
+
+/** Sealed messages in the database of each server: receipts and the marks of what was fetched are much smaller. */
+function sealed() {
+  return ring.servers.map((s) => {
+    const r = spawnSync('sqlite3', ['-readonly', join(s.data, 'peald.db'), 'SELECT count(*) FROM rows WHERE length(value) > 900'], { encoding: 'utf8' });
+    assert.equal(r.status, 0, r.stderr);
+    return Number(r.stdout);
+  });
+}
+
+test('deleted: the name stays taken, and the mailbox is empty', async () => {
+  await eventually(async () => {
+    await bob.run('recv');
+    await alice.run('recv');
+    return sealed().every((n) => n === 0);
+  }, 'nothing waits');
+  const here = elsewhere(alice);
+  assert.equal((await here.login()).code, 0);
+  assert.equal((await alice.login()).code, 0);
+  assert.equal((await bob.run('status', 'alice')).json[0].online, false);
+  for (let i = 0; i < 10; i++) assert.equal((await bob.run('send', 'alice', `unread ${i}`)).code, 0);
+  await eventually(async () => sealed().every((n) => n === 10), 'ten wait at every home');
+  // from where the account is no more in use, so that nothing is fetched by the way
+  let r = await here.run('delete', '--password-file', '-', lines('not the password'));
+  assert.equal(r.code, 1);
+  assert.equal(r.json[0].error.code, 'auth');
+  assert.ok(sealed().every((n) => n === 10), 'nothing has changed');
+  r = await here.run('delete', '--password-file', '-', lines(alice.password));
+  assert.equal(r.code, 0, r.out + r.err);
+  await eventually(async () => sealed().every((n) => n === 0), 'the mailbox is empty at every home');
+  assert.equal((await here.run('whoami')).json[0].account, null, 'the profile is free');
+  assert.equal((await here.run('history', 'bob')).code, 1, 'nobody is logged in');
+  for (const server of ring.servers) {
+    r = await elsewhere(alice, [server]).login();
+    assert.equal(r.code, 1);
+    assert.equal(r.json[0].error.code, 'not_found');
+    assert.match(r.json[0].error.message, /alice was deleted/);
+    r = await elsewhere(alice, [server]).register();
+    assert.equal(r.code, 1);
+    assert.equal(r.json[0].error.code, 'exists');
+    assert.match(r.json[0].error.message, /alice was deleted; its name can be registered again in 30 days/);
+    r = await elsewhere(alice, [server]).run('reset', 'alice', '--password-file', '-', lines(recovery, 'x'));
+    assert.equal(r.json[0].error.code, 'not_found');
+  }
+  r = await alice.run('recv');
+  assert.equal(r.code, 1, 'the client that had the account is told');
+  r = await alice.run('whoami');
+  assert.equal(r.json[0].session, 'elsewhere');
+  r = await bob.run('status', 'alice');
+  assert.match(r.json[0].error.message, /alice was deleted/);
 });

@@ -32,6 +32,11 @@
  *                               of it ends, and another recovery key takes the used one's place. A
  *                               mistyped key is malformed, and no server is asked; auth: it is not
  *                               the account's; refused: the account has none. unknown as above
+ *   delete {password}           {}: the account is no more. Its password, keys and settings are
+ *                               erased from the ring, its sessions end, its waiting messages are
+ *                               removed, and its name can be registered again after 30 days, by
+ *                               anybody. The history stays in the profile; what waited to be sent
+ *                               does not. unknown as above
  *   settings {receipts?,unread?,session_days?}
  *                               {"display","receipts","unread","session_days"}: the account's, which
  *                               every client of it has; those that are given are set first.

@@ -50,7 +50,8 @@ static void fail_not_found(struct svc *s, struct request *r)
 
 static void fail_taken(struct svc *s, struct request *r)
 {
-    request_fail_naming(s, r, PEAL_E_EXISTS, "the name ", " is taken", "choose another name");
+    request_fail_naming(s, r, PEAL_E_EXISTS, "the name ", " is taken",
+                        "choose another name, or log in if it is yours");
 }
 
 /* ---- find ---- */
