@@ -1,60 +1,11 @@
-/* Registering, logging in, resuming and leaving. The password is stretched on a worker; it and the
- * two keys that come of it are wiped as soon as they have done their work. */
+/* Registering, logging in, resuming and leaving.
+ *
+ * Not for: what changes an account (credentials.c). */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "job.h"
 #include "queries.h"
-
-/* One run of the password function, and of key making for a new account. The worker owns it until
- * `job_after`. */
-struct job {
-    uv_work_t work;
-    struct client *c;
-    struct client_call *call; /* NULL: nobody waits any more */
-    bool is_new;
-    bool ran; /* the worker is done with it */
-    char name[NAME_BYTES_MAX + 1];
-    char *password;
-    size_t password_n;
-    struct cry_kdf kdf;
-    struct peal_msg_id req_id;
-    int err;
-    struct peal_secret auth, wrap;
-    struct cry_keys *keys; /* of a new account */
-    uint8_t wrapped[CRY_WRAPPED_MAX];
-    size_t wrapped_n;
-};
-
-static void job_free(struct job *job)
-{
-    if (job->password != NULL)
-        cry_wipe(job->password, job->password_n);
-    free(job->password);
-    cry_keys_free(job->keys);
-    cry_wipe(job, sizeof *job);
-    free(job);
-}
-
-static void job_work(uv_work_t *work)
-{
-    struct job *job = work->data;
-    struct peal_bytes password = peal_bytes_of(job->password, job->password_n);
-    struct peal_bytes name = peal_bytes_str(job->name);
-    job->err = cry_password_split(password, &job->kdf, &job->auth, &job->wrap);
-    if (job->err == 0 && job->is_new)
-        job->err = cry_keys_new(&job->keys);
-    if (job->err == 0 && job->is_new)
-        job->err = cry_keys_wrap(job->keys, &job->wrap, name, sizeof job->wrapped, job->wrapped,
-                                 &job->wrapped_n);
-}
-
-void job_forget(struct job *job)
-{
-    job->call = NULL;
-    if (job->ran)
-        job_free(job);
-}
 
 /* ---- the session -------------------------------------------------------------------------------
  */
@@ -106,6 +57,17 @@ static int send_resume(struct ask *a)
     return reach_send(c->reach, WIRE_c_resume, &msg);
 }
 
+/* What the server says of the account goes for this client too; a name that is no text is passed
+ * over. */
+static void take_settings(struct account *a, const struct wire_c_session *msg)
+{
+    char display[sizeof a->display];
+    if (peal_bytes_to_str(msg->display, sizeof display, display) == 0)
+        memcpy(a->display, display, sizeof display);
+    a->settings = (struct settings){
+        .receipts = msg->receipts, .unread = msg->unread, .session_days = msg->session_days};
+}
+
 static void resumed(struct ask *a, const struct answer *answer)
 {
     struct client *c = a->c;
@@ -114,6 +76,7 @@ static void resumed(struct ask *a, const struct answer *answer)
     if (answer->err == 0) {
         const struct wire_c_session *msg = answer->msg;
         c->account.generation = msg->generation;
+        take_settings(&c->account, msg);
         if (msg->token.n == sizeof c->account.token)
             memcpy(c->account.token, msg->token.p, msg->token.n);
         int err = profile_account_set(c->profile, &c->account);
@@ -219,6 +182,7 @@ static int adopt(struct client *c, const struct wire_c_session *msg, const char 
     int err = peal_bytes_to_str(msg->display, sizeof a.display, a.display);
     if (err != 0)
         return PEAL_E_MALFORMED;
+    take_settings(&a, msg);
     memcpy(a.token, msg->token.p, sizeof a.token);
     err =
         cry_keys_wrap(keys, &c->device_key, peal_bytes_str(name), sizeof a.keys, a.keys, &a.keys_n);
@@ -239,27 +203,49 @@ static int adopt(struct client *c, const struct wire_c_session *msg, const char 
     return err;
 }
 
-static void fail_job(struct job *job, int err, const char *message, const char *hint)
-{
-    struct client_call *call = job->call;
-    call->job = NULL;
-    job_free(job);
-    call_fail(call, err, message, hint);
-}
-
 /* The server's word on who this is must match what the password opens. */
 static int session_keys(struct job *job, const struct wire_c_session *msg)
 {
     struct peal_bytes name = peal_bytes_str(job->name);
+    const struct job_password *p = job->kind == JOB_LOGIN ? &job->old : &job->fresh;
     if (!peal_bytes_eq(msg->name, name))
         return PEAL_E_MALFORMED;
     if (job->keys == NULL) {
-        int err = cry_keys_unwrap(&job->wrap, name, msg->wrapped, &job->keys);
+        int err = cry_keys_unwrap(&p->wrap, name, msg->wrapped, &job->keys);
         if (err != 0)
             return err;
     }
     struct peal_bytes own = cry_public_bundle(cry_keys_public(job->keys));
     return peal_bytes_eq(own, msg->bundle) ? 0 : PEAL_E_AUTH;
+}
+
+/* Nobody knows whether it was done: what to try. */
+static const struct {
+    const char *message, *hint;
+} unknown[] = {
+    [JOB_REGISTER] = {"it is not known whether the name is registered now",
+                      "log in with the same password; if there is no such user, register again"},
+    [JOB_LOGIN] = {NULL, NULL},
+    [JOB_PASSWORD] = {"it is not known whether the new password counts now",
+                      "log in with the new password, or, if that is wrong, with the old one"},
+    [JOB_RESET] = {"it is not known whether the new password counts now",
+                   "log in with it and ask for a new recovery key, or, if it is wrong, try again"},
+    [JOB_RECOVERY] = {"it is not known whether the new recovery key counts now",
+                      "ask for another one"},
+    [JOB_DELETE] = {"it is not known whether the account is deleted now",
+                    "log in: that says whether it was"},
+};
+
+void account_refused(struct job *job, const struct answer *answer, bool begun)
+{
+    bool lost = (answer->err == PEAL_E_UNAVAILABLE && begun) || answer->err == PEAL_E_UNKNOWN;
+    if (answer->err == PEAL_E_AUTH && job->kind != JOB_REGISTER && job->kind != JOB_RESET)
+        job_fail(job, PEAL_E_AUTH, "the password is wrong",
+                 "try again; the recovery key resets a forgotten one");
+    else if (lost && unknown[job->kind].message != NULL)
+        job_fail(job, PEAL_E_UNKNOWN, unknown[job->kind].message, unknown[job->kind].hint);
+    else
+        job_fail(job, answer->err, answer->message, answer->hint);
 }
 
 static void entered(struct ask *a, const struct answer *answer)
@@ -269,142 +255,108 @@ static void entered(struct ask *a, const struct answer *answer)
     struct client *c = call->c;
     call->ask = NULL;
     if (answer->err != 0) {
-        if (answer->err == PEAL_E_EXISTS)
-            fail_job(job, PEAL_E_EXISTS, "this name is taken",
-                     "choose another name, or log in if it is yours");
-        else if (answer->err == PEAL_E_AUTH)
-            fail_job(job, PEAL_E_AUTH, "the password is wrong", "try again; nobody can reset it");
-        else if (answer->err == PEAL_E_UNAVAILABLE && a->begun && job->is_new)
-            fail_job(job, PEAL_E_UNKNOWN, "it is not known whether the name is registered now",
-                     "log in with the same password; if there is no such user, register again");
-        else
-            fail_job(job, answer->err, answer->message, answer->hint);
+        account_refused(job, answer, a->begun);
         return;
     }
     int err = session_keys(job, answer->msg);
     if (err != 0) {
-        fail_job(job, PEAL_E_AUTH, "the server's account record does not belong to this password",
+        job_fail(job, PEAL_E_AUTH, "the server's account record does not belong to this password",
                  "the record is damaged, or the server is not honest");
         return;
     }
     err = adopt(c, answer->msg, job->name, job->keys);
     if (err != 0) {
-        fail_job(job, err, "the account cannot be kept in the profile",
+        job_fail(job, err, "the account cannot be kept in the profile",
                  "log in again when the disk has space");
         return;
     }
     job->keys = NULL;
-    call->job = NULL;
-    job_free(job);
-    call_reply(call, whoami_json(c));
+    json_t *reply = job_with_recovery(job, whoami_json(c));
+    job_end(job);
+    call_reply(call, reply);
 }
 
-static int send_enter(struct ask *a)
+int account_in_session(struct ask *a)
+{
+    if (a->c->session == SESSION_ACTIVE)
+        return 0;
+    a->retry_us = net_now_us() + RETRY_FIRST_US;
+    return PEAL_E_UNAVAILABLE;
+}
+
+void account_enter(struct job *job, int (*send)(struct ask *a))
+{
+    struct client_call *call = job->call;
+    call->ask = ask_new(job->c, WIRE_c_session, send, entered, call);
+    if (call->ask == NULL)
+        job_fail(job, PEAL_E_BUSY, "too many requests at once", "try again in a moment");
+    else
+        asks_pump(job->c);
+}
+
+static int send_register(struct ask *a)
 {
     struct client_call *call = a->user;
     struct job *job = call->job;
     struct peal_bytes name = peal_bytes_str(job->name);
-    struct peal_bytes auth = peal_bytes_of(job->auth.b, sizeof job->auth.b);
-    if (!job->is_new) {
-        struct wire_c_login msg = {
-            .req = a->req, .req_id = job->req_id, .name = name, .auth = auth};
-        return reach_send(a->c->reach, WIRE_c_login, &msg);
-    }
     struct wire_c_register msg = {
         .req = a->req,
         .req_id = job->req_id,
         .name = name,
         .display = name,
-        .salt = peal_bytes_of(job->kdf.salt, sizeof job->kdf.salt),
-        .ops = job->kdf.ops,
-        .mem_kib = job->kdf.mem / 1024,
-        .auth = auth,
+        .salt = peal_bytes_of(job->fresh.kdf.salt, sizeof job->fresh.kdf.salt),
+        .ops = job->fresh.kdf.ops,
+        .mem_kib = job->fresh.kdf.mem / 1024,
+        .auth = peal_bytes_of(job->fresh.auth.b, sizeof job->fresh.auth.b),
         .bundle = cry_public_bundle(cry_keys_public(job->keys)),
         .wrapped = peal_bytes_of(job->wrapped, job->wrapped_n),
+        .recovery = peal_bytes_of(job->recovery_hash, sizeof job->recovery_hash),
+        .rescued = peal_bytes_of(job->rescued, job->rescued_n),
     };
     return reach_send(a->c->reach, WIRE_c_register, &msg);
 }
 
-static void job_after(uv_work_t *work, int status)
+static int send_login(struct ask *a)
 {
-    struct job *job = work->data;
-    struct client_call *call = job->call;
-    job->c->jobs--;
-    job->ran = true;
-    if (call == NULL) {
-        job_free(job);
-        return;
-    }
-    cry_wipe(job->password, job->password_n);
-    if (status != 0 || job->err != 0) {
-        int err = job->err != 0 ? job->err : PEAL_E_NO_MEMORY;
-        fail_job(job, err,
-                 err == PEAL_E_REFUSED ? "the server asks for a weak use of the password"
-                                       : err_prose(err),
-                 "");
-        return;
-    }
-    call->ask = ask_new(job->c, WIRE_c_session, send_enter, entered, call);
-    if (call->ask == NULL)
-        fail_job(job, PEAL_E_BUSY, "too many requests at once", "try again in a moment");
-    else
-        asks_pump(job->c);
+    struct client_call *call = a->user;
+    struct job *job = call->job;
+    struct wire_c_login msg = {.req = a->req,
+                               .req_id = job->req_id,
+                               .name = peal_bytes_str(job->name),
+                               .auth = peal_bytes_of(job->old.auth.b, sizeof job->old.auth.b)};
+    return reach_send(a->c->reach, WIRE_c_login, &msg);
 }
 
-/* Moves the password out of the arguments. */
-static struct job *job_new(struct client_call *call, bool is_new, const char *name)
+/* ---- register and login -------------------------------------------------------------- */
+
+int account_password(struct client_call *call, const char *key, const char *what)
 {
-    json_t *password = json_object_get(call->args, "password");
+    json_t *password = json_object_get(call->args, key);
     size_t n = json_string_length(password);
-    struct job *job = calloc(1, sizeof *job);
-    char *copy = malloc(n + 1);
-    if (job == NULL || copy == NULL) {
-        free(job);
-        free(copy);
-        return NULL;
-    }
-    memcpy(copy, json_string_value(password), n);
-    cry_wipe((char *)json_string_value(password), n);
-    json_object_del(call->args, "password");
-    job->c = call->c;
-    job->call = call;
-    job->is_new = is_new;
-    job->password = copy;
-    job->password_n = n;
-    (void)snprintf(job->name, sizeof job->name, "%s", name);
-    cry_msg_id(net_wall_ms(), &job->req_id);
-    job->work.data = job;
-    return job;
-}
-
-static void job_start(struct client_call *call, struct job *job)
-{
-    if (job == NULL) {
-        call_fail(call, PEAL_E_NO_MEMORY, NULL, NULL);
-        return;
-    }
-    call->job = job;
-    int rc = uv_queue_work(net_loop_uv(call->c->loop), &job->work, job_work, job_after);
-    CHECK(rc == 0);
-    call->c->jobs++;
+    char message[128];
+    if (json_is_string(password) && n > 0 && n <= CRY_PASSWORD_MAX)
+        return 0;
+    (void)snprintf(message, sizeof message, "%s is %s", what,
+                   n == 0 ? "missing" : "longer than 1024 bytes");
+    int err = n > CRY_PASSWORD_MAX ? PEAL_E_TOO_LONG : PEAL_E_USAGE;
+    call_fail(call, err, message, "a few words in a row make a good password");
+    return err;
 }
 
 /* What register and login ask of their arguments; on an error the call has been answered. */
 static int check_entry(struct client_call *call, char name[static NAME_BYTES_MAX + 1])
 {
-    struct client *c = call->c;
-    json_t *password = json_object_get(call->args, "password");
     int err = call_name(call, "name", name);
+    if (err == 0)
+        err = account_password(call, "password", "the password");
     if (err != 0)
         return err;
-    size_t n = json_string_length(password);
-    if (!json_is_string(password) || n == 0 || n > CRY_PASSWORD_MAX) {
-        err = n > CRY_PASSWORD_MAX ? PEAL_E_TOO_LONG : PEAL_E_USAGE;
-        call_fail(call, err,
-                  n == 0 ? "the password is missing" : "the password is longer than 1024 bytes",
-                  "a few words in a row make a good password");
-        return err;
-    }
+    return account_check_profile(call, name);
+}
+
+int account_check_profile(struct client_call *call, const char *name)
+{
+    const struct client *c = call->c;
     if (c->session != SESSION_NOBODY && strcmp(name, c->account.name) != 0) {
         char message[NAME_BYTES_MAX + 64];
         (void)snprintf(message, sizeof message, "this profile holds the account and history of %s",
@@ -417,12 +369,11 @@ static int check_entry(struct client_call *call, char name[static NAME_BYTES_MAX
     return 0;
 }
 
-/* One at a time: two would contend for the same profile. */
-static int check_alone(struct client_call *call)
+int account_alone(struct client_call *call)
 {
     for (const struct client_call *other = call->c->calls; other != NULL; other = other->next) {
         if (other->entering && !other->over) {
-            call_fail(call, PEAL_E_BUSY, "a registration or login is under way",
+            call_fail(call, PEAL_E_BUSY, "a registration, a login or the like is under way",
                       "wait for its end");
             return PEAL_E_BUSY;
         }
@@ -431,51 +382,48 @@ static int check_alone(struct client_call *call)
     return 0;
 }
 
+static void register_ready(struct job *job)
+{
+    int err = job_wrap(job, job->keys);
+    if (err == 0)
+        err = job_make_recovery(job, job->keys);
+    if (err != 0)
+        job_fail(job, err, err_prose(err), "");
+    else
+        account_enter(job, send_register);
+}
+
 void cmd_register(struct client_call *call)
 {
     char name[NAME_BYTES_MAX + 1];
-    if (check_entry(call, name) != 0 || check_alone(call) != 0)
+    if (check_entry(call, name) != 0 || account_alone(call) != 0)
         return;
     if (call->c->session != SESSION_NOBODY) {
         call_fail(call, PEAL_E_EXISTS, "this profile has this account already", "log in instead");
         return;
     }
-    struct job *job = job_new(call, true, name);
-    if (job != NULL)
-        cry_kdf_new(&job->kdf);
-    job_start(call, job);
+    struct job *job = job_new(call, JOB_REGISTER, name);
+    if (job == NULL || job_take(job, "password", &job->fresh) != 0) {
+        job_none(call, job);
+        return;
+    }
+    cry_kdf_new(&job->fresh.kdf);
+    job_start(job, register_ready);
+}
+
+static void login_ready(struct job *job)
+{
+    account_enter(job, send_login);
 }
 
 static void login_found(struct client_call *call, const struct answer *answer)
 {
-    if (answer->err == PEAL_E_NOT_FOUND) {
-        call_fail(call, PEAL_E_NOT_FOUND, "there is no such user",
-                  "check the name, or register it");
-        return;
-    }
-    if (answer->err != 0) {
-        call_fail_answer(call, answer);
-        return;
-    }
-    const struct wire_c_user *user = answer->msg;
-    char name[NAME_BYTES_MAX + 1];
-    if (user->salt.n != CRY_SALT_BYTES || user->mem_kib > CRY_KDF_MEM_MAX / 1024 ||
-        peal_bytes_to_str(user->name, sizeof name, name) != 0) {
-        call_fail(call, PEAL_E_MALFORMED, "the account's record is not of its form", "");
-        return;
-    }
-    struct job *job = job_new(call, false, name);
-    if (job != NULL) {
-        memcpy(job->kdf.salt, user->salt.p, sizeof job->kdf.salt);
-        job->kdf.ops = user->ops;
-        job->kdf.mem = user->mem_kib * 1024;
-    }
-    job_start(call, job);
+    struct job *job = job_of_found(call, answer, JOB_LOGIN, "password");
+    if (job != NULL)
+        job_start(job, login_ready);
 }
 
-/* A link carries one session. Whoever logs in anew leaves the one there is, and takes a fresh link.
- */
-static void set_aside(struct client *c)
+void account_set_aside(struct client *c)
 {
     struct ask *resume = resume_under_way(c);
     if (resume != NULL)
@@ -497,24 +445,29 @@ void account_entered(struct client *c)
         account_link_up(c);
 }
 
+void account_find_own(struct client_call *call, const char *name,
+                      void (*found)(struct client_call *call, const struct answer *answer))
+{
+    call->found = found;
+    int err = contact_find(call->c, name);
+    if (err != 0)
+        call_fail(call, err, "too many requests at once", "try again in a moment");
+    else
+        (void)snprintf(call->finding, sizeof call->finding, "%s", name);
+}
+
 void cmd_login(struct client_call *call)
 {
     char name[NAME_BYTES_MAX + 1];
-    if (check_entry(call, name) != 0 || check_alone(call) != 0)
+    if (check_entry(call, name) != 0 || account_alone(call) != 0)
         return;
-    call->found = login_found;
-    set_aside(call->c);
-    int err = contact_find(call->c, name);
-    if (err != 0) {
-        call_fail(call, err, "too many requests at once", "try again in a moment");
-        return;
-    }
-    (void)snprintf(call->finding, sizeof call->finding, "%s", name);
+    account_set_aside(call->c);
+    account_find_own(call, name, login_found);
 }
 
 /* ---- logout -------------------------------------------------------------------------- */
 
-static void leave(struct client_call *call)
+void account_leave(struct client_call *call, const char *reason)
 {
     struct client *c = call->c;
     int err = profile_account_clear(c->profile);
@@ -531,8 +484,13 @@ static void leave(struct client_call *call)
     cry_wipe(&c->account, sizeof c->account);
     c->session = SESSION_NOBODY;
     c->settled_us = CLIENT_NEVER;
-    emit_session(c, "logout");
+    emit_session(c, reason);
     call_reply(call, json_object());
+}
+
+static void leave(struct client_call *call)
+{
+    account_leave(call, "logout");
 }
 
 static int send_logout(struct ask *a)

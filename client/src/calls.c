@@ -8,15 +8,18 @@ static const struct command {
     const char *name;
     void (*start)(struct client_call *call);
 } commands[] = {
-    {"whoami", cmd_whoami}, {"register", cmd_register},
-    {"login", cmd_login},   {"logout", cmd_logout},
-    {"send", cmd_send},     {"history", cmd_history},
-    {"status", cmd_status}, {"conversations", cmd_conversations},
-    {"read", cmd_read},     {"watch", cmd_watch},
-    {"recv", cmd_recv},     {"ring", cmd_ring},
-    {"sync", cmd_sync},     {"lookup", cmd_lookup},
-    {"remove", cmd_remove}, {"trust", cmd_trust},
-    {"safety", cmd_safety}, {"verify", cmd_verify},
+    {"whoami", cmd_whoami},     {"register", cmd_register},
+    {"login", cmd_login},       {"logout", cmd_logout},
+    {"send", cmd_send},         {"history", cmd_history},
+    {"status", cmd_status},     {"conversations", cmd_conversations},
+    {"read", cmd_read},         {"watch", cmd_watch},
+    {"recv", cmd_recv},         {"ring", cmd_ring},
+    {"sync", cmd_sync},         {"lookup", cmd_lookup},
+    {"remove", cmd_remove},     {"password", cmd_password},
+    {"settings", cmd_settings}, {"display", cmd_display},
+    {"reset", cmd_reset},       {"recovery", cmd_recovery},
+    {"delete", cmd_delete},     {"trust", cmd_trust},
+    {"safety", cmd_safety},     {"verify", cmd_verify},
 };
 
 /* ---- errors ------------------------------------------------------------------------------------
@@ -224,6 +227,16 @@ int call_account(struct client_call *call)
     if (call->c->session != SESSION_NOBODY)
         return 0;
     call_fail(call, PEAL_E_AUTH, "nobody is logged in here", "register or log in first");
+    return PEAL_E_AUTH;
+}
+
+int call_session(struct client_call *call)
+{
+    int err = call_account(call);
+    if (err != 0 || call->c->session != SESSION_OUTSIDE)
+        return err;
+    call_fail(call, PEAL_E_AUTH, "the session has ended: the account is in use elsewhere",
+              "log in again");
     return PEAL_E_AUTH;
 }
 

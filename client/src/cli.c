@@ -1,14 +1,9 @@
 #include "cli.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include <peal/crypto.h>
@@ -20,197 +15,6 @@ enum {
     SYNC_WAIT_MS = 2500,
     RECEIPT_WAIT_MS = 3000,
 };
-
-/* ---- input --------------------------------------------------------------------------- */
-
-/* All of a file, at most max bytes, without one line end at its end; NUL-terminated, the caller
- * frees. */
-static int read_all(int fd, size_t max, char **out, size_t *n)
-{
-    char *text = malloc(max + 3);
-    size_t got = 0;
-    ssize_t r = text != NULL ? 1 : -1;
-    while (r > 0 && got < max + 3) {
-        r = read(fd, text + got, max + 3 - got);
-        if (r < 0 && errno == EINTR)
-            r = 1;
-        else if (r > 0)
-            got += (size_t)r;
-    }
-    if (text == NULL || r < 0) {
-        free(text);
-        return text == NULL ? PEAL_E_NO_MEMORY : PEAL_E_IO;
-    }
-    if (got > 0 && text[got - 1] == '\n')
-        got--;
-    if (got > 0 && text[got - 1] == '\r')
-        got--;
-    if (got > max) {
-        cry_wipe(text, max + 3);
-        free(text);
-        return PEAL_E_TOO_LONG;
-    }
-    text[got] = '\0';
-    *out = text;
-    *n = got;
-    return 0;
-}
-
-/* A file descriptor that hears the signals after which the terminal must be as it was before, and
- * which are kept back from now on; -1. */
-static int keep_back(sigset_t *before)
-{
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
-    sigset_t set;
-    sigemptyset(&set);
-    for (size_t i = 0; i < PEAL_COUNT(signals); i++)
-        sigaddset(&set, signals[i]);
-    int fd = signalfd(-1, &set, SFD_CLOEXEC);
-    if (fd >= 0 && sigprocmask(SIG_BLOCK, &set, before) != 0) {
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
-
-/* Waits for a line or a signal; *signum is 0 or the signal. The number of bytes, 0 at the end of
- * input, -1. */
-static ssize_t read_line(int tty, int signals, char *line, size_t cap, int *signum)
-{
-    struct pollfd fds[2] = {{.fd = tty, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
-    struct signalfd_siginfo info;
-    *signum = 0;
-    while (poll(fds, 2, -1) < 0) {
-        if (errno != EINTR)
-            return -1;
-    }
-    if (fds[1].revents == 0)
-        return read(tty, line, cap); /* one line: the terminal is in canonical mode */
-    if (read(signals, &info, sizeof info) != (ssize_t)sizeof info)
-        return -1;
-    *signum = (int)info.ssi_signo;
-    return -1;
-}
-
-/* Asks once, with the terminal's echo off meanwhile. A signal takes its effect once the terminal is
- * as before; whoever survives it (it was stopped and goes on, or ignores it) is to ask again. */
-static ssize_t ask(int tty, const char *question, char *line, size_t cap, bool *again)
-{
-    struct termios shown;
-    sigset_t before;
-    ssize_t r = -1;
-    int signum = 0;
-    *again = false;
-    int signals = keep_back(&before);
-    if (signals < 0)
-        return -1;
-    if (tcgetattr(tty, &shown) == 0) {
-        struct termios hidden = shown;
-        hidden.c_lflag &= ~(tcflag_t)ECHO;
-        if (tcsetattr(tty, TCSAFLUSH, &hidden) == 0) {
-            (void)dprintf(tty, "%s: ", question);
-            r = read_line(tty, signals, line, cap, &signum);
-            (void)tcsetattr(tty, TCSAFLUSH, &shown);
-            (void)dprintf(tty, "\n");
-        }
-    }
-    close(signals);
-    if (signum != 0)
-        (void)raise(signum); /* comes with the mask that is restored next */
-    if (sigprocmask(SIG_SETMASK, &before, NULL) != 0)
-        return -1;
-    *again = signum != 0;
-    return r;
-}
-
-/* One line from the terminal, without showing it. PEAL_E_NOT_FOUND: there is no terminal;
- * PEAL_E_CLOSED: the end of input came instead. */
-static int prompt(const char *question, char **out, size_t *n)
-{
-    int tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
-    if (tty < 0)
-        return PEAL_E_NOT_FOUND;
-    char *line = calloc(1, CRY_PASSWORD_MAX + 3);
-    ssize_t r = -1;
-    bool again = line != NULL;
-    while (again)
-        r = ask(tty, question, line, CRY_PASSWORD_MAX + 2, &again);
-    close(tty);
-    if (r <= 0) {
-        int err = line == NULL ? PEAL_E_NO_MEMORY : r == 0 ? PEAL_E_CLOSED : PEAL_E_NOT_FOUND;
-        free(line);
-        return err;
-    }
-    *n = (size_t)r;
-    if (line[*n - 1] == '\n')
-        (*n)--;
-    line[*n] = '\0';
-    *out = line;
-    return 0;
-}
-
-/* As prompt; PEAL_E_TRUNCATED: an empty one, PEAL_E_MALFORMED: two different ones. */
-static int prompt_password(const struct cli *cli, char **out, size_t *n)
-{
-    char *again = NULL;
-    size_t again_n = 0;
-    int err = prompt("password", out, n);
-    if (err != 0)
-        return err;
-    if (*n == 0)
-        err = PEAL_E_TRUNCATED;
-    else if (cli->command == CLI_REGISTER)
-        err = prompt("the same again", &again, &again_n);
-    if (again != NULL && (*n != again_n || memcmp(*out, again, again_n) != 0))
-        err = PEAL_E_MALFORMED;
-    if (again != NULL)
-        cry_wipe(again, again_n);
-    free(again);
-    if (err != 0) {
-        cry_wipe(*out, *n);
-        free(*out);
-        *out = NULL;
-    }
-    return err;
-}
-
-static void show_prompt_error(const struct cli *cli, int err)
-{
-    const char *message = "there is no terminal to ask for the password on";
-    const char *hint = "give --password-file FILE, or - for standard input";
-    if (err == PEAL_E_MALFORMED)
-        message = "the two passwords differ";
-    else if (err == PEAL_E_TRUNCATED)
-        message = "the password is empty";
-    else if (err == PEAL_E_CLOSED)
-        message = "no password was given";
-    else if (err == PEAL_E_NO_MEMORY)
-        message = "no memory";
-    cli_print_error(cli, PEAL_E_USAGE, message, err == PEAL_E_NOT_FOUND ? hint : "try again");
-}
-
-static int read_password(const struct cli *cli, char **out, size_t *n)
-{
-    const char *path = cli->password_file;
-    char why[CLIENT_WHY_MAX];
-    int err;
-    if (path == NULL) {
-        err = prompt_password(cli, out, n);
-        if (err != 0)
-            show_prompt_error(cli, err);
-        return err;
-    }
-    int fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-    err = fd >= 0 ? read_all(fd, CRY_PASSWORD_MAX, out, n) : PEAL_E_IO;
-    if (err != 0) {
-        (void)snprintf(why, sizeof why, "the password cannot be read from %.300s: %s", path,
-                       err == PEAL_E_IO ? strerror(errno) : err_prose(err));
-        cli_print_error(cli, PEAL_E_USAGE, why, "the file holds the password and nothing else");
-    }
-    if (fd > STDIN_FILENO)
-        close(fd);
-    return err;
-}
 
 /* ---- commands ------------------------------------------------------------------------ */
 
@@ -240,14 +44,11 @@ int cli_simple(const struct cli *cli, struct cli_port *port, json_t *request)
     return code;
 }
 
-static int enter(const struct cli *cli, struct cli_port *port, const char *password, size_t n)
+static int enter(const struct cli *cli, struct cli_port *port, const struct cli_secrets *secrets)
 {
-    json_t *text = json_stringn(password, n);
-    if (text == NULL) {
-        cli_print_error(cli, PEAL_E_MALFORMED, "the password is not valid UTF-8 text",
-                        "choose another one");
+    json_t *text = cli_secret_json(cli, &secrets->v[0]);
+    if (text == NULL)
         return 1;
-    }
     return cli_simple(cli, port,
                       json_pack("{s:s,s:s,s:o}", "cmd",
                                 cli->command == CLI_REGISTER ? "register" : "login", "name",
@@ -260,7 +61,7 @@ static int send_text(const struct cli *cli, struct cli_port *port)
     size_t n = strlen(cli->words[1]);
     const char *text = cli->words[1];
     if (strcmp(text, "-") == 0) {
-        int err = read_all(STDIN_FILENO, CLIENT_TEXT_MAX, &owned, &n);
+        int err = cli_read_all(STDIN_FILENO, CLIENT_TEXT_MAX, &owned, &n);
         if (err != 0) {
             cli_print_error(cli, err,
                             err == PEAL_E_TOO_LONG ? "the message is longer than 64 KiB"
@@ -351,9 +152,26 @@ static int reopen(const struct cli *cli, struct cli_port **port)
     return cli_port_open(cli, port);
 }
 
-/* A message is marked as read once it is written out, however the rest goes. */
-static int receive(const struct cli *cli, struct cli_port **port)
+/* As many as the account's settings say, when the command line does not. */
+static uint64_t most_unread(const struct cli *cli, struct cli_port *port)
 {
+    json_t *reply = NULL;
+    json_t *request = json_pack("{s:s}", "cmd", "settings");
+    uint64_t most = cli->max;
+    if (most == 0 && !cli->follow && request != NULL &&
+        cli_port_run(port, request, NULL, NULL, &reply) == 0)
+        most = (uint64_t)json_integer_value(json_object_get(reply, "unread"));
+    json_decref(request);
+    json_decref(reply);
+    return most;
+}
+
+/* A message is marked as read once it is written out, however the rest goes. */
+static int receive(const struct cli *line, struct cli_port **port)
+{
+    struct cli own = *line;
+    const struct cli *cli = &own;
+    own.max = most_unread(line, *port);
     struct heard heard = {.cli = cli, .ids = json_array()};
     int err = heard.ids != NULL ? 0 : PEAL_E_NO_MEMORY;
     bool over = false;
@@ -474,13 +292,19 @@ static int ring(const struct cli *cli, struct cli_port *port)
     return 2;
 }
 
-static int run(const struct cli *cli, struct cli_port **port, const char *password,
-               size_t password_n)
+static int run(const struct cli *cli, struct cli_port **port, const struct cli_secrets *secrets)
 {
     switch (cli->command) {
     case CLI_REGISTER:
     case CLI_LOGIN:
-        return enter(cli, *port, password, password_n);
+        return enter(cli, *port, secrets);
+    case CLI_PASSWD:
+    case CLI_RECOVERY:
+    case CLI_RESET:
+    case CLI_SETTINGS:
+    case CLI_DISPLAY:
+    case CLI_DELETE:
+        return cli_account(cli, *port, secrets);
     case CLI_LOGOUT:
         return cli_simple(cli, *port, json_pack("{s:s}", "cmd", "logout"));
     case CLI_WHOAMI:
@@ -530,8 +354,7 @@ int cli_main(int argc, char **argv)
 {
     struct cli cli;
     char why[CLIENT_WHY_MAX];
-    char *password = NULL;
-    size_t password_n = 0;
+    struct cli_secrets secrets;
     struct cli_port *port = NULL;
     fill_standard_places();
     int err = cli_parse(argc, argv, &cli, why);
@@ -543,20 +366,15 @@ int cli_main(int argc, char **argv)
         (void)fputs(cli.version ? "peal " PEAL_VERSION "\n" : cli_usage(cli.command), stdout);
         return fflush(stdout) == 0 ? 0 : 1;
     }
-    if (cli.command == CLI_REGISTER || cli.command == CLI_LOGIN) {
-        err = read_password(&cli, &password, &password_n);
-        if (err != 0)
-            return client_exit_status(PEAL_E_USAGE);
-    }
+    if (cli_secrets_read(&cli, &secrets) != 0)
+        return client_exit_status(PEAL_E_USAGE);
     int code = 0;
     err = cli_port_open(&cli, &port);
     if (err != 0)
         code = client_exit_status(err);
     else
-        code = run(&cli, &port, password, password_n);
+        code = run(&cli, &port, &secrets);
     cli_port_close(port);
-    if (password != NULL)
-        cry_wipe(password, password_n);
-    free(password);
+    cli_secrets_wipe(&secrets);
     return code;
 }

@@ -20,6 +20,12 @@ enum cli_command {
     CLI_VERIFY,
     CLI_RING,
     CLI_WEB,
+    CLI_PASSWD,
+    CLI_RECOVERY,
+    CLI_RESET,
+    CLI_SETTINGS,
+    CLI_DISPLAY,
+    CLI_DELETE,
     CLI_COMMANDS
 };
 
@@ -58,6 +64,28 @@ void cli_print_reply_error(const struct cli *cli, json_t *reply);
 PEAL_MUST int cli_print_reply(const struct cli *cli, json_t *reply);
 PEAL_MUST int cli_print_message(const struct cli *cli, json_t *message);
 
+/* ---- input (cli_secret.c) */
+
+/* All of a file, at most max bytes, without one line end at its end; NUL-terminated, the caller
+ * frees. PEAL_E_IO, PEAL_E_TOO_LONG, PEAL_E_NO_MEMORY. */
+PEAL_MUST int cli_read_all(int fd, size_t max, char **out, size_t *n);
+
+/* What a command asks for that must not stand on the command line; text NULL: nothing. */
+enum { CLI_SECRETS_MAX = 2 };
+struct cli_secret {
+    char *text;
+    size_t n;
+};
+struct cli_secrets {
+    struct cli_secret v[CLI_SECRETS_MAX];
+};
+/* From --password-file, one line each, or else from the terminal, what is new twice. An error has
+ * been shown, and out is empty. */
+PEAL_MUST int cli_secrets_read(const struct cli *cli, struct cli_secrets *out);
+void cli_secrets_wipe(struct cli_secrets *s);
+/* NULL, and has said why, when it is no text. */
+json_t *cli_secret_json(const struct cli *cli, const struct cli_secret *s);
+
 /* ---- doing */
 
 struct cli_port;
@@ -82,6 +110,12 @@ int cli_safety(const struct cli *cli, struct cli_port *port);
 int cli_verify(const struct cli *cli, struct cli_port *port);
 /* What they answer, as text. */
 void cli_keys_print(const struct cli *cli, json_t *reply);
+
+/* The command that `peal settings` with its words is; NULL, and why says why, when they are not of
+ * their form. */
+json_t *cli_settings(const struct cli *cli, char why[static CLIENT_WHY_MAX]);
+/* What changes the account (cli_account.c); the exit status. */
+int cli_account(const struct cli *cli, struct cli_port *port, const struct cli_secrets *secrets);
 
 /* The whole program; the exit status. */
 int cli_main(int argc, char **argv);

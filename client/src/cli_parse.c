@@ -26,6 +26,14 @@ static const struct command {
                   "usage: peal [OPTION]... COMMAND\n\n"
                   "  register NAME --password-file FILE|-   a new account\n"
                   "  login NAME --password-file FILE|-      an account that exists\n"
+                  "  passwd [--password-file FILE|-]        another password\n"
+                  "  recovery [--password-file FILE|-]      another recovery key\n"
+                  "  reset NAME [--password-file FILE|-]    a forgotten password, by the recovery "
+                  "key\n"
+                  "  settings [receipts=on|off] [unread=N] [session-days=N]\n"
+                  "                                         the account's, for all its clients\n"
+                  "  display TEXT                           what it is called besides its name\n"
+                  "  delete [--password-file FILE|-]        the end of the account\n"
                   "  logout                                 leave this client; its history stays\n"
                   "  whoami                                 the account, the server, the ring\n"
                   "  send NAME TEXT|-                       write to somebody\n"
@@ -48,7 +56,9 @@ static const struct command {
          "usage: peal register NAME [--password-file FILE|-]\n\n"
          "Makes an account on the ring and logs in. Without --password-file the password is asked "
          "for\n"
-         "on the terminal. It never leaves this machine, and nobody can reset it.\n" GENERAL},
+         "on the terminal. It never leaves this machine. Prints the account's recovery key, once: "
+         "note it;\n"
+         "nothing else resets a forgotten password.\n" GENERAL},
     [CLI_LOGIN] =
         {"login", 1, 1,
          "usage: peal login NAME [--password-file FILE|-]\n\n"
@@ -121,6 +131,47 @@ static const struct command {
          "copy of the ring's key, which every server has (ring.key in its folder). It is "
          "refused while\n"
          "the server is up, and when something would be lost by it.\n" GENERAL},
+    [CLI_PASSWD] = {"passwd", 0, 0,
+                    "usage: peal passwd [--password-file FILE|-]\n\n"
+                    "Changes the account's password. Every other client that uses the account is "
+                    "logged out.\n"
+                    "Without --password-file the present password and the new one are asked for on "
+                    "the terminal;\n"
+                    "the file holds them in two lines.\n" GENERAL},
+    [CLI_RECOVERY] =
+        {"recovery", 0, 0,
+         "usage: peal recovery [--password-file FILE|-]\n\n"
+         "Prints another recovery key, once: note it. The one before does not count any "
+         "more.\n" GENERAL},
+    [CLI_RESET] =
+        {"reset", 1, 1,
+         "usage: peal reset NAME [--password-file FILE|-]\n\n"
+         "Gives an account whose password is forgotten another one, and logs in. Without "
+         "--password-file\n"
+         "the recovery key and the new password are asked for on the terminal; the file "
+         "holds them in\n"
+         "two lines. Every client of the account is logged out, and the recovery key gives "
+         "way to\n"
+         "another one, which is printed, once.\n" GENERAL},
+    [CLI_SETTINGS] =
+        {"settings", 0, 3,
+         "usage: peal settings [receipts=on|off] [unread=N] [session-days=N]\n\n"
+         "Shows the account's settings, which hold for every client of it; those that are named\n"
+         "are set first.\n"
+         "  receipts=off      tells nobody what has been read, and does not show it of others\n"
+         "  unread=N          recv prints at most N messages at a time; 0: all\n"
+         "  session-days=N    a client is logged out N days after it was logged in; 0: "
+         "never\n" GENERAL},
+    [CLI_DISPLAY] =
+        {"display", 1, 1,
+         "usage: peal display TEXT\n\n"
+         "Sets what the account is called besides its name: one line of text.\n" GENERAL},
+    [CLI_DELETE] = {"delete", 0, 0,
+                    "usage: peal delete [--password-file FILE|-]\n\n"
+                    "Deletes the account, for good: its password, its keys, its settings and the "
+                    "messages that wait\n"
+                    "for it. Nobody can register its name for 30 days. This client's history "
+                    "stays.\n" GENERAL},
     [CLI_WEB] = {"web", 0, 0,
                  "usage: peal web --listen ADDR:PORT\n\n"
                  "Serves this client's page until interrupted, and prints \"ready "
@@ -180,7 +231,9 @@ static const struct option {
     [OPT_JSON] = {"json", false, OF_ALL},
     [OPT_HELP] = {"help", false, OF_ALL},
     [OPT_VERSION] = {"version", false, OF_ALL},
-    [OPT_PASSWORD_FILE] = {"password-file", true, OF(REGISTER) | OF(LOGIN)},
+    [OPT_PASSWORD_FILE] = {"password-file", true,
+                           OF(REGISTER) | OF(LOGIN) | OF(PASSWD) | OF(RECOVERY) | OF(RESET) |
+                               OF(DELETE)},
     [OPT_FOLLOW] = {"follow", false, OF(RECV)},
     [OPT_WAIT] = {"wait", true, OF(RECV)},
     [OPT_MAX] = {"max", true, OF(RECV)},
@@ -380,6 +433,12 @@ static int check(const struct cli *cli, unsigned used, char why[static CLIENT_WH
     }
     if (cli->command == CLI_RING && check_ring(cli, why) != 0)
         return PEAL_E_USAGE;
+    if (cli->command == CLI_SETTINGS) {
+        json_t *request = cli_settings(cli, why);
+        json_decref(request);
+        if (request == NULL)
+            return PEAL_E_USAGE;
+    }
     if (cli->command == CLI_WEB && cli->listen == NULL) {
         (void)snprintf(why, CLIENT_WHY_MAX, "peal web needs --listen ADDR:PORT");
         return PEAL_E_USAGE;

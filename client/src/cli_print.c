@@ -150,6 +150,24 @@ static void print_whoami(json_t *r)
         (void)printf("ring %s\n", str(r, "fingerprint"));
 }
 
+/* What is printed now is nowhere else. */
+static void print_recovery(json_t *r)
+{
+    if (str(r, "recovery")[0] != '\0')
+        (void)printf("recovery key %s\n"
+                     "  note it: it resets a forgotten password, and is not shown again\n",
+                     str(r, "recovery"));
+}
+
+static void print_settings(json_t *r)
+{
+    (void)fputs("display name  ", stdout);
+    print_text(str(r, "display"));
+    (void)printf("\nreceipts=%s unread=%lld session-days=%lld\n",
+                 json_is_true(json_object_get(r, "receipts")) ? "on" : "off",
+                 (long long)integer(r, "unread"), (long long)integer(r, "session_days"));
+}
+
 static void print_status(json_t *r)
 {
     if (json_is_true(json_object_get(r, "online"))) {
@@ -252,7 +270,22 @@ int cli_print_reply(const struct cli *cli, json_t *r)
     case CLI_REGISTER:
     case CLI_LOGIN:
     case CLI_WHOAMI:
+    case CLI_RESET:
         print_whoami(r);
+        print_recovery(r);
+        break;
+    case CLI_RECOVERY:
+        print_recovery(r);
+        break;
+    case CLI_SETTINGS:
+    case CLI_DISPLAY:
+        print_settings(r);
+        break;
+    case CLI_PASSWD:
+        (void)puts("the password is changed; other clients of this account are logged out");
+        break;
+    case CLI_DELETE:
+        (void)puts("the account is deleted; nobody can register its name for 30 days");
         break;
     case CLI_LOGOUT:
         (void)puts("logged out");

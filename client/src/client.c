@@ -369,6 +369,9 @@ static void on_message(void *user, enum wire_type type, const void *msg)
     case WIRE_c_session:
         on_answer(c, any->c_session.req, type, msg);
         break;
+    case WIRE_c_rescued:
+        on_answer(c, any->c_rescued.req, type, msg);
+        break;
     case WIRE_c_ok:
         on_answer(c, any->c_ok.req, type, msg);
         break;

@@ -173,9 +173,6 @@ static void found(struct ask *a, const struct answer *given)
                 answer.message = "the user's keys cannot be used";
             presence_note(c, a->name, user->online, user->last_seen);
         }
-    } else if (answer.err == PEAL_E_NOT_FOUND) {
-        answer.message = "there is no such user";
-        answer.hint = "check the name; the other side must have registered it";
     }
     if (c->session != SESSION_NOBODY) {
         outbox_found(c, a->name, &answer);

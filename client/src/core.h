@@ -128,7 +128,11 @@ struct client_call {
     void (*found)(struct client_call *call, const struct answer *answer);
     struct ask *ask;
     struct job *job;
-    bool entering; /* register or login */
+    /* settings, display */
+    bool setting; /* one is on its way, and asks for these */
+    struct settings settings;
+    char display[WIRE_NAME_MAX + 1];
+    bool entering; /* register, login, or what enters the account anew like them */
     /* send */
     bool sending; /* waits for sent_id to be stored */
     struct peal_msg_id sent_id;
@@ -216,6 +220,8 @@ PEAL_MUST int call_name(struct client_call *call, const char *key,
                         char out[static NAME_BYTES_MAX + 1]);
 /* Fails the call unless there is an account. */
 PEAL_MUST int call_account(struct client_call *call);
+/* Fails the call unless there is an account whose session is this client's, or may be again. */
+PEAL_MUST int call_session(struct client_call *call);
 /* A whole number of the arguments in [0, max]; fallback when it is not there; on an error the call
  * has been answered. */
 PEAL_MUST int call_number(struct client_call *call, const char *key, uint64_t fallback,
@@ -241,6 +247,18 @@ void cmd_login(struct client_call *call);
 void cmd_logout(struct client_call *call);
 /* The session changed: a logout may have what it waits for. */
 void account_logout(struct client_call *call);
+
+/* ---- credentials.c ------------------------------------------------------------------- */
+void cmd_password(struct client_call *call);
+void cmd_reset(struct client_call *call);
+void cmd_recovery(struct client_call *call);
+void cmd_delete(struct client_call *call);
+
+/* ---- settings.c ---------------------------------------------------------------------- */
+void cmd_settings(struct client_call *call);
+void cmd_display(struct client_call *call);
+
+/* ---- job.c --------------------------------------------------------------------------- */
 /* Its result is not wanted any more. */
 void job_forget(struct job *job);
 
@@ -292,7 +310,8 @@ void outbox_found(struct client *c, const char *name, const struct answer *answe
 void outbox_find_all(struct client *c);
 /* Fails what is sealed for somebody and has not been sent. */
 PEAL_MUST int outbox_renounce(struct client *c, const char *name);
-/* Within a transaction: queues a receipt of n messages of one author, n <= WIRE_ACK_MAX. */
+/* Within a transaction: queues a receipt of n messages of one author, n <= WIRE_ACK_MAX; none that
+ * they were read, when the account's settings say so. */
 PEAL_MUST int outbox_receipt(struct client *c, const char *to, int state,
                              const struct peal_msg_id *ids, size_t n);
 void on_stored(struct client *c, const struct wire_c_stored *msg);

@@ -61,6 +61,7 @@
                      "  ORDER BY stamp DESC, id DESC LIMIT 1)"                                     \
                      " ORDER BY m.stamp DESC, m.id DESC LIMIT ?2")                                 \
     X(OUTBOX_ADD, "INSERT OR REPLACE INTO outbox(me,id,peer,kind,body) VALUES(?1,?2,?3,?4,?5)")    \
+    X(OUTBOX_CLEAR, "DELETE FROM outbox WHERE me=?1")                                              \
     X(OUTBOX_DEL, "DELETE FROM outbox WHERE me=?1 AND id=?2")                                      \
     X(OUTBOX, "SELECT seq,id,peer,kind,body FROM outbox WHERE me=?1 AND seq>?2"                    \
               " AND body IS NOT NULL ORDER BY seq")                                                \

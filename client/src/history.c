@@ -207,6 +207,13 @@ int profile_outbox_add(struct profile *p, const char *me, const struct outrow *r
     return db_run(p, DB_OUTBOX_ADD);
 }
 
+int profile_outbox_clear(struct profile *p, const char *me)
+{
+    sqlite3_stmt *st = db_use(p, DB_OUTBOX_CLEAR);
+    db_str(st, 1, me);
+    return db_run(p, DB_OUTBOX_CLEAR);
+}
+
 int profile_outbox_del(struct profile *p, const char *me, const struct peal_msg_id *id)
 {
     (void)use_with_id(p, DB_OUTBOX_DEL, me, id);

@@ -360,6 +360,40 @@ static int copy_str(struct peal_bytes from, size_t cap, char out[])
     return peal_bytes_to_str(from, cap, out) == 0 ? 0 : PEAL_E_CORRUPT;
 }
 
+/* A version (u8) = 1, receipts (u8), unread (u16), session_days (u16). */
+enum { SETTINGS_VERSION = 1, SETTINGS_BYTES = 6 };
+
+/* What was written before there were settings has the usual ones. */
+static int settings_get(struct profile *p, struct settings *out)
+{
+    uint8_t b[SETTINGS_BYTES];
+    struct rd r;
+    *out = (struct settings){.receipts = true};
+    int err = meta_get(p, "settings", b, sizeof b);
+    if (err != 0)
+        return err == PEAL_E_NOT_FOUND ? 0 : err;
+    rd_init(&r, b, sizeof b);
+    uint8_t version = rd_u8(&r);
+    out->receipts = rd_u8(&r) != 0;
+    out->unread = rd_u16(&r);
+    out->session_days = rd_u16(&r);
+    return rd_end(&r) == 0 && version == SETTINGS_VERSION ? 0 : PEAL_E_CORRUPT;
+}
+
+static int settings_set(struct profile *p, const struct settings *s)
+{
+    uint8_t b[SETTINGS_BYTES];
+    struct wr w;
+    wr_init(&w, b, sizeof b);
+    wr_u8(&w, SETTINGS_VERSION);
+    wr_u8(&w, s->receipts);
+    wr_u16(&w, s->unread);
+    wr_u16(&w, s->session_days);
+    int err = wr_end(&w);
+    CHECK(err == 0);
+    return meta_set(p, "settings", b, sizeof b);
+}
+
 int profile_account(struct profile *p, struct account *out)
 {
     memset(out, 0, sizeof *out);
@@ -385,11 +419,14 @@ int profile_account(struct profile *p, struct account *out)
         }
     }
     db_done(p, DB_ACCOUNT_GET);
-    return err;
+    return err == 0 ? settings_get(p, &out->settings) : err;
 }
 
 int profile_account_set(struct profile *p, const struct account *a)
 {
+    int err = settings_set(p, &a->settings);
+    if (err != 0)
+        return err;
     sqlite3_stmt *st = db_use(p, DB_ACCOUNT_SET);
     db_str(st, 1, a->name);
     db_str(st, 2, a->display);

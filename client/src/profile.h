@@ -25,12 +25,20 @@ enum msg_state {
 };
 const char *msg_state_name(int state);
 
+/* What the account's owner wants of every client of it (c_settings). */
+struct settings {
+    bool receipts;         /* tells others what has been read, and wants to know it of them */
+    uint16_t unread;       /* messages shown at a time; 0: all */
+    uint16_t session_days; /* after which the session's token is void; 0: never */
+};
+
 struct account {
     char name[NAME_BYTES_MAX + 1];
     char display[WIRE_NAME_MAX + 1];
     bool has_token;
     uint8_t token[WIRE_TOKEN_BYTES];
     uint64_t generation;
+    struct settings settings;
     uint8_t keys[CRY_WRAPPED_MAX]; /* under device_key */
     size_t keys_n;
 };
@@ -125,6 +133,8 @@ PEAL_MUST int profile_last_stamp(struct profile *p, const char *me, uint64_t *ou
 
 PEAL_MUST int profile_outbox_add(struct profile *p, const char *me, const struct outrow *row);
 PEAL_MUST int profile_outbox_del(struct profile *p, const char *me, const struct peal_msg_id *id);
+/* All of them. */
+PEAL_MUST int profile_outbox_clear(struct profile *p, const char *me);
 /* Sealed rows with seq > after, in order; each returns false to stop. */
 PEAL_MUST int profile_outbox(struct profile *p, const char *me, int64_t after,
                              bool (*each)(void *user, const struct outrow *row), void *user);

@@ -179,11 +179,13 @@ static int keep_receipt(struct client *c, struct batch *b, const struct wire_row
                        err_prose(bad));
         return 0;
     }
+    /* who tells nobody what has been read is not told of others */
+    int state = r.state == MSG_READ && !c->account.settings.receipts ? MSG_DELIVERED : r.state;
     for (size_t i = 0; i < r.n && err == 0; i++) {
         bool done = false;
-        err = message_advance(c, &r.ids[i], from, r.state, &done);
+        err = message_advance(c, &r.ids[i], from, state, &done);
         if (err == 0 && done)
-            err = note_change(b, &r.ids[i], from, r.state);
+            err = note_change(b, &r.ids[i], from, state);
     }
     return err;
 }
@@ -777,6 +779,8 @@ void cmd_recv(struct client_call *call)
     if (call_account(call) != 0 || call_number(call, "wait", 0, 1000000, &wait) != 0 ||
         call_number(call, "max", 0, INT32_MAX, &call->max) != 0)
         return;
+    if (call->max == 0 && !json_is_true(json_object_get(call->args, "follow")))
+        call->max = call->c->account.settings.unread;
     if (call->max == 0)
         call->max = MARK_MAX;
     uint64_t now = net_now_us();

@@ -361,6 +361,8 @@ int outbox_receipt(struct client *c, const char *to, int state, const struct pea
     uint8_t body[RECEIPT_MAX];
     size_t body_n;
     CHECK(n > 0 && n <= WIRE_ACK_MAX);
+    if (state == MSG_READ && !c->account.settings.receipts)
+        return 0;
     memcpy(r.ids, ids, n * sizeof ids[0]);
     struct cry_receipt signing = {.state = r.state,
                                   .by = peal_bytes_str(c->account.name),

@@ -13,6 +13,8 @@
 
 #include "cli.h"
 
+#include <peal/crypto.h>
+
 enum { ARGS = 16 };
 
 /* Splits at blanks. */
@@ -33,6 +35,18 @@ static const char *const good[] = {
     "register --password-file - alice",
     "login alice --password-file=f",
     "logout",
+    "passwd",
+    "passwd --password-file -",
+    "delete",
+    "delete --password-file f",
+    "settings",
+    "settings receipts=off",
+    "settings unread=20 receipts=on session-days=65535 --json",
+    "display Alice",
+    "recovery",
+    "recovery --password-file -",
+    "reset alice",
+    "reset alice --password-file f --json",
     "whoami",
     "--json whoami",
     "whoami --json",
@@ -97,6 +111,23 @@ static const char *const bad[] = {
     "recv --max=",
     "recv --follow=yes",
     "recv --password-file f",
+    "passwd alice",
+    "passwd --wait 3",
+    "delete alice",
+    "settings receipts",
+    "settings receipts=maybe",
+    "settings unread=",
+    "settings unread=65536",
+    "settings unread=100000",
+    "settings unread=-1",
+    "settings session-days=1x",
+    "settings unread=1 unread=2",
+    "settings receipts=on receipts=off",
+    "display",
+    "display two words",
+    "recovery alice",
+    "reset",
+    "reset alice XXXX-XXXX",
     "whoami --follow",
     "history",
     "history bob --limit 0",
@@ -446,6 +477,60 @@ Test(cli, shows_the_way_to_a_name)
         close(fds[0]);
         cr_assert_str_eq(text, ways[way_at].text, "%s", text);
     }
+}
+
+/* ---- passwords from a file ----------------------------------------------------------- */
+
+static int read_secrets(enum cli_command command, const char *text, size_t n,
+                        struct cli_secrets *out)
+{
+    char path[] = "/tmp/peal-test-XXXXXX";
+    int fd = mkstemp(path);
+    cr_assert_geq(fd, 0, "no file");
+    cr_assert_eq(write(fd, text, n), (ssize_t)n, "not written");
+    close(fd);
+    struct cli cli = {.command = command, .json = true, .password_file = path};
+    int err = cli_secrets_read(&cli, out);
+    unlink(path);
+    return err;
+}
+
+Test(cli, reads_passwords_from_a_file, .init = cr_redirect_stdout)
+{
+    struct cli_secrets s;
+    static const char one[] = "two words\n";
+    cr_assert_eq(read_secrets(CLI_LOGIN, one, sizeof one - 1, &s), 0, "one line");
+    cr_assert_str_eq(s.v[0].text, "two words", "it is \"%s\"", s.v[0].text);
+    cr_assert_null(s.v[1].text, "there is no second");
+    cli_secrets_wipe(&s);
+    cr_assert_null(s.v[0].text, "wiped");
+    static const char *const two[] = {"old one\nnew one\n", "old one\r\nnew one\r\n",
+                                      "old one\nnew one"};
+    for (size_t i = 0; i < PEAL_COUNT(two); i++) {
+        cr_assert_eq(read_secrets(CLI_PASSWD, two[i], strlen(two[i]), &s), 0, "two lines");
+        cr_assert_str_eq(s.v[0].text, "old one", "the first is \"%s\"", s.v[0].text);
+        cr_assert_str_eq(s.v[1].text, "new one", "the second is \"%s\"", s.v[1].text);
+        cr_assert(s.v[0].n == 7 && s.v[1].n == 7, "their lengths");
+        cli_secrets_wipe(&s);
+    }
+    cr_assert_eq(read_secrets(CLI_PASSWD, one, sizeof one - 1, &s), PEAL_E_TRUNCATED,
+                 "one line for two");
+    cr_assert(s.v[0].text == NULL && s.v[1].text == NULL, "nothing is left");
+    static char big[3 * CRY_PASSWORD_MAX];
+    memset(big, 'x', sizeof big);
+    cr_assert_eq(read_secrets(CLI_PASSWD, big, sizeof big, &s), PEAL_E_TOO_LONG, "far too long");
+    big[4] = '\n';
+    cr_assert_eq(read_secrets(CLI_PASSWD, big, CRY_PASSWORD_MAX + 6, &s), PEAL_E_TOO_LONG,
+                 "the second is too long");
+    cr_assert_eq(read_secrets(CLI_PASSWD, big, CRY_PASSWORD_MAX + 5, &s), 0, "as long as may be");
+    cli_secrets_wipe(&s);
+    static const char rescue[] = "000G-40R4\nnew one\n";
+    cr_assert_eq(read_secrets(CLI_RESET, rescue, sizeof rescue - 1, &s), 0, "two lines as well");
+    cr_assert(strcmp(s.v[0].text, "000G-40R4") == 0 && strcmp(s.v[1].text, "new one") == 0,
+              "the key, and the password");
+    cli_secrets_wipe(&s);
+    cr_assert_eq(read_secrets(CLI_WHOAMI, one, sizeof one - 1, &s), 0, "nothing is asked for");
+    cr_assert_null(s.v[0].text, "nor read");
 }
 
 /* ---- the password prompt ------------------------------------------------------------- */

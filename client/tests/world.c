@@ -80,13 +80,25 @@ static void open_session(struct fake *f, struct net_link *link, uint64_t req,
     a->link = link;
     struct wire_c_session s = {.req = req,
                                .name = peal_bytes_str(a->name),
-                               .display = peal_bytes_str(a->name),
+                               .display = peal_bytes_str(a->display),
+                               .receipts = a->receipts,
+                               .unread = a->unread,
+                               .session_days = a->session_days,
                                .generation = a->generation,
                                .token = peal_bytes_of(a->token, sizeof a->token),
                                .bundle = peal_bytes_of(a->bundle, a->bundle_n),
                                .wrapped = peal_bytes_of(a->wrapped, a->wrapped_n)};
     fake_say(link, WIRE_c_session, &s);
     deliver(w, a);
+}
+
+static void take_recovery(struct world_account *a, struct peal_bytes recovery,
+                          struct peal_bytes rescued)
+{
+    cr_assert_eq(recovery.n, sizeof a->recovery, "%zu bytes of a hash", recovery.n);
+    memcpy(a->recovery, recovery.p, sizeof a->recovery);
+    memcpy(a->rescued, rescued.p, rescued.n);
+    a->rescued_n = rescued.n;
 }
 
 static void on_register(struct fake *f, struct net_link *link, const struct wire_c_register *m)
@@ -104,6 +116,9 @@ static void on_register(struct fake *f, struct net_link *link, const struct wire
     a->bundle_n = m->bundle.n;
     memcpy(a->wrapped, m->wrapped.p, m->wrapped.n);
     a->wrapped_n = m->wrapped.n;
+    take_recovery(a, m->recovery, m->rescued);
+    cr_assert_eq(peal_bytes_to_str(m->display, sizeof a->display, a->display), 0, "with a NUL");
+    a->receipts = true;
     a->ops = m->ops;
     a->mem_kib = m->mem_kib;
     a->generation = 1;
@@ -117,8 +132,9 @@ static void on_find(struct fake *f, struct net_link *link, const struct wire_c_f
     struct world_account *a = account_of(f->user, m->name);
     if (w->hold_finds)
         return;
-    if (a == NULL) {
-        say_error(link, m->req, PEAL_E_NOT_FOUND, "no such account");
+    if (a == NULL || a->deleted) {
+        say_error(link, m->req, PEAL_E_NOT_FOUND,
+                  a == NULL ? "no such account" : "the account was deleted");
         return;
     }
     struct wire_c_user u = {.req = m->req,
@@ -143,6 +159,138 @@ static void on_login(struct fake *f, struct net_link *link, const struct wire_c_
     a->generation++;
     cry_random(a->token, sizeof a->token);
     open_session(f, link, m->req, a);
+}
+
+static bool lost(struct world *w, struct net_link *link)
+{
+    bool lose = w->lose_password;
+    w->lose_password = false;
+    if (lose)
+        net_link_close(link, "lost");
+    return lose;
+}
+
+/* Once for a req_id: then the session of the first time. */
+static void on_password(struct fake *f, struct net_link *link, const struct wire_c_password *m)
+{
+    struct world *w = f->user;
+    struct world_account *a = account_of(w, m->name);
+    bool again = a != NULL && msg_id_eq(&a->changed_by, &m->req_id);
+    w->password_asks++;
+    if (a == NULL || memcmp(a->auth, again ? m->new_auth.p : m->auth.p, 32) != 0) {
+        say_error(link, m->req, PEAL_E_AUTH, "the password is wrong");
+        return;
+    }
+    if (!again) {
+        memcpy(a->auth, m->new_auth.p, 32);
+        memcpy(a->salt, m->salt.p, 16);
+        memcpy(a->wrapped, m->wrapped.p, m->wrapped.n);
+        a->wrapped_n = m->wrapped.n;
+        a->ops = m->ops;
+        a->mem_kib = m->mem_kib;
+        a->generation++;
+        a->changed_by = m->req_id;
+        cry_random(a->token, sizeof a->token);
+    }
+    if (!lost(w, link))
+        open_session(f, link, m->req, a);
+}
+
+static bool is_recovery(const struct world_account *a, struct peal_bytes auth)
+{
+    uint8_t hash[CRY_HASH_BYTES];
+    cr_assert_eq(auth.n, 32, "%zu bytes authenticate", auth.n);
+    cry_recovery_hash(auth.p, hash);
+    return a != NULL && a->rescued_n > 0 && memcmp(hash, a->recovery, sizeof hash) == 0;
+}
+
+static void on_rescue(struct fake *f, struct net_link *link, const struct wire_c_rescue *m)
+{
+    struct world *w = f->user;
+    struct world_account *a = account_of(w, m->name);
+    w->rescue_asks++;
+    if (a == NULL || a->rescued_n == 0 || !is_recovery(a, m->auth)) {
+        say_error(link, m->req, a == NULL ? PEAL_E_NOT_FOUND : PEAL_E_AUTH,
+                  "this is not the account's recovery key");
+        return;
+    }
+    struct wire_c_rescued rescued = {.req = m->req,
+                                     .wrapped = peal_bytes_of(a->rescued, a->rescued_n),
+                                     .bundle = peal_bytes_of(a->bundle, a->bundle_n)};
+    fake_say(link, WIRE_c_rescued, &rescued);
+}
+
+static void on_reset(struct fake *f, struct net_link *link, const struct wire_c_reset *m)
+{
+    struct world *w = f->user;
+    struct world_account *a = account_of(w, m->name);
+    cr_assert_not_null(a, "nobody's is reset");
+    bool again = msg_id_eq(&a->changed_by, &m->req_id);
+    if (!again && !is_recovery(a, m->auth)) {
+        say_error(link, m->req, PEAL_E_AUTH, "this is not the account's recovery key");
+        return;
+    }
+    if (!again) {
+        memcpy(a->auth, m->new_auth.p, 32);
+        memcpy(a->salt, m->salt.p, 16);
+        memcpy(a->wrapped, m->wrapped.p, m->wrapped.n);
+        a->wrapped_n = m->wrapped.n;
+        take_recovery(a, m->recovery, m->rescued);
+        a->ops = m->ops;
+        a->mem_kib = m->mem_kib;
+        a->generation++;
+        a->changed_by = m->req_id;
+        cry_random(a->token, sizeof a->token);
+    }
+    if (!lost(w, link))
+        open_session(f, link, m->req, a);
+}
+
+static void on_recovery(struct world *w, struct net_link *link, const struct wire_c_recovery *m)
+{
+    struct world_account *a = account_on(w, link);
+    struct wire_c_ok ok = {.req = m->req};
+    cr_assert_not_null(a, "a recovery key without a session");
+    if (memcmp(a->auth, m->auth.p, 32) != 0) {
+        say_error(link, m->req, PEAL_E_AUTH, "the password is wrong");
+        return;
+    }
+    if (!msg_id_eq(&a->changed_by, &m->req_id))
+        take_recovery(a, m->recovery, m->rescued);
+    a->changed_by = m->req_id;
+    if (!lost(w, link))
+        fake_say(link, WIRE_c_ok, &ok);
+}
+
+static void on_settings(struct world *w, struct net_link *link, const struct wire_c_settings *m)
+{
+    struct world_account *a = account_on(w, link);
+    struct wire_c_ok ok = {.req = m->req};
+    cr_assert_not_null(a, "settings without a session");
+    cr_assert_eq(peal_bytes_to_str(m->display, sizeof a->display, a->display), 0, "with a NUL");
+    a->receipts = m->receipts;
+    a->unread = m->unread;
+    a->session_days = m->session_days;
+    if (!lost(w, link))
+        fake_say(link, WIRE_c_ok, &ok);
+}
+
+static void on_delete(struct world *w, struct net_link *link, const struct wire_c_delete *m)
+{
+    struct world_account *a = account_of(w, m->name);
+    struct wire_c_ok ok = {.req = m->req};
+    bool again = a != NULL && a->deleted && msg_id_eq(&a->changed_by, &m->req_id);
+    if (a == NULL || (a->deleted && !again)) {
+        say_error(link, m->req, PEAL_E_NOT_FOUND, "the account was deleted");
+    } else if (memcmp(a->auth, m->auth.p, 32) != 0) {
+        say_error(link, m->req, PEAL_E_AUTH, "the password is wrong");
+    } else {
+        a->deleted = true;
+        a->changed_by = m->req_id;
+        memset(a->token, 0, sizeof a->token);
+        if (!lost(w, link))
+            fake_say(link, WIRE_c_ok, &ok);
+    }
 }
 
 static void on_resume(struct fake *f, struct net_link *link, const struct wire_c_resume *m)
@@ -277,6 +425,24 @@ static void on_any(struct fake *f, struct net_link *link, uint16_t type, const u
         break;
     case WIRE_c_login:
         on_login(f, link, &msg->c_login);
+        break;
+    case WIRE_c_rescue:
+        on_rescue(f, link, &msg->c_rescue);
+        break;
+    case WIRE_c_reset:
+        on_reset(f, link, &msg->c_reset);
+        break;
+    case WIRE_c_recovery:
+        on_recovery(f->user, link, &msg->c_recovery);
+        break;
+    case WIRE_c_settings:
+        on_settings(f->user, link, &msg->c_settings);
+        break;
+    case WIRE_c_delete:
+        on_delete(f->user, link, &msg->c_delete);
+        break;
+    case WIRE_c_password:
+        on_password(f, link, &msg->c_password);
         break;
     case WIRE_c_resume:
         on_resume(f, link, &msg->c_resume);

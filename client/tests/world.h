@@ -13,9 +13,16 @@ struct world_account {
     char name[NAME_BYTES_MAX + 1];
     uint8_t salt[16], auth[32], token[32], bundle[WIRE_BUNDLE_MAX], wrapped[WIRE_WRAPPED_MAX];
     size_t bundle_n, wrapped_n;
+    uint8_t recovery[32], rescued[WIRE_WRAPPED_MAX]; /* rescued_n 0: there is no recovery key */
+    size_t rescued_n;
+    char display[WIRE_NAME_MAX + 1];
+    bool deleted;
+    bool receipts;
+    uint16_t unread, session_days;
     uint32_t ops, mem_kib;
     uint64_t generation;
-    struct fake *at; /* its session */
+    struct peal_msg_id changed_by; /* the last c_password that counted */
+    struct fake *at;               /* its session */
     struct net_link *link;
 };
 
@@ -57,6 +64,9 @@ struct world {
     bool refuse_sends;             /* every one is told REFUSED */
     char full[NAME_BYTES_MAX + 1]; /* whose mailbox takes no message: QUOTA */
     unsigned full_told;
+    unsigned password_asks, rescue_asks;
+    bool lose_password; /* one (or a reset, a recovery key) is done and not answered: the link goes
+                         */
     unsigned lost_lookups; /* so many are told UNAVAILABLE */
     unsigned lost_resumes; /* likewise */
     struct world_client clients[WORLD_CLIENTS];

@@ -122,6 +122,7 @@ async function account(server, name) {
   const r = await s.say({
     t: 'c_register', req: '1', req_id: randomBytes(16).toString('hex'), name, display: name, salt: randomBytes(16).toString('base64url'), ops: 2,
     mem_kib: 19456, auth: me.auth, bundle: randomBytes(300).toString('base64url'), wrapped: randomBytes(300).toString('base64url'),
+    recovery: '', rescued: '',
   }, 'c_session', 'c_error');
   assert.equal(r.t, 'c_session', JSON.stringify(r));
   return { ...me, link: s };

@@ -64,6 +64,7 @@ export class Link {
     return this.request({
       t: 'c_register', req_id: randomBytes(16).toString('hex'), name, display: name, salt: randomBytes(16).toString('base64url'), ops: 2, mem_kib: 19456,
       auth: auth.toString('base64url'), bundle: randomBytes(300).toString('base64url'), wrapped: randomBytes(300).toString('base64url'),
+      recovery: '', rescued: '',
     });
   }
 

@@ -157,9 +157,17 @@ function readRegister(body) {
     return body.subarray(at - n, at);
   };
   const u32 = () => body.readUInt32BE((at += 4) - 4);
-  const m = { name: bytes().toString(), display: bytes().toString(), salt: bytes(), ops: u32(), mem: u32(), auth: bytes(), bundle: bytes(), wrapped: bytes() };
+  const m = { name: bytes().toString(), display: bytes().toString(), salt: bytes(), ops: u32(), mem: u32(), auth: bytes(), bundle: bytes(), wrapped: bytes(),
+    recovery: bytes(), rescued: bytes() };
   assert.equal(at, body.length, 'c_register is of the form that this test knows');
   return m;
+}
+
+function recoveryBytes(text) {
+  const digits = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
+  let n = 0n;
+  for (const c of text.replaceAll('-', '')) n = n * 32n + BigInt(digits.indexOf(c));
+  return Buffer.from(n.toString(16).padStart(40, '0'), 'hex');
 }
 
 // ---- the story ----
@@ -215,8 +223,12 @@ test('people talk: online, away, on a new device, while a server is dead and com
   bob = new Person('bob-at-the-lock', ring.servers.slice(2));
   alice.password = 'Nine amber lanterns, and ünter the stairs 20';
   bob.password = 'bob keeps 44 turnips in the bell tower';
-  assert.equal((await alice.register()).code, 0);
-  assert.equal((await bob.register()).code, 0);
+  for (const person of [alice, bob]) {
+    const r = await person.register();
+    assert.equal(r.code, 0, r.out + r.err);
+    person.recovery = r.json[0].recovery;
+    assert.match(person.recovery, /^([0-9A-HJKMNP-TV-Z]{4}-){7}[0-9A-HJKMNP-TV-Z]{4}$/);
+  }
 
   const listening = bob.spawn('recv', '--follow');
   await eventually(async () => (await alice.run('status', bob.name)).json[0].online, 'bob is online');
@@ -268,7 +280,7 @@ test('the search finds what is there: names, public keys, sealed keys, message i
     person.rsa = Object.fromEntries(['n', 'd', 'p', 'q', 'dp', 'dq', 'qi'].map((k) => [k, Buffer.from(jwk[k], 'base64url')]));
 
     // pieces, since a file's pages may cut through a value
-    for (const [what, bytes] of [['public key', person.rsa.n], ['sealed keys', register.wrapped]]) {
+    for (const [what, bytes] of [['public key', person.rsa.n], ['sealed keys', register.wrapped], ['sealed keys under the recovery key', register.rescued]]) {
       const known = new Needles();
       known.pieces(what, bytes);
       for (const hay of [inside, Buffer.concat(stores)]) {
@@ -291,6 +303,9 @@ test('no text, no password, no private key: not inside the links, not in a file,
   const onDisk = new Needles();
   for (const person of [alice, bob]) {
     secret.text(`the password of ${person.name}`, person.password);
+    secret.text(`the recovery key of ${person.name}`, person.recovery);
+    secret.text(`the recovery key of ${person.name}, in one`, person.recovery.replaceAll('-', ''));
+    secret.pieces(`the recovery key of ${person.name}, as bytes`, recoveryBytes(person.recovery));
     secret.pieces(`the wrapping key of ${person.name}`, Buffer.from(person.split.wrap, 'hex'));
     secret.pieces(`the Ed25519 seed of ${person.name}`, Buffer.from(person.keys.seed, 'hex'));
     secret.pieces(`the device key of ${person.name}`, Buffer.from(person.keys.device, 'hex'));

@@ -17,9 +17,37 @@
  *                               (the ring does not take this client's session any more) and not
  *                               "here"; "none": nobody's. reason: why it is not connected, or "".
  *                               The fingerprint is the ring's, as after # in a link (peal/net.h)
- *   register {name,password}    as whoami
+ *   register {name,password}    as whoami, and {"recovery"}: the account's recovery key, which resets
+ *                               a forgotten password. It is said this once and not kept here
  *   login {name,password}       as whoami
  *   logout {}                   {}; history and outbox stay in the profile, for the next login
+ *   password {old,new}          as whoami. The account's password is the new one from then on, and
+ *                               every other session of it ends; also from a client whose session
+ *                               has ended ("elsewhere"), which has it then. unknown: no answer
+ *                               came, and one of the two counts. auth: the old one is wrong, and
+ *                               nothing has changed
+ *   recovery {password}         {"recovery"}: another recovery key, in the place of the one before
+ *   reset {name,recovery,password}
+ *                               as register: the account's password is the new one, every session
+ *                               of it ends, and another recovery key takes the used one's place. A
+ *                               mistyped key is malformed, and no server is asked; auth: it is not
+ *                               the account's; refused: the account has none. unknown as above
+ *   delete {password}           {}: the account is no more. Its password, keys and settings are
+ *                               erased from the ring, its sessions end, its waiting messages are
+ *                               removed, and its name can be registered again after 30 days, by
+ *                               anybody. The history stays in the profile; what waited to be sent
+ *                               does not. unknown as above
+ *   settings {receipts?,unread?,session_days?}
+ *                               {"display","receipts","unread","session_days"}: the account's, which
+ *                               every client of it has; those that are given are set first.
+ *                               receipts false: nobody is told what has been read here, and of
+ *                               others it is not shown (delivered at most); unread: how many
+ *                               unread messages recv gives at most when nobody says, 0 to 65535,
+ *                               0: as many as there are; session_days: the client is logged out so
+ *                               many days after it was logged in, when it connects next; 0: never.
+ *                               busy: others are being set
+ *   display {text}              as settings; what the account is called besides its name: one line
+ *                               of 1 to 128 bytes
  *   send {to,text,wait?}        {"id","to","state"}, after `wait` ms at the latest; without it as
  *                               soon as the message is on our disk, which is before anything is
  *                               asked of the ring. Of `queued` also {"connected","reason"}: why no
@@ -46,7 +74,7 @@
  *   recv {wait?,max?,follow?}   each unread message, oldest first, at most 64, as it is once shown;
  *                               none is marked: whoever has shown them says so with `read`, and
  * gets them again otherwise. Then {"count","queued","more"}; more: there may be others at once.
- * wait: for a first one, in seconds; follow: without an end sync {wait?} {"settled"}, when what
+ * wait: for a first one, in seconds; max 0: as the settings say; follow: without an end sync {wait?} {"settled"}, when what
  * waited on the ring is here, or after `wait` ms ring {}
  * {"whole","size","up","epoch","coordinator","nodes":[...]}; up: how many are in the state "up"
  *   lookup {name}               {"key","owner","path","hops","microseconds"}: where the ring keeps

@@ -94,7 +94,7 @@ void client_up(struct svc *s)
     c->link = ev->link;
     c->heard_us = c->since_us = c->asked_us = ev->now_us;
     c->servers_seen = s->servers_serial;
-    c->failure_cell = account_failure_cell(s, "address", host_of(ev->address));
+    c->failure_cell = request_failure_cell(s, "address", host_of(ev->address));
     s->links_n++;
     if (s->leaving)
         client_bye(s, c, PEAL_E_UNAVAILABLE, "this server is stopping; another one will do");
@@ -263,6 +263,36 @@ static void on_logout(struct svc *s, struct client *c, const union wire_any *m)
     account_logout(s, c, &m->c_logout);
 }
 
+static void on_password(struct svc *s, struct client *c, const union wire_any *m)
+{
+    credentials_password(s, c, &m->c_password);
+}
+
+static void on_rescue(struct svc *s, struct client *c, const union wire_any *m)
+{
+    credentials_rescue(s, c, &m->c_rescue);
+}
+
+static void on_reset(struct svc *s, struct client *c, const union wire_any *m)
+{
+    credentials_reset(s, c, &m->c_reset);
+}
+
+static void on_recovery(struct svc *s, struct client *c, const union wire_any *m)
+{
+    credentials_recovery(s, c, &m->c_recovery);
+}
+
+static void on_settings(struct svc *s, struct client *c, const union wire_any *m)
+{
+    credentials_settings(s, c, &m->c_settings);
+}
+
+static void on_delete(struct svc *s, struct client *c, const union wire_any *m)
+{
+    credentials_delete(s, c, &m->c_delete);
+}
+
 static void on_ack(struct svc *s, struct client *c, const union wire_any *m)
 {
     deliver_ack(s, c, &m->c_ack.ids);
@@ -427,6 +457,12 @@ static const struct rule rules[WIRE_FIRST_MULTICAST - WIRE_FIRST_CLIENT] = {
     RULE(c_login) = {IN_GREETED, true, on_login},
     RULE(c_resume) = {IN_GREETED, true, on_resume},
     RULE(c_logout) = {IN_SESSION, true, on_logout},
+    RULE(c_password) = {IN_GREETED | IN_SESSION, true, on_password},
+    RULE(c_rescue) = {IN_GREETED, true, on_rescue},
+    RULE(c_reset) = {IN_GREETED, true, on_reset},
+    RULE(c_recovery) = {IN_SESSION, true, on_recovery},
+    RULE(c_settings) = {IN_SESSION, true, on_settings},
+    RULE(c_delete) = {IN_GREETED | IN_SESSION, true, on_delete},
     RULE(c_send) = {IN_SESSION, false, on_send},
     RULE(c_ack) = {IN_SESSION, false, on_ack},
     RULE(c_watch) = {IN_SESSION, true, on_watch},

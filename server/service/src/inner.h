@@ -2,10 +2,12 @@
  *
  * service.c  memory, events, the tick          client.c   links of clients, and what they may say
  * account.c  find, register, log in, resume    session.c  sessions at their gateway
+ * credentials.c  what changes an account       request.c  requests that take more than one step
+ * record.c   the record of an account
  * home.c     where sessions are, at the homes  deliver.c  a mailbox on its way to its owner
  * watch.c    presence and the ring for those who watch
  * lookup.c   where the record of a name is, and the way there
- * remove.c   taking a server out of the ring
+ * remove.c   taking a server out of the ring  purge.c    mailboxes of accounts that are no more
  *
  * All times with _us are the events' monotonic microseconds. Handles are of base's slabs: a stale
  * one finds nothing. */
@@ -51,8 +53,11 @@ enum {
     DRAFTS_MAX = 256,          /* registrations under way */
     WATCHES_PER_SESSION = 4,   /* memory for them, on the average; at most WIRE_WATCH_MAX for one */
     OBSERVERS_MAX = 64,
-    LOOKUPS_MAX = 256, /* under way */
-    LOOKUPS_TOLD = 4,  /* of others, that observers are told of in a second */
+    LOOKUPS_MAX = 256,   /* under way */
+    PURGES_MAX = 64,     /* mailboxes that are being emptied */
+    PURGE_READS = 256,   /* of one of them; what is left expires */
+    NAME_KEPT_DAYS = 30, /* that the name of a deleted account stays taken */
+    LOOKUPS_TOLD = 4,    /* of others, that observers are told of in a second */
     TRACES_PER_STEP = 8,
     FAILURE_CELLS = 4096,   /* a power of two */
     ADDRESS_FAILURES = 100, /* wrong passwords from one address per minute */
@@ -67,7 +72,8 @@ enum {
     ERROR_TEXT = 256,
 };
 
-#define NEVER UINT64_MAX
+#define NEVER  UINT64_MAX
+#define DAY_MS ((uint64_t)24 * 3600 * 1000)
 
 /* ---- clients ----
  *
@@ -172,6 +178,15 @@ struct lookup {
     uint64_t req;
 };
 
+/* The mailbox of an account that was deleted, being emptied. */
+struct purge {
+    struct peal_id box;
+    bool reading;
+    uint32_t reads;    /* begun */
+    uint64_t retry_us; /* when the next one may begin */
+    size_t found;      /* rows of the read under way */
+};
+
 /* A server that somebody wants out of the ring. */
 struct removal {
     uint32_t client;
@@ -179,16 +194,37 @@ struct removal {
     struct peal_id id;
 };
 
-/* ---- requests: a client's question that takes more than one step: account.c ---- */
+/* ---- requests: a client's question that takes more than one step: request.c ---- */
 
-enum request_kind { REQ_FIND, REQ_REGISTER, REQ_LOGIN, REQ_RESUME, REQ_LOGOUT };
+enum request_kind {
+    REQ_FIND,
+    REQ_REGISTER,
+    REQ_LOGIN,
+    REQ_RESUME,
+    REQ_LOGOUT,
+    REQ_PASSWORD,
+    REQ_RESCUE,
+    REQ_RESET,
+    REQ_RECOVERY,
+    REQ_SETTINGS,
+    REQ_DELETE
+};
 
 /*   FIND      PRESENCE --> READ --> answered
  *   RESUME                 READ --> answered
  *   LOGIN                  READ --> VERIFY --> CHANGE --> answered
  *   REGISTER               HASH --> CHANGE --> answered
  *                                     +--> done before, and over: VERIFY --> answered
- *   LOGOUT                          CHANGE --> answered */
+ *   LOGOUT                          CHANGE --> answered
+ *   PASSWORD               READ --> VERIFY --> HASH --> CHANGE --> answered
+ *                                     +--> done before: CHANGE --> answered
+ *   RESCUE                 READ --> answered
+ *   RESET                  READ --> HASH --> CHANGE --> answered
+ *                           +--> done before: VERIFY --> CHANGE --> answered
+ *   RECOVERY               READ --> VERIFY --> CHANGE --> answered
+ *   SETTINGS                        CHANGE --> answered
+ *   DELETE                 READ --> VERIFY --> CHANGE --> answered
+ *                           +--> done before: answered */
 enum request_phase { PHASE_PRESENCE, PHASE_READ, PHASE_HASH, PHASE_VERIFY, PHASE_CHANGE };
 
 struct request {
@@ -204,21 +240,24 @@ struct request {
     uint64_t due_us;                              /* PRESENCE */
     struct peal_id asked[CHORD_REPLICAS_MAX + 1]; /* PRESENCE: homes that have yet to answer */
     uint32_t asked_n;
-    uint64_t generation; /* PRESENCE: of the best answer; LOGOUT: the session's */
+    uint64_t generation; /* PRESENCE: of the best answer; LOGOUT, SETTINGS: the session's */
     bool online;
     uint64_t last_seen;
 
     struct peal_msg_id id; /* req_id */
     uint8_t auth[32];
+    uint8_t new_auth[32]; /* PASSWORD, RESET */
     uint8_t token[WIRE_TOKEN_BYTES];
     uint8_t token_hash[CRY_HASH_BYTES];
-    char bcrypt[CRY_BCRYPT_SIZE];
-    bool retry;            /* REGISTER: it was done before, and its session is over */
-    uint32_t draft;        /* REGISTER */
+    char bcrypt[CRY_BCRYPT_SIZE]; /* the record's, which was verified */
+    char hashed[CRY_BCRYPT_SIZE]; /* the new one */
+    bool retry;     /* REGISTER: it was done before, and its session is over; else: it was done */
+    uint32_t draft; /* of what changes more than the session */
     uint32_t failure_cell; /* of the account */
 };
 
-/* The account that a registration asks for: an encoded s_account without bcrypt and token. */
+/* What a request puts into the account, as an encoded s_account: of a registration all but bcrypt
+ * and token. */
 struct draft {
     size_t n;
     uint8_t bytes[WIRE_REGISTER_MAX];
@@ -289,7 +328,7 @@ struct svc {
     uint32_t tick_at;                  /* where the tick's paced work goes on */
 
     struct slab clients, requests, drafts, sends, flights, watches, locations, notices, lookups;
-    struct slab removals;
+    struct slab removals, purges;
     struct map links;     /* u32 link -> client */
     struct map sessions;  /* box -> client */
     struct map located;   /* box -> location */
@@ -313,7 +352,8 @@ enum token_kind {
     TOKEN_READ = 3,
     TOKEN_WATCH = 4,
     TOKEN_LOOKUP = 5,
-    TOKEN_REMOVE = 6
+    TOKEN_REMOVE = 6,
+    TOKEN_PURGE = 7
 };
 
 static inline uint64_t token_make(enum token_kind kind, uint32_t serial, uint32_t handle)
@@ -369,28 +409,116 @@ bool client_tick(struct svc *s, struct client *c);
 void client_servers_tick(struct svc *s);
 const char *client_prose(int err, const char **hint);
 
+/* request.c */
+/* NULL: the client was told BUSY. */
+struct request *request_begin(struct svc *s, struct client *c, enum request_kind kind, uint64_t req,
+                              struct peal_bytes name);
+uint64_t request_token(const struct request *r);
+/* The client that still waits for the answer, or NULL. */
+struct client *request_asker(const struct svc *s, const struct request *r);
+void request_finish(struct svc *s, struct request *r);
+/* Answers with an error, and ends the request; message NULL: what follows from err alone. */
+void request_fail(struct svc *s, struct request *r, int err, const char *message, const char *hint);
+/* The same, with the account's name between the two halves of the message. */
+void request_fail_naming(struct svc *s, struct request *r, int err, const char *before,
+                         const char *after, const char *hint);
+void request_fail_over(struct svc *s, struct request *r);
+/* The account was deleted: it is not found, or its name is still taken. */
+void request_fail_deleted(struct svc *s, struct request *r, const struct wire_s_account *a);
+/* A register operation in this phase; the request may be over when it returns. */
+void request_operate(struct svc *s, struct request *r, enum request_phase phase);
+/* The session's token that this request gives: the same for the same request, at every server. */
+void request_make_token(struct request *r, const uint8_t auth[static 32]);
+/* The one that a client has, of WIRE_TOKEN_BYTES. */
+void request_take_token(struct request *r, struct peal_bytes token);
+/* Whether the record's session is that of the request's token. */
+bool request_owns(const struct request *r, const struct wire_s_account *a);
+uint32_t request_failure_cell(const struct svc *s, const char *kind, struct peal_bytes who);
+/* False when there were too many wrong passwords lately, for this account or from this address; the
+ * client was told so. *cell: where the account's are counted. */
+bool request_may_guess(struct svc *s, struct client *c, uint64_t req, struct peal_bytes name,
+                       uint32_t *cell);
+/* Counts as a wrong guess until request_guessed says that it was right, so that guesses at the same
+ * time count as well. False: there were too many meanwhile, and the request is over. */
+bool request_guess(struct svc *s, struct request *r);
+/* What was counted as a wrong guess was a right one, or was wrong indeed. */
+void request_guessed(struct svc *s, struct request *r, bool right);
+/* Has a worker compare auth with the record's hash (PHASE_VERIFY); the request may be over when it
+ * returns. */
+void request_verify(struct svc *s, struct request *r, const struct wire_s_account *a,
+                    const uint8_t auth[static 32]);
+/* Has a worker hash auth (PHASE_HASH). */
+void request_hash(struct svc *s, struct request *r, const uint8_t auth[static 32]);
+
+/* record.c */
+enum { RECORD_LOGINS_BYTES = WIRE_LOGINS_MAX * MSG_ID_BYTES };
+/* Views into value. PEAL_E_CORRUPT: it is no account. */
+PEAL_MUST int record_read(struct peal_bytes value, struct wire_s_account *a);
+/* Into svc.scratch; 1, as chord_app.reg_change wants it, or an error. */
+PEAL_MUST int record_write(struct svc *s, const struct wire_s_account *a, struct peal_bytes *value);
+/* Whether two registers are forms of one registration. name: the second one's. */
+bool record_same(struct peal_bytes kept, struct peal_bytes other,
+                 char name[static CHORD_LABEL_MAX + 1]);
+/* Whether the name of a deleted account may be registered anew. */
+bool record_is_free(const struct wire_s_account *a, uint64_t wall_ms);
+/* Whether the request of this id is among the last that changed it. */
+bool record_has_done(const struct wire_s_account *a, const struct peal_msg_id *id);
+/* Puts it there; mem holds the list, as long as a is used. */
+void record_remember(struct wire_s_account *a, const struct peal_msg_id *id,
+                     uint8_t mem[static RECORD_LOGINS_BYTES]);
+/* Plain text of one line, as a display name is: no control characters, none that turn the line
+ * around. */
+bool record_is_text(struct peal_bytes b);
+/* Bytes of private keys, under the password and under the recovery key each: twice as many as these
+ * take, and so few that a record of greatest parts can be stored. */
+enum { RECORD_WRAPPED_MAX = 3072 };
+/* What a password brings. */
+struct record_password {
+    struct peal_bytes auth, salt, wrapped;
+    uint32_t ops, mem_kib;
+};
+/* What is wrong with it; NULL: nothing. */
+const char *record_password_fault(const struct record_password *m);
+/* The same of what a recovery key brings. Both may be empty when may_lack. */
+const char *record_recovery_fault(struct peal_bytes recovery, struct peal_bytes rescued,
+                                  bool may_lack);
+
 /* account.c */
 /* True when the name is fit to be asked for; otherwise the client was told why not. */
 bool account_check_name(struct svc *s, const struct client *c, uint64_t req,
                         struct peal_bytes name);
+/* A second one of these at a time is out of state: it could only fight with the first. False: the
+ * link was closed. */
+bool account_may_sign_in(struct svc *s, struct client *c);
 void account_find(struct svc *s, struct client *c, const struct wire_c_find *m);
 void account_register(struct svc *s, struct client *c, const struct wire_c_register *m);
 void account_login(struct svc *s, struct client *c, const struct wire_c_login *m);
 void account_resume(struct svc *s, struct client *c, const struct wire_c_resume *m);
 void account_logout(struct svc *s, struct client *c, const struct wire_c_logout *m);
+/* The register says that this client has the session: answers, and opens it. */
+void account_sign_in(struct svc *s, struct request *r, const struct wire_s_account *a);
 void account_worked(struct svc *s);
 int account_change(struct svc *s, struct request *r, struct peal_bytes old,
                    struct peal_bytes *value);
 void account_done(struct svc *s, struct request *r, int err, struct peal_bytes value);
-/* Whether two registers are forms of one registration. name: the second one's. */
-bool account_same(struct peal_bytes kept, struct peal_bytes other,
-                  char name[static CHORD_LABEL_MAX + 1]);
 void account_presence(struct svc *s, struct request *r, const struct peal_id *from,
                       const struct wire_n_presence *m);
 /* Servers went down or came up: what waits for somebody who is gone goes on. */
 void account_homes_changed(struct svc *s);
 void account_tick(struct svc *s);
-uint32_t account_failure_cell(const struct svc *s, const char *kind, struct peal_bytes who);
+
+/* credentials.c: the rest of what is asked of an account, phase by phase */
+void credentials_password(struct svc *s, struct client *c, const struct wire_c_password *m);
+void credentials_rescue(struct svc *s, struct client *c, const struct wire_c_rescue *m);
+void credentials_reset(struct svc *s, struct client *c, const struct wire_c_reset *m);
+void credentials_recovery(struct svc *s, struct client *c, const struct wire_c_recovery *m);
+void credentials_settings(struct svc *s, struct client *c, const struct wire_c_settings *m);
+void credentials_delete(struct svc *s, struct client *c, const struct wire_c_delete *m);
+void credentials_read(struct svc *s, struct request *r, const struct wire_s_account *a);
+void credentials_verified(struct svc *s, struct request *r);
+int credentials_change(struct svc *s, struct request *r, struct peal_bytes old,
+                       struct peal_bytes *value);
+void credentials_changed(struct svc *s, struct request *r, const struct wire_s_account *a);
 
 /* session.c */
 /* 0, or PEAL_E_STALE when a newer session of the account is at this node. */
@@ -402,6 +530,9 @@ void session_begin(struct svc *s, struct client *c);
 void session_end(struct svc *s, struct client *c, bool tell);
 void session_ok(struct svc *s, const struct peal_id *box, int code, uint64_t generation);
 void session_taken(struct svc *s, const struct peal_id *box, uint64_t generation);
+/* The account's sessions of this generation or an earlier one are over: tells its homes, which tell
+ * the gateways. */
+void session_fence(struct svc *s, const struct peal_id *box, uint64_t generation);
 struct client *session_of(const struct svc *s, const struct peal_id *box);
 bool session_tick(struct svc *s, struct client *c);
 /* The homes of box that are up, this node included; returns how many. *mark: a digest of them. */
@@ -452,6 +583,14 @@ void watch_path(struct svc *s, const struct client *asker, const struct wire_c_p
 void remove_ask(struct svc *s, struct client *c, const struct wire_c_remove *m);
 /* The end of a removal; err and text as of chord_app.removed. */
 void remove_done(struct svc *s, uint32_t handle, int err, struct peal_bytes text);
+
+/* purge.c */
+/* Begins to empty the mailbox, unless that is under way here, or too many are. */
+void purge_begin(struct svc *s, const struct peal_id *box);
+/* A page of the read under way; as of chord_app.set_rows. */
+bool purge_rows(struct svc *s, uint32_t handle, int err, const struct wire_row *rows, size_t n,
+                bool last);
+void purge_tick(struct svc *s);
 
 /* lookup.c */
 void lookup_ask(struct svc *s, struct client *c, const struct wire_c_lookup *m);

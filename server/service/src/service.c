@@ -12,7 +12,8 @@
 /* The parts of the caller's block, in their order. */
 struct layout {
     size_t svc, chord, clients, requests, drafts, sends, flights, watches, locations, notices;
-    size_t lookups, removals, links, sessions, located, in_flight, watched, seen, failures, heap;
+    size_t lookups, removals, purges, links, sessions, located, in_flight, watched, seen, failures,
+        heap;
     size_t size;
 };
 
@@ -63,6 +64,7 @@ static struct layout layout_of(const struct svc_config *cfg)
     l.notices = place(&l, slab_size(NOTICES_MAX, sizeof(struct notice)));
     l.lookups = place(&l, slab_size(LOOKUPS_MAX, sizeof(struct lookup)));
     l.removals = place(&l, slab_size(CHORD_REMOVES_MAX, sizeof(struct removal)));
+    l.purges = place(&l, slab_size(PURGES_MAX, sizeof(struct purge)));
     l.links = place(&l, map_size(z.clients, sizeof(uint32_t)));
     l.sessions = place(&l, map_size(z.clients, ID_BYTES));
     l.located = place(&l, map_size(z.locations, ID_BYTES));
@@ -103,7 +105,7 @@ static bool on_reg_same(void *ctx, struct peal_bytes kept, struct peal_bytes oth
                         char name[static CHORD_LABEL_MAX + 1])
 {
     (void)ctx;
-    return account_same(kept, other, name);
+    return record_same(kept, other, name);
 }
 
 static void on_set_done(void *ctx, struct step_update *u, uint64_t token, int err)
@@ -120,7 +122,10 @@ static bool on_set_rows(void *ctx, struct step_update *u, uint64_t token, int er
                         const struct wire_row *rows, size_t n, bool last)
 {
     struct svc *s = ctx;
-    CHECK(u == s->u && token_kind(token) == TOKEN_READ);
+    CHECK(u == s->u);
+    if (token_kind(token) == TOKEN_PURGE)
+        return purge_rows(s, (uint32_t)token, err, rows, n, last);
+    CHECK(token_kind(token) == TOKEN_READ);
     struct client *c = client_get(s, (uint32_t)token);
     bool current = c != NULL && c->reading && (c->read_serial & 0xffffff) == token_serial(token);
     return current && deliver_rows(s, c, err, rows, n, last);
@@ -248,6 +253,7 @@ static void init_tables(struct svc *s, uint8_t *p, const struct layout *l, const
     slab_init(&s->notices, p + l->notices, NOTICES_MAX, sizeof(struct notice));
     slab_init(&s->lookups, p + l->lookups, LOOKUPS_MAX, sizeof(struct lookup));
     slab_init(&s->removals, p + l->removals, CHORD_REMOVES_MAX, sizeof(struct removal));
+    slab_init(&s->purges, p + l->purges, PURGES_MAX, sizeof(struct purge));
     map_init(&s->links, p + l->links, z->clients, sizeof(uint32_t), r);
     map_init(&s->sessions, p + l->sessions, z->clients, ID_BYTES, r);
     map_init(&s->located, p + l->located, z->locations, ID_BYTES, r);
@@ -366,6 +372,7 @@ static void tick(struct svc *s)
     if (s->leaving)
         say_goodbyes(s);
     account_tick(s);
+    purge_tick(s);
     tick_clients(s);
     home_flush_notices(s, ANNOUNCE_AT_TICK);
     client_servers_tick(s);
@@ -374,8 +381,8 @@ static void tick(struct svc *s)
 
 static void arm(struct svc *s)
 {
-    bool busy = s->clients.used > 0 || s->requests.used > 0 || s->announce[ANNOUNCE_AT_TICK] != 0 ||
-                (s->leaving && !s->left);
+    bool busy = s->clients.used > 0 || s->requests.used > 0 || s->purges.used > 0 ||
+                s->announce[ANNOUNCE_AT_TICK] != 0 || (s->leaving && !s->left);
     if (!busy)
         s->tick_us = NEVER;
     else if (s->tick_us == NEVER)

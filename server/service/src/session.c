@@ -88,6 +88,29 @@ int session_open(struct svc *s, struct client *c, const struct peal_id *box, str
     return 0;
 }
 
+/* As a session that is opened, and ended at once. */
+void session_fence(struct svc *s, const struct peal_id *box, uint64_t generation)
+{
+    struct peal_id homes[CHORD_REPLICAS_MAX + 1];
+    uint64_t mark = 0;
+    size_t n = session_homes(s, box, homes, &mark);
+    struct wire_n_session_open open = {
+        .box = *box, .generation = generation, .active = chord_stamp(s->chord, s->ev)};
+    struct wire_n_session_close over = {
+        .box = *box, .generation = generation, .last_seen = s->ev->wall_ms};
+    struct wire_n_session_ok ok = {0};
+    for (size_t i = 0; i < n; i++) {
+        if (id_eq(&homes[i], &s->self)) {
+            home_open(s, &s->self, &open, &ok);
+            home_close(s, &s->self, &over);
+            continue;
+        }
+        (void)!chord_send(s->chord, s->u, &homes[i], WIRE_n_session_open, &open, true);
+        (void)!chord_send(s->chord, s->u, &homes[i], WIRE_n_session_close, &over, true);
+    }
+    session_taken(s, box, generation); /* here, whatever the homes know */
+}
+
 void session_begin(struct svc *s, struct client *c)
 {
     CHECK(c->state == CLIENT_SESSION);

@@ -170,9 +170,50 @@ int disk_scan(void *ctx, enum step_space space, struct peal_bytes from, struct p
     return 0;
 }
 
-/* An encoded s_register whose account is of the old form, in out; its size, 0 when it holds none.
- */
-static size_t aged(const struct blob *value, uint8_t out[static WIRE_REGISTER_MAX + 256])
+/* The account as earlier builds stored it, encoded in out; its size. */
+static size_t older(const struct wire_s_account *a, unsigned form,
+                    uint8_t out[static WIRE_REGISTER_MAX])
+{
+    struct wire_s_account_1 one = {.version = a->version,
+                                   .name = a->name,
+                                   .display = a->display,
+                                   .created = a->created,
+                                   .cred_epoch = a->cred_epoch,
+                                   .generation = a->generation,
+                                   .token = a->token,
+                                   .request = a->request,
+                                   .logins = a->logins,
+                                   .bcrypt = a->bcrypt,
+                                   .salt = a->salt,
+                                   .ops = a->ops,
+                                   .mem_kib = a->mem_kib,
+                                   .bundle = a->bundle,
+                                   .wrapped = a->wrapped};
+    struct wire_s_account_0 none = {.version = a->version,
+                                    .name = a->name,
+                                    .display = a->display,
+                                    .created = a->created,
+                                    .cred_epoch = a->cred_epoch,
+                                    .generation = a->generation,
+                                    .token = a->token,
+                                    .request = a->request,
+                                    .bcrypt = a->bcrypt,
+                                    .salt = a->salt,
+                                    .ops = a->ops,
+                                    .mem_kib = a->mem_kib,
+                                    .bundle = a->bundle,
+                                    .wrapped = a->wrapped};
+    struct wr w;
+    wr_init(&w, out, WIRE_REGISTER_MAX);
+    int err = form == 1 ? wire_encode(WIRE_s_account_1, &one, &w)
+                        : wire_encode(WIRE_s_account_0, &none, &w);
+    CHECK(err == 0);
+    return w.n;
+}
+
+/* An encoded s_register whose account is of that form, in out; its size, 0 when it holds none. */
+static size_t aged(const struct blob *value, unsigned form,
+                   uint8_t out[static WIRE_REGISTER_MAX + 256])
 {
     static uint8_t account[WIRE_REGISTER_MAX];
     union wire_any m, v;
@@ -187,38 +228,20 @@ static size_t aged(const struct blob *value, uint8_t out[static WIRE_REGISTER_MA
     if (wire_decode(r->value.p, r->value.n, &type, &v, sizeof v, &none) != 0 ||
         type != WIRE_s_account)
         return 0;
-    const struct wire_s_account *a = &v.s_account;
-    struct wire_s_account_0 old = {.version = a->version,
-                                   .name = a->name,
-                                   .display = a->display,
-                                   .created = a->created,
-                                   .cred_epoch = a->cred_epoch,
-                                   .generation = a->generation,
-                                   .token = a->token,
-                                   .request = a->request,
-                                   .bcrypt = a->bcrypt,
-                                   .salt = a->salt,
-                                   .ops = a->ops,
-                                   .mem_kib = a->mem_kib,
-                                   .bundle = a->bundle,
-                                   .wrapped = a->wrapped};
-    wr_init(&w, account, sizeof account);
-    int err = wire_encode(WIRE_s_account_0, &old, &w);
-    CHECK(err == 0);
-    r->value = peal_bytes_of(account, w.n);
+    r->value = peal_bytes_of(account, older(&v.s_account, form, account));
     wr_init(&w, out, WIRE_REGISTER_MAX + 256);
-    err = wire_encode(WIRE_s_register, r, &w);
+    int err = wire_encode(WIRE_s_register, r, &w);
     CHECK(err == 0);
     return w.n;
 }
 
-size_t disk_age_accounts(struct disk *d)
+size_t disk_age_accounts(struct disk *d, unsigned form)
 {
     static uint8_t out[WIRE_REGISTER_MAX + 256];
     size_t done = 0;
     for (size_t i = 0; i < d->n; i++) {
         struct record *r = &d->v[i];
-        size_t n = r->space == STEP_REGISTERS ? aged(&r->value, out) : 0;
+        size_t n = r->space == STEP_REGISTERS ? aged(&r->value, form, out) : 0;
         if (n == 0)
             continue;
         free(r->value.p);

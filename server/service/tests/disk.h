@@ -43,8 +43,9 @@ void disk_commit(struct disk *d, uint64_t ticket);
 /* Everything else is lost. */
 void disk_crash(struct disk *d);
 void disk_free(struct disk *d);
-/* Stores all accounts anew as the earliest build did (s_account_0); how many there are. */
-size_t disk_age_accounts(struct disk *d);
+/* Stores all accounts anew as an earlier build did (s_account_0 or s_account_1, by form); how many
+ * there are. */
+size_t disk_age_accounts(struct disk *d, unsigned form);
 /* For struct step_reader, with ctx = the disk. */
 int disk_get(void *ctx, enum step_space space, struct peal_bytes key, struct arena *a,
              struct peal_bytes *value);

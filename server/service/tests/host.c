@@ -482,10 +482,10 @@ void host_store_state(struct host *h, uint32_t n, int err)
     step(h, n, &ev);
 }
 
-size_t host_age_accounts(struct host *h, uint32_t n)
+size_t host_age_accounts(struct host *h, uint32_t n, unsigned form)
 {
     CHECK(!h->nodes[n].alive);
-    return disk_age_accounts(&h->nodes[n].disk);
+    return disk_age_accounts(&h->nodes[n].disk, form);
 }
 
 static size_t count_rows(struct host *h, uint32_t n, bool tombstones)

@@ -50,8 +50,9 @@ void host_store_state(struct host *h, uint32_t node, int err);
 void host_skew(struct host *h, uint32_t node, uint64_t ms);
 /* Rows, tombstones not counted, that lie at the node. */
 size_t host_rows(struct host *h, uint32_t node);
-/* The node is down: its accounts are from now on as the earliest build stored them; how many. */
-size_t host_age_accounts(struct host *h, uint32_t node);
+/* The node is down: its accounts are from now on as an earlier build stored them, of that form (0:
+ * s_account_0, 1: s_account_1); how many. */
+size_t host_age_accounts(struct host *h, uint32_t node, unsigned form);
 /* The same, with tombstones. */
 size_t host_keys(struct host *h, uint32_t node);
 /* Rows that cores have read from the disks, one by one or in scans, of all nodes since the start.

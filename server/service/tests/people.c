@@ -10,6 +10,9 @@ struct person person_of(struct host *h, uint32_t client, const char *name)
     struct person p = {.h = h, .client = client};
     (void)snprintf(p.name, sizeof p.name, "%s", name);
     memset(p.auth, (int)strlen(name) + name[0], sizeof p.auth);
+    memset(p.new_auth, 0xa5, sizeof p.new_auth);
+    memset(p.rescue, 0x5e, sizeof p.rescue);
+    memset(p.new_rescue, 0x5f, sizeof p.new_rescue);
     return p;
 }
 
@@ -33,6 +36,8 @@ void person_ask_register(struct person *p, uint64_t req_id)
 {
     static const uint8_t salt[CRY_SALT_BYTES] = {1, 2, 3};
     static const uint8_t wrapped[200] = {7};
+    uint8_t hash[CRY_HASH_BYTES];
+    cry_recovery_hash(p->rescue, hash);
     struct wire_c_register m = {.req = ++p->req,
                                 .req_id = number(req_id),
                                 .name = peal_bytes_str(p->name),
@@ -43,6 +48,10 @@ void person_ask_register(struct person *p, uint64_t req_id)
                                 .auth = peal_bytes_of(p->auth, sizeof p->auth),
                                 .bundle = peal_bytes_of(p->auth, sizeof p->auth),
                                 .wrapped = peal_bytes_of(wrapped, sizeof wrapped)};
+    if (p->has_rescue) {
+        m.recovery = peal_bytes_of(hash, sizeof hash);
+        m.rescued = peal_bytes_of(wrapped, sizeof wrapped - 1);
+    }
     host_say(p->h, p->client, WIRE_c_register, &m);
 }
 
@@ -93,6 +102,90 @@ void person_resume(struct person *p, uint32_t node)
     person_greet(p, node);
     person_ask_resume(p);
     person_session(p);
+}
+
+void person_ask_password(struct person *p, uint64_t req_id)
+{
+    static const uint8_t salt[CRY_SALT_BYTES] = {9, 8, 7};
+    static const uint8_t wrapped[220] = {8};
+    struct wire_c_password m = {.req = ++p->req,
+                                .req_id = number(req_id),
+                                .name = peal_bytes_str(p->name),
+                                .auth = peal_bytes_of(p->auth, sizeof p->auth),
+                                .salt = peal_bytes_of(salt, sizeof salt),
+                                .ops = CRY_KDF_OPS_MIN,
+                                .mem_kib = CRY_KDF_MEM_MIN / 1024,
+                                .new_auth = peal_bytes_of(p->new_auth, sizeof p->new_auth),
+                                .wrapped = peal_bytes_of(wrapped, sizeof wrapped)};
+    host_say(p->h, p->client, WIRE_c_password, &m);
+}
+
+void person_ask_rescue(struct person *p)
+{
+    struct wire_c_rescue m = {.req = ++p->req,
+                              .name = peal_bytes_str(p->name),
+                              .auth = peal_bytes_of(p->rescue, sizeof p->rescue)};
+    host_say(p->h, p->client, WIRE_c_rescue, &m);
+}
+
+void person_ask_reset(struct person *p, uint64_t req_id)
+{
+    static const uint8_t salt[CRY_SALT_BYTES] = {6, 5, 4};
+    static const uint8_t wrapped[230] = {9};
+    uint8_t hash[CRY_HASH_BYTES];
+    cry_recovery_hash(p->new_rescue, hash);
+    struct wire_c_reset m = {.req = ++p->req,
+                             .req_id = number(req_id),
+                             .name = peal_bytes_str(p->name),
+                             .auth = peal_bytes_of(p->rescue, sizeof p->rescue),
+                             .salt = peal_bytes_of(salt, sizeof salt),
+                             .ops = CRY_KDF_OPS_MIN,
+                             .mem_kib = CRY_KDF_MEM_MIN / 1024,
+                             .new_auth = peal_bytes_of(p->new_auth, sizeof p->new_auth),
+                             .wrapped = peal_bytes_of(wrapped, sizeof wrapped),
+                             .recovery = peal_bytes_of(hash, sizeof hash),
+                             .rescued = peal_bytes_of(wrapped, sizeof wrapped)};
+    host_say(p->h, p->client, WIRE_c_reset, &m);
+}
+
+void person_ask_recovery(struct person *p, uint64_t req_id)
+{
+    static const uint8_t rescued[240] = {10};
+    uint8_t hash[CRY_HASH_BYTES];
+    cry_recovery_hash(p->new_rescue, hash);
+    struct wire_c_recovery m = {.req = ++p->req,
+                                .req_id = number(req_id),
+                                .auth = peal_bytes_of(p->auth, sizeof p->auth),
+                                .recovery = peal_bytes_of(hash, sizeof hash),
+                                .rescued = peal_bytes_of(rescued, sizeof rescued)};
+    host_say(p->h, p->client, WIRE_c_recovery, &m);
+}
+
+void person_ask_delete(struct person *p, uint64_t req_id)
+{
+    struct wire_c_delete m = {.req = ++p->req,
+                              .req_id = number(req_id),
+                              .name = peal_bytes_str(p->name),
+                              .auth = peal_bytes_of(p->auth, sizeof p->auth)};
+    host_say(p->h, p->client, WIRE_c_delete, &m);
+}
+
+void person_ask_settings(struct person *p, const char *display, bool receipts, uint16_t unread,
+                         uint16_t session_days)
+{
+    struct wire_c_settings m = {.req = ++p->req,
+                                .display = peal_bytes_str(display),
+                                .receipts = receipts,
+                                .unread = unread,
+                                .session_days = session_days};
+    host_say(p->h, p->client, WIRE_c_settings, &m);
+}
+
+void person_done(struct person *p)
+{
+    const union wire_any *m = host_expect(p->h, p->client, WIRE_c_ok, PEOPLE_WAIT);
+    cr_assert_not_null(m, "%s's request is done: %s", p->name, host_reason(p->h, p->client));
+    cr_assert_eq(m->c_ok.req, p->req, "the answer is to the question");
 }
 
 const struct wire_c_error *person_refused(struct person *p, int err)

@@ -12,6 +12,10 @@ struct person {
     uint32_t client;
     char name[WIRE_NAME_MAX + 1];
     uint8_t auth[32];
+    uint8_t new_auth[32];   /* what a new password makes of it */
+    bool has_rescue;        /* registers with a recovery key */
+    uint8_t rescue[32];     /* its authenticating half … */
+    uint8_t new_rescue[32]; /* … and that of the one that follows */
     uint8_t token[WIRE_TOKEN_BYTES];
     uint64_t generation;
     uint64_t req;
@@ -24,6 +28,15 @@ void person_greet(struct person *p, uint32_t node);
 void person_ask_register(struct person *p, uint64_t req_id);
 void person_ask_login(struct person *p, uint64_t req_id);
 void person_ask_resume(struct person *p);
+void person_ask_password(struct person *p, uint64_t req_id);
+void person_ask_rescue(struct person *p);
+void person_ask_reset(struct person *p, uint64_t req_id);
+void person_ask_recovery(struct person *p, uint64_t req_id);
+/* Expects c_ok to the last question. */
+void person_done(struct person *p);
+void person_ask_delete(struct person *p, uint64_t req_id);
+void person_ask_settings(struct person *p, const char *display, bool receipts, uint16_t unread,
+                         uint16_t session_days);
 /* Greets at the node and registers, logs in, resumes; expects a session. */
 void person_register(struct person *p, uint32_t node);
 void person_login(struct person *p, uint32_t node);

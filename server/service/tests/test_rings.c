@@ -139,11 +139,76 @@ Test(rings, who_asks_again_elsewhere_gets_the_first_result)
     for (uint64_t us = 0; us <= 60 * HOST_MS; us += 1500) {
         struct host *h = ring(3, 2, 40 + us);
         struct person alice = person_of(h, 0, "alice"), again = person_of(h, 1, "alice");
+        alice.has_rescue = true;
         insist(&alice, person_ask_register, 7, us, 1, "registered");
         if (!host_alive(h, 0))
             host_start(h, 0);
         cr_assert(host_whole(h, 60 * HOST_SEC), "whole again");
         insist(&again, person_ask_login, 8, us, 2, "logged in");
+        if (!host_alive(h, 0))
+            host_start(h, 0);
+        cr_assert(host_whole(h, 60 * HOST_SEC), "whole again");
+        insist(&again, person_ask_password, 9, us, 3, "changed the password");
+        memcpy(again.auth, again.new_auth, sizeof again.auth);
+        host_hang_up(h, again.client);
+        person_login(&again, 1);
+        cr_assert_eq(again.generation, 4, "the new password logs in");
+        host_hang_up(h, again.client);
+        if (!host_alive(h, 0))
+            host_start(h, 0);
+        cr_assert(host_whole(h, 60 * HOST_SEC), "whole again");
+        memset(again.new_auth, 0x77, sizeof again.new_auth);
+        insist(&again, person_ask_reset, 10, us, 5, "reset the password");
+        host_free(h);
+    }
+}
+
+/* A deletion is done once, whichever server is asked and whichever dies; the session at another
+ * server ends, and the mailbox is empty at all homes, even when the server that began has died. */
+Test(rings, a_deletion_survives_its_server)
+{
+    for (uint64_t us = 0; us <= 40 * HOST_MS; us += 4 * HOST_MS) {
+        enum { TRIES = 12 };
+        struct host *h = ring(3, 2, 70 + us);
+        struct person alice = person_of(h, 0, "alice"), bob = person_of(h, 1, "bob");
+        struct person here = person_of(h, 2, "alice");
+        person_register(&alice, 1);
+        person_register(&bob, 2);
+        host_mute(h, 0); /* acknowledges nothing */
+        for (uint64_t i = 1; i <= 200; i++)
+            person_send(&bob, "alice", people_id(h, i), "unread");
+        host_run(h, HOST_SEC);
+        for (uint32_t n = 0; n < 3; n++)
+            cr_assert_eq(host_rows(h, n), 200, "they wait at node %u: %zu", n, host_rows(h, n));
+        person_greet(&here, 0);
+        person_ask_delete(&here, 5);
+        host_run(h, us);
+        host_kill(h, 0);
+        const union wire_any *done = NULL;
+        for (uint32_t i = 0; i < TRIES && done == NULL; i++) {
+            if (i == 3)
+                host_start(h, 0);
+            person_greet(&here, 1 + i % 2);
+            person_ask_delete(&here, 5);
+            done = host_expect(h, 2, WIRE_c_ok, 6 * HOST_SEC);
+        }
+        cr_assert_not_null(done, "dies after %d us: deleted", (int)us);
+        if (!host_alive(h, 0))
+            host_start(h, 0);
+        cr_assert(host_whole(h, 60 * HOST_SEC), "whole again");
+        host_run(h, 60 * HOST_SEC);
+        for (uint32_t n = 0; n < 3; n++)
+            cr_assert_eq(host_rows(h, n), 0, "dies after %d us: %zu rows at node %u", (int)us,
+                         host_rows(h, n), n);
+        cr_assert(!host_connected(h, 0), "the session has ended");
+        for (uint32_t n = 0; n < 3; n++) {
+            struct person p = person_of(h, 3 + n, "alice");
+            person_greet(&p, n);
+            person_ask_login(&p, 50 + n);
+            person_refused(&p, PEAL_E_NOT_FOUND);
+            person_ask_register(&p, 60 + n);
+            person_refused(&p, PEAL_E_EXISTS);
+        }
         host_free(h);
     }
 }

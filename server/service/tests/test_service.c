@@ -133,21 +133,26 @@ Test(account, the_last_logins_are_remembered)
 /* An account that an earlier build stored can be read, and logged in to. */
 Test(account, one_that_an_earlier_build_stored)
 {
-    struct host *h = one();
-    struct person alice = person_of(h, 0, "alice");
-    person_register(&alice, 0);
-    host_run(h, HOST_SEC);
-    host_kill(h, 0);
-    cr_assert_eq(host_age_accounts(h, 0), 1, "hers is stored as it was then");
-    host_start(h, 0);
-    cr_assert(host_whole(h, 20 * HOST_SEC), "a ring of one");
-    person_resume(&alice, 0);
-    cr_assert_eq(alice.generation, 1, "her session goes on");
-    struct person next = person_of(h, 1, "alice");
-    person_login(&next, 0);
-    cr_assert_eq(next.generation, 2, "it is the same account");
-    person_bye(&alice, PEAL_E_TAKEN_OVER);
-    host_free(h);
+    for (unsigned form = 0; form <= 1; form++) {
+        struct host *h = one();
+        struct person alice = person_of(h, 0, "alice");
+        person_register(&alice, 0);
+        host_run(h, HOST_SEC);
+        host_kill(h, 0);
+        cr_assert_eq(host_age_accounts(h, 0, form), 1, "hers is stored as it was then");
+        host_start(h, 0);
+        cr_assert(host_whole(h, 20 * HOST_SEC), "a ring of one");
+        person_resume(&alice, 0);
+        cr_assert_eq(alice.generation, 1, "her session goes on");
+        struct person next = person_of(h, 1, "alice");
+        person_login(&next, 0);
+        cr_assert_eq(next.generation, 2, "it is the same account");
+        person_bye(&alice, PEAL_E_TAKEN_OVER);
+        host_run(h, HOST_SEC);
+        host_kill(h, 0);
+        cr_assert_eq(host_age_accounts(h, 0, form), 1, "it was written in the new form");
+        host_free(h);
+    }
 }
 
 Test(account, fields_are_checked)

@@ -42,8 +42,9 @@ void cry_wipe(void *p, size_t n);
 /* ---- hashing ----
  * BLAKE2b (RFC 7693). `domain` is its personalisation: 1 to CRY_DOMAIN_MAX characters, zero-padded,
  * so that hashes made for different purposes never coincide. Domains used here: peal.account.1,
- * peal.node.1, peal.bundle.1, peal.envelope.1, peal.sealed.1, peal.receipt.1, peal.safety.1, peal.succeed.1; other
- * modules choose their own and never these. */
+ * peal.node.1, peal.bundle.1, peal.envelope.1, peal.sealed.1, peal.receipt.1, peal.safety.1,
+ * peal.succeed.1, peal.recovery.0 to peal.recovery.2; other modules choose their own and never
+ * these. */
 enum { CRY_DOMAIN_MAX = 16, CRY_HASH_BYTES = 32 };
 
 /* BLAKE2b-160, for identifiers on the ring. */
@@ -225,6 +226,33 @@ PEAL_MUST int cry_bcrypt_hash(const struct peal_secret *auth, unsigned cost,
 /* 0, PEAL_E_AUTH (another key), or PEAL_E_CORRUPT (stored is not such a hash, or its cost is out of
  * the limits). */
 PEAL_MUST int cry_bcrypt_verify(const struct peal_secret *auth, const char *stored);
+
+/* ---- recovery keys ----
+ * 150 random bits and 10 that check them (the first of the BLAKE2b-256, domain "peal.recovery.0", of
+ * the 20 bytes with these bits zero), which opens an account whose password is forgotten. On paper
+ * it is eight groups of four characters of Crockford's base 32, the highest bits first.
+ *
+ * BLAKE2b-256 (domain "peal.recovery.1") of the 20 bytes is a key of libsodium's crypto_kdf (context
+ * "pealrcvr"): subkey 1 authenticates, subkey 2 wraps the private keys (cry_keys_wrap). The server
+ * keeps the BLAKE2b-256 (domain "peal.recovery.2") of the first: it is too random to be guessed, and
+ * needs no slow hash. Owners wipe a key as a secret. */
+enum { CRY_RECOVERY_BYTES = 20, CRY_RECOVERY_TEXT = 8 * 4 + 7 + 1, CRY_RECOVERY_INPUT_MAX = 128 };
+
+struct cry_recovery {
+    uint8_t b[CRY_RECOVERY_BYTES];
+};
+
+void cry_recovery_new(struct cry_recovery *out);
+/* "XXXX-XXXX-…" and NUL. */
+void cry_recovery_text(const struct cry_recovery *k, char out[static CRY_RECOVERY_TEXT]);
+/* As people type it: either case, blanks and hyphens anywhere, O for 0, I and L for 1.
+ * PEAL_E_MALFORMED: other characters, or not 32 of them; PEAL_E_TOO_LONG: beyond
+ * CRY_RECOVERY_INPUT_MAX; PEAL_E_CORRUPT: the check says that one is mistyped. */
+PEAL_MUST int cry_recovery_parse(struct peal_bytes text, struct cry_recovery *out);
+void cry_recovery_split(const struct cry_recovery *k, struct peal_secret *auth,
+                        struct peal_secret *wrap);
+/* What the server keeps of auth. */
+void cry_recovery_hash(const uint8_t auth[static SECRET_BYTES], uint8_t out[static CRY_HASH_BYTES]);
 
 /* ---- account keys ----
  * RSA-3072 (e = 65537) to receive and Ed25519 to sign. The public half is a bundle. An account's

@@ -618,7 +618,9 @@ enum {
     F(U32, mem_kib, _, 0)                                                                          \
     F(BOOL, online, _, 0)                                                                          \
     F(U64, last_seen, _, 0)
-/* req_id makes a retry return the first outcome instead of "taken". */
+/* req_id makes a retry return the first outcome instead of "taken". recovery: what the server keeps
+ * of the recovery key (crypto.h), rescued: the private keys under its other half; both empty: there
+ * is no such key. */
 #define WIRE_FIELDS_c_register(F)                                                                  \
     F(U64, req, _, 0)                                                                              \
     F(MSGID, req_id, _, 0)                                                                         \
@@ -629,7 +631,9 @@ enum {
     F(U32, mem_kib, _, 0)                                                                          \
     F(BYTES, auth, _, 32)                                                                          \
     F(BYTES, bundle, _, WIRE_BUNDLE_MAX)                                                           \
-    F(BYTES, wrapped, _, WIRE_WRAPPED_MAX)
+    F(BYTES, wrapped, _, WIRE_WRAPPED_MAX)                                                         \
+    F(BYTES, recovery, _, 32)                                                                      \
+    F(BYTES, rescued, _, WIRE_WRAPPED_MAX)
 #define WIRE_FIELDS_c_login(F)                                                                     \
     F(U64, req, _, 0)                                                                              \
     F(MSGID, req_id, _, 0)                                                                         \
@@ -646,7 +650,10 @@ enum {
     F(U64, generation, _, 0)                                                                       \
     F(BYTES, token, _, WIRE_TOKEN_BYTES)                                                           \
     F(BYTES, bundle, _, WIRE_BUNDLE_MAX)                                                           \
-    F(BYTES, wrapped, _, WIRE_WRAPPED_MAX)
+    F(BYTES, wrapped, _, WIRE_WRAPPED_MAX)                                                         \
+    F(BOOL, receipts, _, 0)                                                                        \
+    F(U16, unread, _, 0)                                                                           \
+    F(U16, session_days, _, 0)
 #define WIRE_FIELDS_c_logout(F) F(U64, req, _, 0)
 /* kind: WIRE_ROW_MESSAGE or WIRE_ROW_RECEIPT. Answered by c_stored or c_unsent with the same id, in
  * any order. */
@@ -715,6 +722,71 @@ enum {
     F(ID, id, _, 0)                                                                                \
     F(BYTES, proof, _, 64)
 
+/* Another password, said with the old one's authentication key: hash, salt and cost, the wrapped
+ * keys and the token change together, and every other session ends. Outside a session it is a login
+ * as well. A retry by req_id, through any server, has the first outcome. */
+#define WIRE_FIELDS_c_password(F)                                                                  \
+    F(U64, req, _, 0)                                                                              \
+    F(MSGID, req_id, _, 0)                                                                         \
+    F(STR, name, _, WIRE_NAME_MAX)                                                                 \
+    F(BYTES, auth, _, 32)                                                                          \
+    F(BYTES, salt, _, 16)                                                                          \
+    F(U32, ops, _, 0)                                                                              \
+    F(U32, mem_kib, _, 0)                                                                          \
+    F(BYTES, new_auth, _, 32)                                                                      \
+    F(BYTES, wrapped, _, WIRE_WRAPPED_MAX)
+
+/* The keys of an account whose password is forgotten; auth: the recovery key's authenticating half.
+ */
+#define WIRE_FIELDS_c_rescue(F)                                                                    \
+    F(U64, req, _, 0)                                                                              \
+    F(STR, name, _, WIRE_NAME_MAX)                                                                 \
+    F(BYTES, auth, _, 32)
+#define WIRE_FIELDS_c_rescued(F)                                                                   \
+    F(U64, req, _, 0)                                                                              \
+    F(BYTES, wrapped, _, WIRE_WRAPPED_MAX)                                                         \
+    F(BYTES, bundle, _, WIRE_BUNDLE_MAX)
+/* Another password, said with the recovery key, and another recovery key instead of this one:
+ * otherwise as c_password outside a session. */
+#define WIRE_FIELDS_c_reset(F)                                                                     \
+    F(U64, req, _, 0)                                                                              \
+    F(MSGID, req_id, _, 0)                                                                         \
+    F(STR, name, _, WIRE_NAME_MAX)                                                                 \
+    F(BYTES, auth, _, 32)                                                                          \
+    F(BYTES, salt, _, 16)                                                                          \
+    F(U32, ops, _, 0)                                                                              \
+    F(U32, mem_kib, _, 0)                                                                          \
+    F(BYTES, new_auth, _, 32)                                                                      \
+    F(BYTES, wrapped, _, WIRE_WRAPPED_MAX)                                                         \
+    F(BYTES, recovery, _, 32)                                                                      \
+    F(BYTES, rescued, _, WIRE_WRAPPED_MAX)
+/* Another recovery key for the session's account, said with the password's authentication key. */
+#define WIRE_FIELDS_c_recovery(F)                                                                  \
+    F(U64, req, _, 0)                                                                              \
+    F(MSGID, req_id, _, 0)                                                                         \
+    F(BYTES, auth, _, 32)                                                                          \
+    F(BYTES, recovery, _, 32)                                                                      \
+    F(BYTES, rescued, _, WIRE_WRAPPED_MAX)
+
+/* What the session's account is called and how it is used, all of it at once: whether its clients
+ * tell others what they have read, how many unread messages they show at a time (0: all), after how
+ * many days a session's token is void (0: never). */
+#define WIRE_FIELDS_c_settings(F)                                                                  \
+    F(U64, req, _, 0)                                                                              \
+    F(STR, display, _, WIRE_NAME_MAX)                                                              \
+    F(BOOL, receipts, _, 0)                                                                        \
+    F(U16, unread, _, 0)                                                                           \
+    F(U16, session_days, _, 0)
+
+/* The end of the account, said with the password's authentication key: credentials, keys and
+ * settings are erased, sessions end, the mailbox is emptied. Its name stays taken for 30 days. In a
+ * session it is of this name; it needs none. */
+#define WIRE_FIELDS_c_delete(F)                                                                    \
+    F(U64, req, _, 0)                                                                              \
+    F(MSGID, req_id, _, 0)                                                                         \
+    F(STR, name, _, WIRE_NAME_MAX)                                                                 \
+    F(BYTES, auth, _, 32)
+
 /* ---- multicast ----
  * m_beacon travels sealed under the ring's beacon key. Its signature is the sender's own (cry_sign,
  * domain "peal.beacon.1") over the message encoded with an empty signature; stamp: the sender's
@@ -737,11 +809,25 @@ enum {
 
 /* ---- stored: never on a link; the values of a node's own spaces (docs/protocol.md) ---- */
 
-/* An account's register. `token` is the BLAKE2b-256 of the session token that may resume, `request`
- * the registration that made it, `logins` the last logins that changed it, the newest first, 16
- * bytes each (a retry of any of these returns the first outcome). `salt`, ops, mem_kib: the
- * client's Argon2id. */
+/* An account's register. `token` is the BLAKE2b-256 of the session token that may resume, given at
+ * `token_at`; `request` the registration that made it, `logins` the last logins and other requests
+ * that changed it, the newest first, 16 bytes each (a retry of any of these returns the first
+ * outcome). `salt`, ops, mem_kib: the client's Argon2id. `recovery`: the hash of the recovery key's
+ * authenticating half (crypto.h), empty: none; `rescued`: the private keys under its other half.
+ * `receipts`, `unread`, `session_days`: the account's settings (c_settings). `deleted`: when it was,
+ * 0: it was not; of a deleted one name, created, cred_epoch, generation and logins are left. */
 #define WIRE_FIELDS_s_account(F)                                                                   \
+    WIRE_FIELDS_s_account_1(F)                                                                     \
+    F(BYTES, recovery, _, 32)                                                                      \
+    F(BYTES, rescued, _, WIRE_WRAPPED_MAX)                                                         \
+    F(BOOL, receipts, _, 0)                                                                        \
+    F(U16, unread, _, 0)                                                                           \
+    F(U16, session_days, _, 0)                                                                     \
+    F(U64, token_at, _, 0)                                                                         \
+    F(U64, deleted, _, 0)
+
+/* The same as it was stored before there were recovery keys and settings. */
+#define WIRE_FIELDS_s_account_1(F)                                                                 \
     F(U8, version, _, 0)                                                                           \
     F(STR, name, _, WIRE_NAME_MAX)                                                                 \
     F(STR, display, _, WIRE_NAME_MAX)                                                              \
@@ -922,6 +1008,13 @@ enum {
     M(89, c_lookup)                                                                                \
     M(90, c_path)                                                                                  \
     M(91, c_remove)                                                                                \
+    M(92, c_password)                                                                              \
+    M(93, c_rescue)                                                                                \
+    M(94, c_rescued)                                                                               \
+    M(95, c_reset)                                                                                 \
+    M(96, c_recovery)                                                                              \
+    M(97, c_settings)                                                                              \
+    M(98, c_delete)                                                                                \
     M(112, m_beacon)                                                                               \
     M(113, m_probe)                                                                                \
     M(114, m_answer)                                                                               \
@@ -935,7 +1028,8 @@ enum {
     M(136, s_roster)                                                                               \
     M(137, s_past)                                                                                 \
     M(138, s_former)                                                                               \
-    M(139, s_account)
+    M(139, s_account_1)                                                                            \
+    M(140, s_account)
 
 enum {
     WIRE_FIRST_SERVICE = 32,
