@@ -166,9 +166,16 @@ static const struct peal_id *missed(const struct chord *c, const struct peal_id 
     return now >= majority(n) && then < majority(next_n) ? away : NULL;
 }
 
+/* It left in good order, not long ago: it is being restarted, as likely as not. */
+static bool will_be_back(const struct chord *c, const struct peal_id *id)
+{
+    const struct peer *p = peer_of_const(c, id);
+    return p != NULL && p->leaving && c->now - p->heard_us < AWAY_US;
+}
+
 /* Whether v would take keys out of service that are served now, and not if it came when somebody is
- * back who has been down for less than most_us; if so, says who, for people. */
-static bool should_wait(const struct chord *c, const struct roster *v, uint64_t most_us,
+ * back (any: whoever that is; else only who will be); if so, says who, for people. */
+static bool should_wait(const struct chord *c, const struct roster *v, bool any,
                         char why[static WIRE_TEXT_MAX])
 {
     for (size_t i = 0; i < v->n; i++) {
@@ -180,7 +187,7 @@ static bool should_wait(const struct chord *c, const struct roster *v, uint64_t 
         for (size_t k = 0; k < n; k++) {
             size_t homes = arc_home(&c->roster, parts[k].arc, home);
             const struct peal_id *away = missed(c, home, homes, next, next_n);
-            if (away == NULL || down_for(c, away) >= most_us)
+            if (away == NULL || (!any && !will_be_back(c, away)))
                 continue;
             char id[9], a[9], b[9];
             (void)snprintf(why, WIRE_TEXT_MAX,
@@ -303,7 +310,7 @@ static bool admit_one(struct chord *c, const struct admit *a, bool in)
     else
         value = with_member(&c->roster, &who, &a->domain);
     if (can_copy(c, &value, in ? &who : &nobody, why) &&
-        (in || !should_wait(c, &value, AWAY_US, why))) {
+        (in || !should_wait(c, &value, false, why))) {
         propose(c, &value, &who, in);
         return true;
     }
@@ -331,7 +338,7 @@ static void move_one(struct chord *c)
         v.epoch++;
         roster_place(&v, i, d);
         if (domain_eq(d, &c->roster.domains[i]) || !can_copy(c, &v, &nobody, why) ||
-            should_wait(c, &v, UINT64_MAX, why))
+            should_wait(c, &v, true, why))
             continue;
         step_trace(c->u, STEP_INFO, "domain", "%s is to be in domain \"%.*s\"", short_id(who, id),
                    (int)domain_name(d).n, (const char *)domain_name(d).p);

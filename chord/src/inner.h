@@ -59,8 +59,8 @@ enum {
     REMOVE_AGAIN_US = 500 * MS,
     DOWNS_EVERY_US = 1 * SECOND,
     DOWNS_FIRST_US = 10 * SECOND, /* after a start: who is up has been heard by then */
-    AWAY_US = 30 * SECOND, /* a server that is restarted is back by then: no newcomer is admitted
-                              whose copying its absence would make keys wait for */
+    AWAY_US = 30 * SECOND, /* who left in good order is back by then, if it was to be restarted: no
+                              newcomer is admitted that would make keys wait meanwhile */
     DOWN_SEEN_US = 30 * SECOND, /* a clock that was set forward takes nobody out who was not down
                                    for   so long */
     EPOCH_BITS = 23, /* a register's round is epoch << ROUND_BITS | count: a new epoch outdoes every
@@ -893,8 +893,6 @@ bool can_copy(const struct chord *c, const struct roster *v, const struct peal_i
               char why[static WIRE_TEXT_MAX]);
 
 /* remove.c */
-/* For how long this process has seen that member down. */
-uint64_t down_for(const struct chord *c, const struct peal_id *id);
 void on_remove(struct chord *c, const struct source *src, const struct wire_n_remove *m);
 void on_removed(struct chord *c, const struct source *src, const struct wire_n_removed *m);
 void remove_timer(struct chord *c);

@@ -191,14 +191,6 @@ static struct down *down_of(struct chord *c, const struct peal_id *id)
     return NULL;
 }
 
-uint64_t down_for(const struct chord *c, const struct peal_id *id)
-{
-    for (size_t i = 0; i < WIRE_ROSTER_MAX; i++)
-        if (id_eq(&c->downs[i].id, id))
-            return c->now - c->downs[i].seen_us;
-    return 0;
-}
-
 static void note_down(struct chord *c, const struct peal_id *id)
 {
     struct peal_id nobody = {{0}};

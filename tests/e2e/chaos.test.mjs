@@ -93,17 +93,15 @@ async function replace(ring, load, gone) {
   rmSync(gone.data, { recursive: true });
   ring.past.push({ name: gone.proc.name, err: gone.proc.err });
   ring.servers.splice(ring.servers.indexOf(gone), 1);
-  const [asked] = ring.up();
   const fresh = new Server({ index: ring.nextIndex++, key: ring.key, group: ring.group, replicas: 2 });
   ring.servers.push(fresh);
-  fresh.spawn();
-  await eventually(async () => {
-    await peal(folder('operator'), '--server', asked.address, 'ring', 'remove', gone.id, '--ring-key-file', ring.key);
-    return !(await ringStatus(ring)).nodes.some((n) => n.id === gone.id);
-  }, `${gone.id} is out of the roster`);
-  await fresh.ready(); // beside a dead server it would be admitted half a minute later
+  await fresh.start();
   fresh.listen = fresh.address;
   load.history.add('fault', { fresh: fresh.id });
+  await eventually(async () => {
+    await peal(folder('operator'), '--server', fresh.address, 'ring', 'remove', gone.id, '--ring-key-file', ring.key);
+    return !(await ringStatus(ring)).nodes.some((n) => n.id === gone.id);
+  }, `${gone.id} is out of the roster`);
   await ring.whole();
 }
 

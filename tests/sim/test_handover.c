@@ -262,16 +262,24 @@ static size_t running(const struct hand *h)
     return n;
 }
 
-/* Whoever is in the ring asks, once it has links to the others. */
+static bool sees_all(const struct hand *h, size_t node)
+{
+    for (size_t i = 0; i < NODES; i++) {
+        struct peal_id id = sim_id(h->g->sim, i);
+        if (h->in[i] && sim_running(h->g->sim, i) && !chord_is_up(group_chord(h->g, node), &id))
+            return false;
+    }
+    return true;
+}
+
+/* Whoever is in the ring asks, once it has links to the others: rows that it puts before may lie
+ * with stand-ins for some seconds, where no read looks (chord_set_read). */
 static void all_ask(struct hand *h)
 {
     for (size_t i = 0; i < NODES; i++) {
         if (!h->in[i] || h->asks[i] || !sim_running(h->g->sim, i))
             continue;
-        enum chord_state state = chord_state(group_chord(h->g, i));
-        h->asks[i] =
-            (state == CHORD_MEMBER || state == CHORD_COPYING) &&
-            chord_arc(group_chord(h->g, i), &(struct peal_id){{0}}, &(struct peal_id){{0}});
+        h->asks[i] = sees_all(h, i);
         h->next_us[i] = sim_now(h->g->sim) + rng_below(sim_rng(h->g->sim), EVERY_US);
     }
 }

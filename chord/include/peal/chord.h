@@ -69,8 +69,8 @@ enum {
  * more, whatever there is to be copied, and none fails for it. Who becomes a home copies while the
  * others, which are a majority, serve; where they would be none (a home that grows or shrinks with a
  * ring that is smaller than K + 1) it votes at once (copy.c). An epoch that would take keys out of
- * service, because one of the others is away, waits until that is back: an admission for half a
- * minute from when it went, a move of domains for as long as it is away. Not so:
+ * service, because one of the others is away, waits until that is back: a move of domains for as
+ * long as it is away, an admission for half a minute when it left in good order. Not so:
  *
  * | when                                       | which keys wait, and for what                   |
  * |--------------------------------------------|-------------------------------------------------|
@@ -79,13 +79,14 @@ enum {
  * | so many homes are away that those left are | those keys: registers and reads (of two homes   |
  * | no majority: one of two, two of three      | one is enough to read), until enough are back   |
  * | one is away and another has not copied     | those that both are homes of: registers and     |
- * | yet: one was admitted while one had been   | reads, until it has copied, or the other is     |
- * | away for half a minute (take that out      | back                                            |
+ * | yet: one was admitted beside one that had  | reads, until it has copied, or the other is     |
+ * | died or left for long (take that out       | back                                            |
  * | first), or one died, or did not wait       |                                                 |
  * | one of two homes is renewed                | registers, until it has copied                  |
  * | a ring goes into another (MOVING)          | registers, until they are taken in              |
  *
- * A server that has just started has links to nobody: its own operations wait until it has enough.
+ * A server that has just started has links to nobody: its own operations wait until it has enough,
+ * and what it puts meanwhile may lie with stand-ins (chord_set_read).
  */
 /* clang-format on */
 enum chord_state {
