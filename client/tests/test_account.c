@@ -253,13 +253,19 @@ Test(account, settings_go_with_the_account)
     world_client_close(a);
     world_client_open(a);
     set_to(settings(a), "Alice \xc3\x84.", false, 20, 90);
+    world_account(&w, "alice")->unread = 7;
+    world_client_close(a);
+    world_client_open(a);
+    me_is_here(a, "alice");
+    set_to(settings(a), "Alice \xc3\x84.", false, 7, 90); /* as the session brings it */
+    world_account(&w, "alice")->unread = 20;
 
     world_ok(b, login_request("alice", "correct horse"));
     set_to(settings(b), "Alice \xc3\x84.", false, 20, 90);
     world_event(a, "session", "reason", "taken_over");
     cr_assert_str_eq(world_code(a, json_pack("{s:s,s:i}", "cmd", "settings", "unread", 1)), "auth",
                      "set without the session");
-    set_to(settings(a), "Alice \xc3\x84.", false, 20, 90);
+    set_to(settings(a), "Alice \xc3\x84.", false, 7, 90);
     json_t *me = world_ok(b, json_pack("{s:s}", "cmd", "whoami"));
     cr_assert_str_eq(json_string_value(json_object_get(me, "display")), "Alice \xc3\x84.",
                      "whoami knows it");

@@ -241,7 +241,7 @@ test('people talk: online, away, on a new device, while a server is dead and com
 
   for (const t of texts.away) await say(alice, bob.name, t);
   const device = new Person(bob.name, ring.servers.slice(1, 3));
-  device.password = bob.password;
+  Object.assign(device, { password: bob.password, recovery: bob.recovery });
   assert.equal((await device.login(wrongPassword)).code, 1);
   assert.equal((await device.login()).code, 0, 'the keys come with the password');
   bob = device;

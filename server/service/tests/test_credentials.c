@@ -495,6 +495,14 @@ Test(credentials, a_session_expires)
     person_session(&alice);
     person_resume(&alice, 0);
     cr_assert_eq(alice.generation, 2, "the new one has two days again");
+    host_skew(h, 0, 4 * day);
+    person_greet(&alice, 0);
+    person_ask_resume(&alice);
+    person_refused(&alice, PEAL_E_AUTH);
+    person_ask_password(&alice, 10);
+    person_session(&alice);
+    person_resume(&alice, 0);
+    cr_assert_eq(alice.generation, 3, "so has that of another password");
     host_free(h);
 }
 
