@@ -17,8 +17,8 @@
  *                               (the ring does not take this client's session any more) and not
  *                               "here"; "none": nobody's. reason: why it is not connected, or "".
  *                               The fingerprint is the ring's, as after # in a link (peal/net.h)
- *   register {name,password}    as whoami, and {"recovery"}: the account's recovery key, which resets
- *                               a forgotten password. It is said this once and not kept here
+ *   register {name,password}    as whoami, and {"recovery"}: the account's recovery key, which
+ *                               resets a forgotten password. It is said this once and not kept here
  *   login {name,password}       as whoami
  *   logout {}                   {}; history and outbox stay in the profile, for the next login
  *   password {old,new}          as whoami. The account's password is the new one from then on, and
@@ -38,8 +38,8 @@
  *                               anybody. The history stays in the profile; what waited to be sent
  *                               does not. unknown as above
  *   settings {receipts?,unread?,session_days?}
- *                               {"display","receipts","unread","session_days"}: the account's, which
- *                               every client of it has; those that are given are set first.
+ *                               {"display","receipts","unread","session_days"}: the account's,
+ *                               which every client of it has; those that are given are set first.
  *                               receipts false: nobody is told what has been read here, and of
  *                               others it is not shown (delivered at most); unread: how many
  *                               unread messages recv gives at most when nobody says, 0 to 65535,
@@ -73,10 +73,13 @@
  *   watch {name|null}           {}; whose presence is told, besides the latest conversations'
  *   recv {wait?,max?,follow?}   each unread message, oldest first, at most 64, as it is once shown;
  *                               none is marked: whoever has shown them says so with `read`, and
- * gets them again otherwise. Then {"count","queued","more"}; more: there may be others at once.
- * wait: for a first one, in seconds; max 0: as the settings say; follow: without an end sync {wait?} {"settled"}, when what
- * waited on the ring is here, or after `wait` ms ring {}
- * {"whole","size","up","epoch","coordinator","nodes":[...]}; up: how many are in the state "up"
+ *                               gets them again otherwise. Then {"count","queued","more"}; more:
+ *                               there may be others at once. wait: for a first one, in seconds;
+ *                               max 0: as many as the settings say; follow: without an end
+ *   sync {wait?}                {"settled"}, when what waited on the ring is here, or after `wait`
+ *                               ms
+ *   ring {}                     {"whole","size","up","epoch","coordinator","nodes":[...]}; up: how
+ *                               many are in the state "up"
  *   lookup {name}               {"key","owner","path","hops","microseconds"}: where the ring keeps
  *                               the name's record, whether there is one or not: its key, the first
  *                               live server at or after it, and the servers that the question

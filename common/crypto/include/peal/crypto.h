@@ -228,14 +228,14 @@ PEAL_MUST int cry_bcrypt_hash(const struct peal_secret *auth, unsigned cost,
 PEAL_MUST int cry_bcrypt_verify(const struct peal_secret *auth, const char *stored);
 
 /* ---- recovery keys ----
- * 150 random bits and 10 that check them (the first of the BLAKE2b-256, domain "peal.recovery.0", of
- * the 20 bytes with these bits zero), which opens an account whose password is forgotten. On paper
- * it is eight groups of four characters of Crockford's base 32, the highest bits first.
+ * 150 random bits and 10 that check them (the first of the BLAKE2b-256, domain "peal.recovery.0",
+ * of the 20 bytes with these bits zero), which opens an account whose password is forgotten. On
+ * paper it is eight groups of four characters of Crockford's base 32, the highest bits first.
  *
- * BLAKE2b-256 (domain "peal.recovery.1") of the 20 bytes is a key of libsodium's crypto_kdf (context
- * "pealrcvr"): subkey 1 authenticates, subkey 2 wraps the private keys (cry_keys_wrap). The server
- * keeps the BLAKE2b-256 (domain "peal.recovery.2") of the first: it is too random to be guessed, and
- * needs no slow hash. Owners wipe a key as a secret. */
+ * BLAKE2b-256 (domain "peal.recovery.1") of the 20 bytes is a key of libsodium's crypto_kdf
+ * (context "pealrcvr"): subkey 1 authenticates, subkey 2 wraps the private keys (cry_keys_wrap).
+ * The server keeps the BLAKE2b-256 (domain "peal.recovery.2") of the first: it is too random to be
+ * guessed, and needs no slow hash. Owners wipe a key as a secret. */
 enum { CRY_RECOVERY_BYTES = 20, CRY_RECOVERY_TEXT = 8 * 4 + 7 + 1, CRY_RECOVERY_INPUT_MAX = 128 };
 
 struct cry_recovery {
