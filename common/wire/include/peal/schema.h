@@ -814,8 +814,8 @@ enum {
  * that changed it, the newest first, 16 bytes each (a retry of any of these returns the first
  * outcome). `salt`, ops, mem_kib: the client's Argon2id. `recovery`: the hash of the recovery key's
  * authenticating half (crypto.h), empty: none; `rescued`: the private keys under its other half.
- * `receipts`, `unread`, `session_days`: the account's settings (c_settings). `deleted`: when it was,
- * 0: it was not; of a deleted one name, created, cred_epoch, generation and logins are left. */
+ * `receipts`, `unread`, `session_days`: the account's settings (c_settings). `deleted`: when it
+ * was, 0: it was not; of a deleted one name, created, cred_epoch, generation and logins are left. */
 #define WIRE_FIELDS_s_account(F)                                                                   \
     WIRE_FIELDS_s_account_1(F)                                                                     \
     F(BYTES, recovery, _, 32)                                                                      \
