@@ -15,7 +15,8 @@ static const struct command {
     {"read", cmd_read},     {"watch", cmd_watch},
     {"recv", cmd_recv},     {"ring", cmd_ring},
     {"sync", cmd_sync},     {"lookup", cmd_lookup},
-    {"remove", cmd_remove},
+    {"remove", cmd_remove}, {"edit", cmd_edit},
+    {"unsend", cmd_unsend},
 };
 
 /* ---- errors ------------------------------------------------------------------------------------
@@ -242,6 +243,21 @@ int call_number(struct client_call *call, const char *key, uint64_t fallback, ui
     return 0;
 }
 
+/* What only some messages have. */
+static int add_marks(json_t *m, const struct entry *e)
+{
+    char id[2 * MSG_ID_BYTES + 1];
+    int bad = 0;
+    peal_hex(e->reply_to.b, sizeof e->reply_to.b, id);
+    if (e->replies)
+        bad |= json_object_set_new(m, "reply_to", json_string(id));
+    if (e->edited_ms != 0)
+        bad |= json_object_set_new(m, "edited_at", json_integer((json_int_t)e->edited_ms));
+    if (e->deleted_ms != 0)
+        bad |= json_object_set_new(m, "deleted_at", json_integer((json_int_t)e->deleted_ms));
+    return bad;
+}
+
 json_t *entry_json(const struct client *c, const struct entry *e)
 {
     char id[2 * MSG_ID_BYTES + 1];
@@ -252,6 +268,10 @@ json_t *entry_json(const struct client *c, const struct entry *e)
                           e->text.n != 0 ? (const char *)e->text.p : "", e->text.n, "sent_at",
                           (json_int_t)clk_ms(e->stamp), "state", msg_state_name(e->state), "unread",
                           (int)e->unread);
+    if (m != NULL && add_marks(m, e) != 0) {
+        json_decref(m);
+        return NULL;
+    }
     const char *why = e->outgoing && e->state == MSG_QUEUED ? full_why(c, e->peer) : NULL;
     if (m != NULL && why != NULL && json_object_set_new(m, "reason", json_string(why)) != 0) {
         json_decref(m);

@@ -17,13 +17,15 @@ enum cli_command {
     CLI_STATUS,
     CLI_RING,
     CLI_WEB,
+    CLI_EDIT,
+    CLI_UNSEND,
     CLI_COMMANDS
 };
 
 /* What the command line says. Strings point into argv. */
 struct cli {
     enum cli_command command;
-    bool help, version, json, follow;
+    bool help, version, json, follow, ids;
     const char *profile;
     const char *servers[CLIENT_SERVERS_MAX];
     struct net_place places[CLIENT_SERVERS_MAX];
@@ -33,6 +35,7 @@ struct cli {
     const char *password_file; /* NULL: ask on the terminal */
     const char *listen;
     const char *ring_key_file;   /* NULL: not given */
+    const char *reply;           /* a message's id; NULL: not given */
     uint64_t wait_s, max, limit; /* 0: not given */
     const char *words[3];
     size_t word_count;
@@ -68,10 +71,15 @@ PEAL_MUST int cli_port_run(struct cli_port *port, json_t *request,
 PEAL_MUST int cli_port_web(struct cli_port *port);
 void cli_port_close(struct cli_port *port);
 
+/* A message's text as a word says it; "-": what standard input holds. An error has been shown. */
+PEAL_MUST int cli_text(const struct cli *cli, const char *word, json_t **out);
+enum { CLI_SEND_WAIT_MS = 10000 }; /* what the ring gets to take a message */
 /* Gives up request and shows what came of it; the exit status. */
 int cli_simple(const struct cli *cli, struct cli_port *port, json_t *request);
 /* peal ring remove (cli_remove.c); the exit status. */
 int cli_remove(const struct cli *cli, struct cli_port *port);
+/* What is done with messages besides sending and reading them (cli_messages.c); the exit status. */
+int cli_messages(const struct cli *cli, struct cli_port *port);
 
 /* The whole program; the exit status. */
 int cli_main(int argc, char **argv);

@@ -17,6 +17,10 @@
     "  --json               one JSON object per line\n"                                            \
     "  --help, --version\n"
 
+#define ID_USAGE                                                                                   \
+    "ID is a message's id, or its first or last digits (at least four), as --ids and\n"            \
+    "--json show them. "
+
 static const struct command {
     const char *name;
     size_t words_min, words_max; /* after the command's own */
@@ -28,7 +32,9 @@ static const struct command {
                   "  login NAME --password-file FILE|-      an account that exists\n"
                   "  logout                                 leave this client; its history stays\n"
                   "  whoami                                 the account, the server, the ring\n"
-                  "  send NAME TEXT|-                       write to somebody\n"
+                  "  send NAME TEXT|- [--reply ID]          write to somebody\n"
+                  "  edit ID TEXT|-                         change what you have written\n"
+                  "  unsend ID                              delete it on both sides\n"
                   "  recv [--follow] [--wait SECONDS] [--max N]\n"
                   "                                         unread messages\n"
                   "  history NAME [--limit N]               what was said with somebody\n"
@@ -56,23 +62,38 @@ static const struct command {
     [CLI_WHOAMI] = {"whoami", 0, 0,
                     "usage: peal whoami\n\nShows the account, the server, and the ring's "
                     "fingerprint.\n" GENERAL},
-    [CLI_SEND] = {"send", 2, 2,
-                  "usage: peal send NAME TEXT|-\n\n"
-                  "Sends a message; with -, what standard input holds. Says what became of it: "
-                  "stored (on the ring),\n"
-                  "or queued (only here: exit status 3; it goes out as soon as a client runs on "
-                  "this profile and\n"
-                  "reaches a server). After -- nothing is an option.\n" GENERAL},
+    [CLI_SEND] =
+        {"send", 2, 2,
+         "usage: peal send NAME TEXT|- [--reply ID]\n\n"
+         "Sends a message; with -, what standard input holds. Says what became of it: "
+         "stored (on the ring),\n"
+         "or queued (only here: exit status 3; it goes out as soon as a client runs on "
+         "this profile and\n"
+         "reaches a server). After -- nothing is an option.\n"
+         "  --reply ID        says which message of the conversation it answers\n" GENERAL},
+    [CLI_EDIT] = {"edit", 2, 2,
+                  "usage: peal edit ID TEXT|-\n\n"
+                  "Gives a message that you have written another text, on both sides; with -, what "
+                  "standard input\n"
+                  "holds. " ID_USAGE "Exit status 3: the other side will hear of it as soon as "
+                  "a client runs on\n"
+                  "this profile and reaches a server.\n" GENERAL},
+    [CLI_UNSEND] = {"unsend", 1, 1,
+                    "usage: peal unsend ID\n\n"
+                    "Deletes a message that you have written, on both sides. The other side may "
+                    "have read it before.\n" ID_USAGE "Exit status as of peal edit.\n" GENERAL},
     [CLI_RECV] = {"recv", 0, 0,
-                  "usage: peal recv [--follow] [--wait SECONDS] [--max N]\n\n"
+                  "usage: peal recv [--follow] [--wait SECONDS] [--max N] [--ids]\n\n"
                   "Prints the unread messages, oldest first, and marks them as read.\n"
                   "  --follow          goes on until interrupted\n"
                   "  --wait SECONDS    waits so long for a first message\n"
-                  "  --max N           stops after N messages\n" GENERAL},
+                  "  --max N           stops after N messages\n"
+                  "  --ids             shows the last eight digits of each message's id\n" GENERAL},
     [CLI_HISTORY] = {"history", 1, 1,
-                     "usage: peal history NAME [--limit N]\n\n"
+                     "usage: peal history NAME [--limit N] [--ids]\n\n"
                      "Prints what was said with somebody, oldest first; with --limit, only the "
-                     "last N messages.\n" GENERAL},
+                     "last N messages;\n"
+                     "with --ids, the last eight digits of each one's id.\n" GENERAL},
     [CLI_STATUS] = {"status", 1, 1,
                     "usage: peal status NAME\n\nSays whether somebody is online, and when they "
                     "were last.\n" GENERAL},
@@ -132,6 +153,8 @@ enum option_id {
     OPT_LIMIT,
     OPT_LISTEN,
     OPT_RING_KEY_FILE,
+    OPT_REPLY,
+    OPT_IDS,
     OPTIONS
 };
 
@@ -156,6 +179,8 @@ static const struct option {
     [OPT_LIMIT] = {"limit", true, OF(HISTORY)},
     [OPT_LISTEN] = {"listen", true, OF(WEB)},
     [OPT_RING_KEY_FILE] = {"ring-key-file", true, OF(RING)},
+    [OPT_REPLY] = {"reply", true, OF(SEND)},
+    [OPT_IDS] = {"ids", false, OF(RECV) | OF(HISTORY)},
 };
 
 static int number(const char *text, uint64_t min, uint64_t max, const char *name, uint64_t *out,
@@ -238,6 +263,12 @@ static int apply(struct cli *cli, enum option_id id, const char *value,
         return 0;
     case OPT_RING_KEY_FILE:
         cli->ring_key_file = value;
+        return 0;
+    case OPT_REPLY:
+        cli->reply = value;
+        return 0;
+    case OPT_IDS:
+        cli->ids = true;
         return 0;
     case OPTIONS:
         break;

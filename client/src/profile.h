@@ -45,6 +45,10 @@ struct entry {
     uint64_t stamp;
     struct peal_bytes text;
     struct peal_bytes raw; /* of an unreadable one: the envelope */
+    bool replies;
+    struct peal_msg_id reply_to;
+    uint64_t edit_stamp;            /* of the edit that counts; 0: none */
+    uint64_t edited_ms, deleted_ms; /* 0: not */
 };
 
 struct outrow {
@@ -52,7 +56,19 @@ struct outrow {
     struct peal_msg_id id;
     const char *peer;
     uint8_t kind;
-    struct peal_bytes body; /* p == NULL: not sealed yet */
+    struct peal_bytes body;  /* p == NULL: not sealed yet */
+    struct peal_bytes plain; /* then the content (core.h) */
+    bool amends;             /* a change of target, not a message */
+    struct peal_msg_id target;
+};
+
+/* An edit or a deletion. */
+struct amendment {
+    struct peal_msg_id target, id;
+    bool deletes;   /* instead of edits */
+    uint64_t stamp; /* the author's: the greatest counts */
+    uint64_t at_ms; /* when, for people; not 0 */
+    struct peal_bytes text;
 };
 
 /* All of these return 0 or PEAL_E_IO, PEAL_E_NO_SPACE, PEAL_E_CORRUPT, besides what is named. */
@@ -99,17 +115,42 @@ PEAL_MUST int profile_message_peer(struct profile *p, const char *me, const stru
 /* PEAL_E_NOT_FOUND. */
 PEAL_MUST int profile_message_state(struct profile *p, const char *me, const struct peal_msg_id *id,
                                     int *state);
-/* The largest stamp of an outgoing message, 0 for none. */
+/* The largest stamp of a message, 0 for none. */
 PEAL_MUST int profile_last_stamp(struct profile *p, const char *me, uint64_t *out);
+
+/* A message as it is; views only within each. PEAL_E_NOT_FOUND. */
+PEAL_MUST int profile_message(struct profile *p, const char *me, const struct peal_msg_id *id,
+                              void (*each)(void *user, const struct entry *e), void *user);
+/* The message whose id begins or ends with these CLIENT_ID_DIGITS_MIN … 32 hexadecimal digits.
+ * PEAL_E_NOT_FOUND; PEAL_E_USAGE: of several. */
+PEAL_MUST int profile_message_like(struct profile *p, const char *me, const char *digits,
+                                   struct peal_msg_id *out);
+
+/* Changes a message of peer, or one to peer (outgoing). *done: it looks different now; not when it
+ * is not there, not the author's, or a greater change counts already. */
+PEAL_MUST int profile_amend(struct profile *p, const char *me, const char *peer, bool outgoing,
+                            const struct amendment *a, bool *done);
+/* Keeps a change by peer of what is not there; the greatest of each target, CLIENT_PENDING_MAX of
+ * them per peer, the latest. */
+PEAL_MUST int profile_pending_put(struct profile *p, const char *me, const char *peer,
+                                  const struct amendment *a);
+/* Applies what was kept for this message and drops it. *done: as above. */
+PEAL_MUST int profile_pending_apply(struct profile *p, const char *me, const char *peer,
+                                    const struct peal_msg_id *target, bool *done);
 
 PEAL_MUST int profile_outbox_add(struct profile *p, const char *me, const struct outrow *row);
 PEAL_MUST int profile_outbox_del(struct profile *p, const char *me, const struct peal_msg_id *id);
+PEAL_MUST int profile_outbox_has(struct profile *p, const char *me, const struct peal_msg_id *id,
+                                 bool *has);
+/* Takes a row out that is not sealed, with the changes of it that are not; *done: it was there, so
+ * that nobody has seen it. */
+PEAL_MUST int profile_outbox_take_back(struct profile *p, const char *me,
+                                       const struct peal_msg_id *id, bool *done);
 /* Sealed rows with seq > after, in order; each returns false to stop. */
 PEAL_MUST int profile_outbox(struct profile *p, const char *me, int64_t after,
                              bool (*each)(void *user, const struct outrow *row), void *user);
 PEAL_MUST int profile_outbox_count(struct profile *p, const char *me, uint64_t *out);
-/* Names with unsealed rows, and the unsealed ones of one name with their text as body, in order;
- * each must not write. */
+/* Names with unsealed rows, and the unsealed ones of one name, in order; each must not write. */
 PEAL_MUST int profile_unsealed_names(struct profile *p, const char *me,
                                      void (*each)(void *user, const char *name), void *user);
 PEAL_MUST int profile_unsealed(struct profile *p, const char *me, const char *name,

@@ -20,7 +20,8 @@
  *   register {name,password}    as whoami
  *   login {name,password}       as whoami
  *   logout {}                   {}; history and outbox stay in the profile, for the next login
- *   send {to,text,wait?}        {"id","to","state"}, after `wait` ms at the latest; without it as
+ *   send {to,text,reply_to?,wait?}
+ *                               {"id","to","state"}, after `wait` ms at the latest; without it as
  *                               soon as the message is on our disk, which is before anything is
  *                               asked of the ring. Of `queued` also {"connected","reason"}: why no
  *                               server is reached, or why the ring takes nothing now, be it for
@@ -30,7 +31,16 @@
  *                               (not_found), their key has changed (auth) or the ring refuses, the
  *                               message is in the history as failed; who waits gets the error,
  *                               otherwise it is a trouble event. A key known to have changed is an
- *                               error at once, and nothing is kept
+ *                               error at once, and nothing is kept. reply_to: the id of a message
+ *                               of the same conversation
+ *   edit {id,text,wait?}        {"id","to","state"}: gives one's own message another text, on both
+ *                               sides. Here it counts at once; the state is that of the word to the
+ *                               other side, queued or stored, waited for as with send. refused: not
+ *                               one's own, deleted, or never sent
+ *   unsend {id,wait?}           {"id","to","state"}: deletes one's own message on both sides, as
+ *                               edit. What has not been sealed yet is never sent: its state is
+ *                               failed. The other side may have read it, and a client that does not
+ *                               know of this still shows it
  *   history {name,limit?,before?}
  *                               {"messages":[message],"more"}, oldest first; before: a message's
  *                               id, or a time
@@ -56,17 +66,30 @@
  * stale: the roster has changed meanwhile
  *
  * A message is {"id","from","to","text","sent_at","state","unread"}, and "reason" with one that is
- * queued because the ring says that the recipient's mailbox is full. Times are Unix milliseconds.
- * Names are brought into their canonical form (peal/name.h).
+ * queued because the ring says that the recipient's mailbox is full; "reply_to" (an id, as its
+ * author says: perhaps of nothing that is here); "edited_at"; "deleted_at", and then no text. Times
+ * are Unix milliseconds. Names are brought into their canonical form (peal/name.h).
  *
- * Events: message (a message), state {"id","peer","state"} (and "reason", as above), presence
- * {"name","online","last_seen"}, connection {"connected","server","reason"}, session
- * {"name"|null,"reason"}, and trouble {"code","message","hint"}.
+ * A conversation has the same order at both ends: by the hybrid logical clock of the authors, then
+ * by id. A client's clock takes in every stamp that it receives, so that an answer comes after what
+ * it answers, and refuses those of authors whose clocks run more than CLK_MAX_AHEAD_MS ahead
+ * (peal/base.h): these are placed by the time at which a server took them. Only its author can edit
+ * or delete a message; of several edits the one with the greatest stamp counts, at both ends and in
+ * whatever order they come, and a deletion counts more than any of them. What comes before the
+ * message that it is about is kept until that comes, CLIENT_PENDING_MAX per author.
+ *
+ * Where a command takes the id of a message that is here, its first or its last digits do (at least
+ * CLIENT_ID_DIGITS_MIN of its 32), if no other message has them: not_found, usage.
+ *
+ * Events: message (a new message), changed (a message that was edited or deleted), state
+ * {"id","peer","state"} (and "reason", as above), presence {"name","online","last_seen"},
+ * connection {"connected","server","reason"}, session {"name"|null,"reason"}, and trouble
+ * {"code","message","hint"}.
  *
  * What the states promise:
  *
  *   queued      it is on this disk
- *   failed      it was refused for good
+ *   failed      it was refused for good, or deleted before it was sent
  *   stored      it is on the disks of the ring's quorum
  *   expired     a server says that it was not fetched in time and is gone. Nobody has signed that:
  *               a receipt, also a later one, has the last word
@@ -92,6 +115,8 @@ enum {
     CLIENT_HELD_MAX = 256,       /* received rows whose author's keys are being fetched */
     CLIENT_PAGE_MAX = 500,       /* messages in one history answer */
     CLIENT_CONVERSATIONS_MAX = 1000,
+    CLIENT_PENDING_MAX = 256,      /* changes per author that came before what they change */
+    CLIENT_ID_DIGITS_MIN = 4,      /* of a message's id, in a command */
     CLIENT_CONNECT_WAIT_MS = 5000, /* how long a command waits for a server */
     CLIENT_ASK_WAIT_MS = 12000,    /* and for its answer */
     CLIENT_LINK_WAIT_MS = 2000,    /* what a send gives a link that began to be set up */

@@ -1,0 +1,57 @@
+// What people do with messages besides writing and reading them, with real servers and a real `peal` for each command.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { eventually, killAll, Person, Ring } from './lib.mjs';
+
+let ring, alice, bob;
+
+const said = async (who, name) => (await who.run('history', name)).json;
+const sent = async (who, ...args) => {
+  const r = await who.run(...args);
+  assert.equal(r.code, 0, r.out + r.err);
+  return r.json[0];
+};
+/** Waits until the conversation is that at both ends, message by message: what differs between the two is left out. */
+const agree = (texts) => eventually(async () => {
+  const form = (m) => m.deleted_at !== undefined ? '-' : m.text + (m.edited_at !== undefined ? '*' : '');
+  const a = (await said(alice, 'bob'));
+  const b = (await said(bob, 'alice'));
+  const same = (x) => JSON.stringify(x.map(({ state, unread, ...m }) => m));
+  return JSON.stringify(a.map(form)) === JSON.stringify(texts) && same(a) === same(b);
+}, `both see ${texts}`);
+
+before(async () => {
+  ring = await Ring.start(3);
+  alice = new Person('alice', ring.servers.slice(0, 2));
+  bob = new Person('bob', ring.servers.slice(1));
+  for (const who of [alice, bob]) assert.equal((await who.register()).code, 0);
+});
+after(async () => {
+  try {
+    assert.deepEqual(await ring.stop(), [0, 0, 0], 'SIGTERM ends each server in good order');
+  } finally {
+    await killAll();
+  }
+});
+
+test('edit, answer and delete: both see the same', async () => {
+  const one = await sent(alice, 'send', 'bob', 'helo');
+  const two = await sent(alice, 'send', 'bob', 'where are you?');
+  await agree(['helo', 'where are you?']);
+  const edited = await sent(alice, 'edit', one.id, 'hello');
+  assert.equal(edited.id, one.id);
+  assert.equal(edited.state, 'stored');
+  const answer = await sent(bob, 'send', 'alice', 'here', '--reply', two.id.slice(-8));
+  await agree(['hello*', 'where are you?', 'here']);
+  assert.equal((await said(alice, 'bob'))[2].reply_to, two.id);
+
+  let r = await bob.run('edit', one.id, 'goodbye');
+  assert.equal(r.code, 1);
+  assert.equal(r.json[0].error.code, 'refused', 'only the author edits');
+  r = await bob.run('unsend', one.id);
+  assert.equal(r.json[0].error.code, 'refused', 'or deletes');
+
+  await sent(bob, 'unsend', answer.id);
+  await agree(['hello*', 'where are you?', '-']);
+  assert.equal((await said(alice, 'bob'))[2].text, '', 'nothing of the text is left');
+});
