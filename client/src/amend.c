@@ -44,15 +44,11 @@ json_t *message_json(struct client *c, const struct peal_msg_id *id)
     return s.message;
 }
 
-int call_message(struct client_call *call, const char *key, struct peal_msg_id *out)
+static int read_message(struct client_call *call, json_t *given, struct peal_msg_id *out)
 {
-    const char *text = json_string_value(json_object_get(call->args, key));
-    char why[CLIENT_WHY_MAX];
-    if (call_account(call) != 0)
-        return PEAL_E_AUTH;
+    const char *text = json_string_value(given);
     if (text == NULL) {
-        (void)snprintf(why, sizeof why, "`%s` is no message's id", key);
-        call_fail(call, PEAL_E_USAGE, why, "the history shows the ids");
+        call_fail(call, PEAL_E_USAGE, "a message's id is missing", "the history shows the ids");
         return PEAL_E_USAGE;
     }
     int err = profile_message_like(call->c->profile, call->c->account.name, text, out);
@@ -65,13 +61,42 @@ int call_message(struct client_call *call, const char *key, struct peal_msg_id *
     return err;
 }
 
+int call_message(struct client_call *call, const char *key, struct peal_msg_id *out)
+{
+    if (call_account(call) != 0)
+        return PEAL_E_AUTH;
+    return read_message(call, json_object_get(call->args, key), out);
+}
+
+int call_messages(struct client_call *call, struct peal_msg_id out[static CALL_IDS_MAX], size_t *n)
+{
+    json_t *list = json_object_get(call->args, "ids");
+    *n = json_array_size(list);
+    if (call_account(call) != 0)
+        return PEAL_E_AUTH;
+    if (*n == 0 || *n > CALL_IDS_MAX) {
+        call_fail(call, PEAL_E_USAGE, "`ids` is no list of messages",
+                  "give at most 64 messages' ids");
+        return PEAL_E_USAGE;
+    }
+    for (size_t i = 0; i < *n; i++) {
+        int err = read_message(call, json_array_get(list, i), &out[i]);
+        if (err != 0)
+            return err;
+    }
+    return 0;
+}
+
 /* ---- received ------------------------------------------------------------------------ */
 
 bool amend_is_by(struct client *c, const char *from, const struct peal_msg_id *id)
 {
     struct found f = {.outgoing = true};
+    bool gone = false;
     int err = profile_message(c->profile, c->account.name, id, note_found, &f);
-    return err == 0 && !f.outgoing && strcmp(f.peer, from) == 0;
+    if (err == PEAL_E_NOT_FOUND)
+        err = profile_is_gone(c->profile, c->account.name, id, &gone);
+    return err == 0 && (gone || (!f.outgoing && strcmp(f.peer, from) == 0));
 }
 
 int amend_received(struct client *c, const char *from, const struct peal_msg_id *id,
@@ -89,8 +114,13 @@ int amend_received(struct client *c, const char *from, const struct peal_msg_id 
     if (err != 0 || *changed)
         return err;
     err = profile_message(c->profile, c->account.name, &a.target, note_found, &f);
-    if (err == PEAL_E_NOT_FOUND)
-        return profile_pending_put(c->profile, c->account.name, from, &a);
+    if (err == PEAL_E_NOT_FOUND) {
+        bool gone = false;
+        err = profile_is_gone(c->profile, c->account.name, &a.target, &gone);
+        if (err == 0 && !gone)
+            err = profile_pending_put(c->profile, c->account.name, from, &a);
+        return err;
+    }
     return err == 0 && (f.outgoing || strcmp(f.peer, from) != 0) ? PEAL_E_REFUSED : err;
 }
 

@@ -16,7 +16,8 @@ static const struct command {
     {"recv", cmd_recv},     {"ring", cmd_ring},
     {"sync", cmd_sync},     {"lookup", cmd_lookup},
     {"remove", cmd_remove}, {"edit", cmd_edit},
-    {"unsend", cmd_unsend},
+    {"unsend", cmd_unsend}, {"unread", cmd_unread},
+    {"forget", cmd_forget}, {"draft", cmd_draft},
 };
 
 /* ---- errors ------------------------------------------------------------------------------------

@@ -506,6 +506,9 @@ static int run(const struct cli *cli, struct cli_port **port, const char *passwo
         return client_exit_status(cli_port_web(*port));
     case CLI_EDIT:
     case CLI_UNSEND:
+    case CLI_FORGET:
+    case CLI_DRAFT:
+    case CLI_UNREAD:
         return cli_messages(cli, *port);
     case CLI_NONE:
     case CLI_COMMANDS:

@@ -19,8 +19,13 @@ enum cli_command {
     CLI_WEB,
     CLI_EDIT,
     CLI_UNSEND,
+    CLI_FORGET,
+    CLI_DRAFT,
+    CLI_UNREAD,
     CLI_COMMANDS
 };
+
+enum { CLI_WORDS_MAX = 64 };
 
 /* What the command line says. Strings point into argv. */
 struct cli {
@@ -37,7 +42,8 @@ struct cli {
     const char *ring_key_file;   /* NULL: not given */
     const char *reply;           /* a message's id; NULL: not given */
     uint64_t wait_s, max, limit; /* 0: not given */
-    const char *words[3];
+    bool by_id;                  /* the words are messages' ids */
+    const char *words[CLI_WORDS_MAX];
     size_t word_count;
 };
 

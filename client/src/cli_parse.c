@@ -26,26 +26,30 @@ static const struct command {
     size_t words_min, words_max; /* after the command's own */
     const char *usage;
 } commands[CLI_COMMANDS] = {
-    [CLI_NONE] = {"", 0, 0,
-                  "usage: peal [OPTION]... COMMAND\n\n"
-                  "  register NAME --password-file FILE|-   a new account\n"
-                  "  login NAME --password-file FILE|-      an account that exists\n"
-                  "  logout                                 leave this client; its history stays\n"
-                  "  whoami                                 the account, the server, the ring\n"
-                  "  send NAME TEXT|- [--reply ID]          write to somebody\n"
-                  "  edit ID TEXT|-                         change what you have written\n"
-                  "  unsend ID                              delete it on both sides\n"
-                  "  recv [--follow] [--wait SECONDS] [--max N]\n"
-                  "                                         unread messages\n"
-                  "  history NAME [--limit N]               what was said with somebody\n"
-                  "  status NAME                            is somebody online?\n"
-                  "  ring status                            the servers of the ring\n"
-                  "  ring lookup NAME                       which server keeps a name, and the way "
-                  "there\n"
-                  "  ring remove ID --ring-key-file FILE    take out a server that is gone for "
-                  "good\n"
-                  "  web --listen ADDR:PORT                 the same in a browser\n"
-                  "\nexit status: 0 done; 1 refused; 2 usage; 3 no server reached\n" GENERAL},
+    [CLI_NONE] =
+        {"", 0, 0,
+         "usage: peal [OPTION]... COMMAND\n\n"
+         "  register NAME --password-file FILE|-   a new account\n"
+         "  login NAME --password-file FILE|-      an account that exists\n"
+         "  logout                                 leave this client; its history stays\n"
+         "  whoami                                 the account, the server, the ring\n"
+         "  send NAME TEXT|- [--reply ID]          write to somebody\n"
+         "  edit ID TEXT|-                         change what you have written\n"
+         "  unsend ID                              delete it on both sides\n"
+         "  forget NAME | --id ID...               delete messages here alone\n"
+         "  draft NAME [TEXT|-]                    keep a text that is not to be sent yet\n"
+         "  unread                                 how many messages are unread, by whom\n"
+         "  recv [--follow] [--wait SECONDS] [--max N]\n"
+         "                                         unread messages\n"
+         "  history NAME [--limit N]               what was said with somebody\n"
+         "  status NAME                            is somebody online?\n"
+         "  ring status                            the servers of the ring\n"
+         "  ring lookup NAME                       which server keeps a name, and the way "
+         "there\n"
+         "  ring remove ID --ring-key-file FILE    take out a server that is gone for "
+         "good\n"
+         "  web --listen ADDR:PORT                 the same in a browser\n"
+         "\nexit status: 0 done; 1 refused; 2 usage; 3 no server reached\n" GENERAL},
     [CLI_REGISTER] =
         {"register", 1, 1,
          "usage: peal register NAME [--password-file FILE|-]\n\n"
@@ -78,6 +82,20 @@ static const struct command {
                   "holds. " ID_USAGE "Exit status 3: the other side will hear of it as soon as "
                   "a client runs on\n"
                   "this profile and reaches a server.\n" GENERAL},
+    [CLI_FORGET] = {"forget", 1, CLI_WORDS_MAX,
+                    "usage: peal forget NAME\n"
+                    "       peal forget --id ID...\n\n"
+                    "Deletes a whole conversation, or some messages, in this profile; the other "
+                    "side keeps them. What\n"
+                    "is queued is sent all the same. " ID_USAGE "\n" GENERAL},
+    [CLI_DRAFT] = {"draft", 1, 2,
+                   "usage: peal draft NAME [TEXT|-]\n\n"
+                   "Keeps a text for somebody that is not to be sent yet; an empty one removes it. "
+                   "Without a text,\n"
+                   "prints what is kept.\n" GENERAL},
+    [CLI_UNREAD] = {"unread", 0, 0,
+                    "usage: peal unread\n\n"
+                    "Says how many unread messages there are, by whom and in all.\n" GENERAL},
     [CLI_UNSEND] = {"unsend", 1, 1,
                     "usage: peal unsend ID\n\n"
                     "Deletes a message that you have written, on both sides. The other side may "
@@ -155,6 +173,7 @@ enum option_id {
     OPT_RING_KEY_FILE,
     OPT_REPLY,
     OPT_IDS,
+    OPT_ID,
     OPTIONS
 };
 
@@ -180,6 +199,7 @@ static const struct option {
     [OPT_LISTEN] = {"listen", true, OF(WEB)},
     [OPT_RING_KEY_FILE] = {"ring-key-file", true, OF(RING)},
     [OPT_REPLY] = {"reply", true, OF(SEND)},
+    [OPT_ID] = {"id", false, OF(FORGET)},
     [OPT_IDS] = {"ids", false, OF(RECV) | OF(HISTORY)},
 };
 
@@ -266,6 +286,9 @@ static int apply(struct cli *cli, enum option_id id, const char *value,
         return 0;
     case OPT_REPLY:
         cli->reply = value;
+        return 0;
+    case OPT_ID:
+        cli->by_id = true;
         return 0;
     case OPT_IDS:
         cli->ids = true;
@@ -368,6 +391,11 @@ static int check(const struct cli *cli, unsigned used, char why[static CLIENT_WH
     }
     if (cli->word_count < command->words_min) {
         (void)snprintf(why, CLIENT_WHY_MAX, "peal %s needs more", command->name);
+        return PEAL_E_USAGE;
+    }
+    if (cli->command == CLI_FORGET && !cli->by_id && cli->word_count > 1) {
+        (void)snprintf(why, CLIENT_WHY_MAX,
+                       "peal forget takes one name, or --id and messages' ids");
         return PEAL_E_USAGE;
     }
     if (cli->command == CLI_RING && check_ring(cli, why) != 0)

@@ -269,6 +269,23 @@ static void print_sent(json_t *r)
     (void)putchar('\n');
 }
 
+static void print_draft(json_t *r)
+{
+    if (str(r, "text")[0] == '\0')
+        return;
+    print_text(str(r, "text"));
+    (void)putchar('\n');
+}
+
+static void print_unread(json_t *r)
+{
+    size_t i;
+    json_t *line;
+    json_array_foreach(json_object_get(r, "conversations"), i, line)(void)
+        printf("%8lld  %s\n", (long long)integer(line, "unread"), str(line, "name"));
+    (void)printf("%8lld  in all\n", (long long)integer(r, "total"));
+}
+
 int cli_print_reply(const struct cli *cli, json_t *r)
 {
     if (cli->json)
@@ -288,6 +305,15 @@ int cli_print_reply(const struct cli *cli, json_t *r)
     case CLI_EDIT:
     case CLI_UNSEND:
         print_sent(r);
+        break;
+    case CLI_FORGET:
+        (void)printf("forgotten here: %lld\n", (long long)integer(r, "count"));
+        break;
+    case CLI_DRAFT:
+        print_draft(r);
+        break;
+    case CLI_UNREAD:
+        print_unread(r);
         break;
     case CLI_STATUS:
         print_status(r);

@@ -247,6 +247,10 @@ json_t *entry_json(const struct client *c, const struct entry *e);
 /* The id of a message that is here, perhaps shortened, in the arguments; on an error the call has
  * been answered. */
 PEAL_MUST int call_message(struct client_call *call, const char *key, struct peal_msg_id *out);
+/* At most CALL_IDS_MAX of them, in the array `ids`; likewise. */
+enum { CALL_IDS_MAX = 64 };
+PEAL_MUST int call_messages(struct client_call *call, struct peal_msg_id out[static CALL_IDS_MAX],
+                            size_t *n);
 /* The text of a message in the arguments, 1 … CLIENT_TEXT_MAX bytes of UTF-8; likewise. */
 PEAL_MUST int call_text(struct client_call *call, struct peal_bytes *out);
 /* Frees calls that are over; not while one of them runs. */
@@ -364,6 +368,14 @@ PEAL_MUST int amend_arrived(struct client *c, const char *from, const struct pea
 bool amend_is_by(struct client *c, const char *from, const struct peal_msg_id *id);
 /* A message of the history as it is now, NULL: it is not there, or there is no memory. */
 json_t *message_json(struct client *c, const struct peal_msg_id *id);
+
+/* ---- local.c: what the other side does not hear of ----------------------------------- */
+void cmd_unread(struct client_call *call);
+void cmd_forget(struct client_call *call);
+void cmd_draft(struct client_call *call);
+/* Adds "draft" to a conversation's line, when there is one. Not 0: no memory, or it cannot be read.
+ */
+PEAL_MUST int draft_add(const struct client *c, const char *name, json_t *line);
 
 /* ---- content.c ----------------------------------------------------------------------- */
 PEAL_MUST int content_write(const struct content *content, size_t cap, uint8_t out[], size_t *n);

@@ -36,7 +36,8 @@ enum { DB_ENTRY_COLUMNS = 11 };
     X(CONTACT_CHANGED, "UPDATE contact SET changed=?3 WHERE me=?1 AND name=?2")                    \
     X(MESSAGE_ADD,                                                                                 \
       "INSERT OR IGNORE INTO message(me,id,peer,outgoing,unread,state,stamp,text,raw,reply_to)"    \
-      " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)")                                                   \
+      " SELECT ?1,?2,?3,?4,?5,?6,?7,?8,?9,?10"                                                     \
+      " WHERE NOT EXISTS(SELECT 1 FROM gone WHERE me=?1 AND id=?2)")                               \
     X(MESSAGE_GET, "SELECT " DB_ENTRY("") " FROM message WHERE me=?1 AND id=?2")                   \
     X(MESSAGE_EDIT, "UPDATE message SET text=?5, edit_stamp=?6, edit_id=?7, edited=?8"             \
                     " WHERE me=?1 AND id=?2 AND peer=?3 AND outgoing=?4 AND deleted=0"             \
@@ -45,6 +46,21 @@ enum { DB_ENTRY_COLUMNS = 11 };
                       " WHERE me=?1 AND id=?2 AND peer=?3 AND outgoing=?4 AND deleted=0")          \
     X(MESSAGE_LIKE, "SELECT id FROM message WHERE me=?1"                                           \
                     " AND (hex(id) LIKE ?2||'%' OR hex(id) LIKE '%'||?2) LIMIT 2")                 \
+    X(GONE_HAS, "SELECT 1 FROM gone WHERE me=?1 AND id=?2")                                        \
+    X(GONE_ADD, "INSERT OR REPLACE INTO gone(me,id,at) VALUES(?1,?2,?3)")                          \
+    X(GONE_ADD_PEER, "INSERT OR REPLACE INTO gone(me,id,at)"                                       \
+                     " SELECT me,id,?3 FROM message WHERE me=?1 AND peer=?2")                      \
+    X(GONE_TRIM, "DELETE FROM gone WHERE at<?1")                                                   \
+    X(MESSAGE_FORGET, "DELETE FROM message WHERE me=?1 AND id=?2")                                 \
+    X(MESSAGE_FORGET_PEER, "DELETE FROM message WHERE me=?1 AND peer=?2")                          \
+    X(PENDING_FORGET_PEER, "DELETE FROM pending WHERE me=?1 AND peer=?2")                          \
+    X(UNREAD_COUNTS, "SELECT peer,count(*) FROM message WHERE me=?1 AND unread=1"                  \
+                     " GROUP BY peer ORDER BY max(stamp) DESC, peer LIMIT ?2")                     \
+    X(UNREAD_COUNT, "SELECT count(*) FROM message WHERE me=?1 AND unread=1")                       \
+    X(DRAFT_GET, "SELECT text,at FROM draft WHERE me=?1 AND name=?2")                              \
+    X(DRAFT_SET, "INSERT OR REPLACE INTO draft(me,name,text,at) VALUES(?1,?2,?3,?4)")              \
+    X(DRAFT_DEL, "DELETE FROM draft WHERE me=?1 AND name=?2")                                      \
+    X(DRAFT_COUNT, "SELECT count(*) FROM draft WHERE me=?1 AND name<>?2")                          \
     X(PENDING_PUT,                                                                                 \
       "INSERT INTO pending(me,peer,target,kind,stamp,op,at,text) VALUES(?1,?2,?3,?4,?5,?6,?7,?8)"  \
       " ON CONFLICT(me,peer,target) DO UPDATE SET kind=?4, stamp=?5, op=?6, at=?7, text=?8"        \
@@ -117,6 +133,8 @@ void db_done(struct profile *p, enum db_sql sql);
 void db_str(sqlite3_stmt *st, int at, const char *s);
 void db_blob(sqlite3_stmt *st, int at, const void *bytes, size_t n);
 void db_int(sqlite3_stmt *st, int at, int64_t v);
+/* The one number that a statement gives, which it gives back; PEAL_E_NOT_FOUND. */
+PEAL_MUST int db_number(struct profile *p, enum db_sql sql, int64_t *out);
 /* Steps a statement that gives no rows, and gives it back. */
 PEAL_MUST int db_run(struct profile *p, enum db_sql sql);
 struct peal_bytes db_col(sqlite3_stmt *st, int at);

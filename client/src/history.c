@@ -56,23 +56,12 @@ int profile_message_peer(struct profile *p, const char *me, const struct peal_ms
     return err;
 }
 
-/* The one number that a statement gives. */
-static int one_number(struct profile *p, enum db_sql sql, int64_t *out)
-{
-    int rc = sqlite3_step(p->stmts[sql]);
-    int err = rc == SQLITE_ROW ? 0 : rc == SQLITE_DONE ? PEAL_E_NOT_FOUND : db_err(rc);
-    if (err == 0)
-        *out = sqlite3_column_int64(p->stmts[sql], 0);
-    db_done(p, sql);
-    return err;
-}
-
 int profile_message_state(struct profile *p, const char *me, const struct peal_msg_id *id,
                           int *state)
 {
     int64_t value = 0;
     (void)db_use_id(p, DB_MESSAGE_STATE, me, id);
-    int err = one_number(p, DB_MESSAGE_STATE, &value);
+    int err = db_number(p, DB_MESSAGE_STATE, &value);
     *state = (int)value;
     return err;
 }
@@ -81,7 +70,7 @@ int profile_last_stamp(struct profile *p, const char *me, uint64_t *out)
 {
     int64_t value = 0;
     db_str(db_use(p, DB_LAST_STAMP), 1, me);
-    int err = one_number(p, DB_LAST_STAMP, &value);
+    int err = db_number(p, DB_LAST_STAMP, &value);
     *out = (uint64_t)value;
     return err;
 }
@@ -91,7 +80,7 @@ int profile_stamp_of(struct profile *p, const char *me, const struct peal_msg_id
 {
     int64_t value = 0;
     (void)db_use_id(p, DB_STAMP_OF, me, id);
-    int err = one_number(p, DB_STAMP_OF, &value);
+    int err = db_number(p, DB_STAMP_OF, &value);
     *stamp = (uint64_t)value;
     return err;
 }
@@ -191,7 +180,7 @@ int profile_outbox_has(struct profile *p, const char *me, const struct peal_msg_
 {
     int64_t one = 0;
     (void)db_use_id(p, DB_OUTBOX_HAS, me, id);
-    int err = one_number(p, DB_OUTBOX_HAS, &one);
+    int err = db_number(p, DB_OUTBOX_HAS, &one);
     *has = err == 0;
     return err == PEAL_E_NOT_FOUND ? 0 : err;
 }
@@ -243,7 +232,7 @@ int profile_outbox_count(struct profile *p, const char *me, uint64_t *out)
 {
     int64_t value = 0;
     db_str(db_use(p, DB_OUTBOX_COUNT), 1, me);
-    int err = one_number(p, DB_OUTBOX_COUNT, &value);
+    int err = db_number(p, DB_OUTBOX_COUNT, &value);
     *out = (uint64_t)value;
     return err;
 }

@@ -44,6 +44,12 @@ static const char *const migrations[] = {
     " peer TEXT NOT NULL, target BLOB NOT NULL, kind INTEGER NOT NULL, stamp INTEGER NOT NULL,"
     " op BLOB NOT NULL, at INTEGER NOT NULL, text TEXT NOT NULL, UNIQUE(me,peer,target));"
     "CREATE INDEX message_time ON message(me,stamp,id);",
+    /* Forgotten messages, so that they stay so when the ring delivers them again; drafts. */
+    "CREATE TABLE gone(me TEXT NOT NULL, id BLOB NOT NULL, at INTEGER NOT NULL,"
+    " PRIMARY KEY(me,id)) WITHOUT ROWID;"
+    "CREATE INDEX gone_at ON gone(at);"
+    "CREATE TABLE draft(me TEXT NOT NULL, name TEXT NOT NULL, text TEXT NOT NULL,"
+    " at INTEGER NOT NULL, PRIMARY KEY(me,name)) WITHOUT ROWID;",
 };
 enum { SCHEMA_VERSION = PEAL_COUNT(migrations), BUSY_MS = 2000 };
 
@@ -108,6 +114,16 @@ void db_int(sqlite3_stmt *st, int at, int64_t v)
 int db_run(struct profile *p, enum db_sql sql)
 {
     int err = db_err(sqlite3_step(p->stmts[sql]));
+    db_done(p, sql);
+    return err;
+}
+
+int db_number(struct profile *p, enum db_sql sql, int64_t *out)
+{
+    int rc = sqlite3_step(p->stmts[sql]);
+    int err = rc == SQLITE_ROW ? 0 : rc == SQLITE_DONE ? PEAL_E_NOT_FOUND : db_err(rc);
+    if (err == 0)
+        *out = sqlite3_column_int64(p->stmts[sql], 0);
     db_done(p, sql);
     return err;
 }

@@ -102,7 +102,8 @@ PEAL_MUST int profile_contact_pin(struct profile *p, const char *me, const char 
 PEAL_MUST int profile_contact_changed(struct profile *p, const char *me, const char *name,
                                       bool changed);
 
-/* PEAL_E_EXISTS: an entry of this id is in already (and stays as it is). */
+/* PEAL_E_EXISTS: an entry of this id is in already (and stays as it is), or was and is forgotten.
+ */
 PEAL_MUST int profile_message_add(struct profile *p, const char *me, const struct entry *e);
 /* Advances the state of an outgoing message to peer; *done: it did advance. peer NULL: whoever it
  * is to. */
@@ -137,6 +138,31 @@ PEAL_MUST int profile_pending_put(struct profile *p, const char *me, const char 
 /* Applies what was kept for this message and drops it. *done: as above. */
 PEAL_MUST int profile_pending_apply(struct profile *p, const char *me, const char *peer,
                                     const struct peal_msg_id *target, bool *done);
+
+/* Takes a message out; it stays out when it comes again. PEAL_E_NOT_FOUND. GONE_DAYS later nobody
+ * can bring it any more (rows live for 30 days on the ring), and the trace goes as well. */
+enum { GONE_DAYS = 60 };
+PEAL_MUST int profile_forget(struct profile *p, const char *me, const struct peal_msg_id *id,
+                             uint64_t now_ms);
+/* The same with all of a conversation, with its draft and what waits for its messages; *n messages.
+ * In one transaction of the caller's, as above. */
+PEAL_MUST int profile_forget_peer(struct profile *p, const char *me, const char *peer,
+                                  uint64_t now_ms, uint64_t *n);
+PEAL_MUST int profile_is_gone(struct profile *p, const char *me, const struct peal_msg_id *id,
+                              bool *gone);
+/* How many unread messages there are: of each who has written one, the latest first, at most
+ * `limit`; and in all. */
+PEAL_MUST int profile_unread_counts(struct profile *p, const char *me, uint32_t limit,
+                                    void (*each)(void *user, const char *peer, uint64_t n),
+                                    void *user);
+PEAL_MUST int profile_unread_count(struct profile *p, const char *me, uint64_t *out);
+/* A text that is not to be sent yet. text.n 0: removes it. PEAL_E_QUOTA. */
+PEAL_MUST int profile_draft_set(struct profile *p, const char *me, const char *name,
+                                struct peal_bytes text, uint64_t now_ms);
+/* PEAL_E_NOT_FOUND. */
+PEAL_MUST int profile_draft(struct profile *p, const char *me, const char *name,
+                            void (*each)(void *user, struct peal_bytes text, uint64_t at_ms),
+                            void *user);
 
 PEAL_MUST int profile_outbox_add(struct profile *p, const char *me, const struct outrow *row);
 PEAL_MUST int profile_outbox_del(struct profile *p, const char *me, const struct peal_msg_id *id);

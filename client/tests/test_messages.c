@@ -513,3 +513,159 @@ Test(messages, an_id_may_be_short)
                      "not_found", "an unknown message was deleted");
     part(p);
 }
+
+/* ---- what the other side does not hear of -------------------------------------------- */
+
+static json_int_t forget(struct world_client *wc, const char *key, json_t *value)
+{
+    return json_integer_value(json_object_get(
+        world_ok(wc, json_pack("{s:s,s:o}", "cmd", "forget", key, value)), "count"));
+}
+
+/* Gives every row again that ever went to somebody. */
+static void deliver_again(struct world *w, const char *name)
+{
+    for (size_t i = 0; i < w->row_n; i++)
+        if (strcmp(w->rows[i].to, name) == 0)
+            w->rows[i].acked = false;
+    world_deliver(w, name);
+}
+
+Test(messages, what_is_forgotten_stays_so)
+{
+    struct pair *p = meet();
+    char ids[4][ID_TEXT];
+    static const char *const texts[] = {"one", "two", "three", "four"};
+    for (size_t i = 0; i < 4; i++)
+        send_text(p->a, "bob", texts[i], ids[i]);
+    world_event(p->b, "message", "text", "four");
+    cr_assert_eq(forget(p->b, "ids", json_pack("[s,s,s]", ids[0], ids[2], ids[0] + 20)), 2,
+                 "one was forgotten twice");
+    json_t *told = world_event(p->b, "forgotten", NULL, NULL);
+    cr_assert_str_eq(json_string_value(json_array_get(json_object_get(told, "ids"), 1)), ids[2],
+                     "another one is told");
+    cr_assert_str_eq(talk(p->b, "alice"), "hello hi two four", "%s", talk(p->b, "alice"));
+    cr_assert_eq(number_of(p->b, "SELECT count(*) FROM message WHERE text='three'"), 0,
+                 "the text is still there");
+    edit(p->a, ids[0], "one again");
+    unsend(p->a, ids[2]);
+    deliver_again(&p->w, "bob");
+    send_text(p->a, "bob", "five", ids[0]);
+    world_event(p->b, "message", "text", "five");
+    cr_assert_str_eq(talk(p->b, "alice"), "hello hi two four five", "%s", talk(p->b, "alice"));
+    cr_assert_str_eq(talk(p->a, "bob"), "hello hi one again* two - four five", "%s",
+                     talk(p->a, "bob"));
+    cr_assert_eq(number_of(p->b, "SELECT count(*) FROM pending"), 0, "a change of it is kept");
+    cr_assert_str_eq(
+        world_code(p->b, json_pack("{s:s,s:[s,s]}", "cmd", "forget", "ids", ids[1], ids[2])),
+        "not_found", "something unknown was forgotten");
+    cr_assert_str_eq(talk(p->b, "alice"), "hello hi two four five", "half of it was done");
+    part(p);
+}
+
+Test(messages, a_conversation_is_forgotten_as_a_whole)
+{
+    struct pair *p = meet();
+    struct world_client *m = world_client(&p->w, 2);
+    char id[ID_TEXT];
+    world_register(m, "carol");
+    send_text(m, "bob", "from carol", id);
+    world_event(p->b, "message", "text", "from carol");
+    world_ok(p->b, json_pack("{s:s,s:s,s:s}", "cmd", "draft", "name", "alice", "text", "unsaid"));
+    cr_assert_eq(forget(p->b, "name", json_string("Alice")), 2, "not two messages");
+    deliver_again(&p->w, "bob");
+    send_text(p->a, "bob", "new", id);
+    world_event(p->b, "message", "text", "new");
+    cr_assert_str_eq(talk(p->b, "alice"), "new", "%s", talk(p->b, "alice"));
+    cr_assert_str_eq(talk(p->b, "carol"), "from carol", "%s", talk(p->b, "carol"));
+    cr_assert_eq(number_of(p->b, "SELECT count(*) FROM draft"), 0, "the draft is still there");
+    cr_assert_eq(forget(p->b, "name", json_string("nobody")), 0, "something of nobody's");
+    part(p);
+}
+
+/* What is queued was asked to be sent, and is. */
+Test(messages, what_is_queued_is_sent_though_forgotten)
+{
+    struct pair *p = meet();
+    char id[ID_TEXT];
+    world_client_close(p->a);
+    for (size_t i = 0; i < WORLD_SERVERS; i++)
+        fake_kill(&p->w.servers[i]);
+    world_client_open(p->a);
+    send_text(p->a, "bob", "for you alone", id);
+    cr_assert_eq(forget(p->a, "name", json_string("bob")), 3, "not three messages");
+    world_client_close(p->a);
+    world_client_close(p->b);
+    for (size_t i = 0; i < WORLD_SERVERS; i++)
+        fake_start(&p->w.servers[i], p->w.loop, &p->w.ids[i]);
+    world_client_open(p->a);
+    world_client_open(p->b);
+    world_event(p->b, "message", "text", "for you alone");
+    cr_assert_str_eq(talk(p->a, "bob"), "", "%s", talk(p->a, "bob"));
+    part(p);
+}
+
+Test(messages, unread_messages_are_counted)
+{
+    struct pair *p = meet();
+    struct world_client *m = world_client(&p->w, 2);
+    char id[ID_TEXT];
+    world_register(m, "carol");
+    send_text(p->a, "bob", "two", id);
+    world_event(p->b, "message", "text", "two");
+    send_text(m, "bob", "three", id);
+    world_event(p->b, "message", "text", "three");
+    json_t *r = world_ok(p->b, json_pack("{s:s}", "cmd", "unread"));
+    char *text = json_dumps(r, JSON_COMPACT | JSON_SORT_KEYS);
+    cr_assert_str_eq(text,
+                     "{\"conversations\":[{\"name\":\"carol\",\"unread\":1},"
+                     "{\"name\":\"alice\",\"unread\":2}],\"total\":3}",
+                     "%s", text);
+    free(text);
+    world_ok(p->b, json_pack("{s:s,s:s}", "cmd", "read", "name", "alice"));
+    unsend(m, id);
+    until(p->b, "carol", "-");
+    r = world_ok(p->b, json_pack("{s:s}", "cmd", "unread"));
+    cr_assert_eq(json_integer_value(json_object_get(r, "total")), 0, "%d are unread",
+                 (int)json_integer_value(json_object_get(r, "total")));
+    part(p);
+}
+
+static const char *draft(struct world_client *wc, const char *name, const char *text)
+{
+    return json_string_value(json_object_get(
+        world_ok(wc, json_pack("{s:s,s:s,s:s?}", "cmd", "draft", "name", name, "text", text)),
+        "text"));
+}
+
+Test(messages, a_draft_is_kept)
+{
+    struct pair *p = meet();
+    cr_assert_str_eq(draft(p->a, "bob", NULL), "", "a draft from nowhere");
+    cr_assert_str_eq(draft(p->a, "bob", "dear"), "dear", "not kept");
+    cr_assert_str_eq(draft(p->a, "bob", "dear bob"), "dear bob", "not replaced");
+    world_client_close(p->a);
+    world_client_open(p->a);
+    cr_assert_str_eq(draft(p->a, "Bob", NULL), "dear bob", "gone after a restart");
+    json_t *r = world_ok(p->a, json_pack("{s:s}", "cmd", "conversations"));
+    json_t *line = json_array_get(json_object_get(r, "conversations"), 0);
+    cr_assert_str_eq(json_string_value(json_object_get(line, "draft")), "dear bob",
+                     "not in the list");
+    cr_assert_str_eq(draft(p->a, "bob", ""), "", "not removed");
+    cr_assert_str_eq(
+        world_code(p->a, json_pack("{s:s,s:s,s:i}", "cmd", "draft", "name", "bob", "text", 7)),
+        "usage", "a number was kept");
+    cr_assert_eq(profile_begin(p->a->profile), 0, "no transaction");
+    for (int i = 0; i < CLIENT_DRAFTS_MAX; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "n%d", i);
+        cr_assert_eq(profile_draft_set(p->a->profile, "alice", name, peal_bytes_str("x"), 1), 0,
+                     "not kept");
+    }
+    cr_assert_eq(profile_commit(p->a->profile), 0, "not committed");
+    cr_assert_str_eq(
+        world_code(p->a, json_pack("{s:s,s:s,s:s}", "cmd", "draft", "name", "bob", "text", "x")),
+        "quota", "one too many was kept");
+    cr_assert_str_eq(draft(p->a, "n7", "y"), "y", "one that is there cannot be changed");
+    part(p);
+}

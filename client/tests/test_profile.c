@@ -514,3 +514,25 @@ Test(profile, receipts)
     cr_assert_eq(receipt_read(peal_bytes_of(wire, n), &back), PEAL_E_TOO_LONG,
                  "a long list was read");
 }
+
+Test(profile, what_is_forgotten_leaves_no_trace_in_the_end)
+{
+    struct peal_msg_id first = id_of(1);
+    struct peal_msg_id second = id_of(2);
+    uint64_t day_ms = (uint64_t)24 * 3600 * 1000;
+    bool gone;
+    cr_assert_eq(add(1, "bob", false, "x"), 0, "not added");
+    cr_assert_eq(add(2, "bob", false, "y"), 0, "not added");
+    cr_assert_eq(profile_begin(p), 0, "no transaction");
+    cr_assert_eq(profile_forget(p, me, &first, 1000), 0, "not forgotten");
+    cr_assert_eq(profile_forget(p, me, &first, 1000), PEAL_E_NOT_FOUND, "forgotten twice");
+    cr_assert_eq(profile_commit(p), 0, "not committed");
+    cr_assert_eq(add(1, "bob", false, "x"), PEAL_E_EXISTS, "it came back");
+    cr_assert_eq(profile_begin(p), 0, "no transaction");
+    cr_assert_eq(profile_forget(p, me, &second, (GONE_DAYS + 1) * day_ms), 0, "not forgotten");
+    cr_assert_eq(profile_commit(p), 0, "not committed");
+    cr_assert_eq(profile_is_gone(p, me, &first, &gone), 0, "not read");
+    cr_assert(!gone, "the trace is still there");
+    cr_assert_eq(profile_is_gone(p, me, &second, &gone), 0, "not read");
+    cr_assert(gone, "the trace is not there");
+}

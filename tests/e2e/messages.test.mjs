@@ -55,3 +55,24 @@ test('edit, answer and delete: both see the same', async () => {
   await agree(['hello*', 'where are you?', '-']);
   assert.equal((await said(alice, 'bob'))[2].text, '', 'nothing of the text is left');
 });
+
+test('forget, drafts, and what is unread', async () => {
+  const [, , last] = await said(alice, 'bob');
+  assert.equal((await sent(alice, 'forget', '--id', last.id)).count, 1);
+  await sent(alice, 'send', 'bob', 'unread one');
+  await eventually(async () => {
+    await said(bob, 'alice');
+    return (await sent(bob, 'unread')).total === 3;
+  }, 'bob counts what he has not read');
+  assert.deepEqual(await sent(bob, 'unread'), { total: 3, conversations: [{ name: 'alice', unread: 3 }] });
+  assert.equal((await bob.run('recv', '--max', '2')).json.length, 2);
+  assert.equal((await sent(bob, 'unread')).total, 1);
+  assert.deepEqual((await said(alice, 'bob')).map((m) => m.text), ['hello', 'where are you?', 'unread one']);
+  assert.equal((await said(bob, 'alice')).length, 4, 'the other side keeps it');
+
+  assert.equal((await sent(alice, 'draft', 'bob', 'to be slept over')).text, 'to be slept over');
+  assert.equal((await sent(alice, 'draft', 'bob')).text, 'to be slept over');
+  assert.equal((await sent(alice, 'draft', 'bob', '')).text, '');
+  assert.equal((await sent(bob, 'forget', 'alice')).count, 4);
+  assert.deepEqual(await said(bob, 'alice'), []);
+});

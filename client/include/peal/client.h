@@ -46,10 +46,19 @@
  *                               id, or a time
  *   status {name}               {"name","online","last_seen"}
  *   conversations {}            {"conversations":[{"name","online","last_seen","unread",
- *                               "last":message|null}]}
+ *                               "last":message|null,"draft"?}]}
  *   read {name}                 {}; marks as read, and sends the receipts
  *   read {ids,wait?}            {"count","queued"}; the same with those of at most 64 messages that
  *                               are unread; waits up to `wait` ms for what is queued to go out
+ *   unread {}                   {"total","conversations":[{"name","unread"}]}, those with unread
+ *                               messages, the latest first
+ *   forget {ids}, {name}        {"count"}: takes at most 64 messages, or a whole conversation with
+ *                               its draft, out of this profile; the other side keeps them, and what
+ *                               is queued is sent all the same. What the ring delivers of it again,
+ *                               or what changes it later, does not bring it back
+ *   draft {name,text?}          {"name","text","saved_at"}: keeps a text that is not to be sent
+ * yet, one per person; "" removes it; without a text, what is kept
+ *                               ("": nothing). quota: CLIENT_DRAFTS_MAX persons have one
  *   watch {name|null}           {}; whose presence is told, besides the latest conversations'
  *   recv {wait?,max?,follow?}   each unread message, oldest first, at most 64, as it is once shown;
  *                               none is marked: whoever has shown them says so with `read`, and
@@ -81,7 +90,8 @@
  * Where a command takes the id of a message that is here, its first or its last digits do (at least
  * CLIENT_ID_DIGITS_MIN of its 32), if no other message has them: not_found, usage.
  *
- * Events: message (a new message), changed (a message that was edited or deleted), state
+ * Events: message (a new message), changed (a message that was edited or deleted), forgotten
+ * {"ids"} or {"name"}, state
  * {"id","peer","state"} (and "reason", as above), presence {"name","online","last_seen"},
  * connection {"connected","server","reason"}, session {"name"|null,"reason"}, and trouble
  * {"code","message","hint"}.
@@ -115,7 +125,8 @@ enum {
     CLIENT_HELD_MAX = 256,       /* received rows whose author's keys are being fetched */
     CLIENT_PAGE_MAX = 500,       /* messages in one history answer */
     CLIENT_CONVERSATIONS_MAX = 1000,
-    CLIENT_PENDING_MAX = 256,      /* changes per author that came before what they change */
+    CLIENT_PENDING_MAX = 256, /* changes per author that came before what they change */
+    CLIENT_DRAFTS_MAX = 1000,
     CLIENT_ID_DIGITS_MIN = 4,      /* of a message's id, in a command */
     CLIENT_CONNECT_WAIT_MS = 5000, /* how long a command waits for a server */
     CLIENT_ASK_WAIT_MS = 12000,    /* and for its answer */
