@@ -18,6 +18,8 @@ static const struct command {
     {"remove", cmd_remove}, {"edit", cmd_edit},
     {"unsend", cmd_unsend}, {"unread", cmd_unread},
     {"forget", cmd_forget}, {"draft", cmd_draft},
+    {"search", cmd_search}, {"export", cmd_export},
+    {"import", cmd_import},
 };
 
 /* ---- errors ------------------------------------------------------------------------------------
@@ -256,6 +258,8 @@ static int add_marks(json_t *m, const struct entry *e)
         bad |= json_object_set_new(m, "edited_at", json_integer((json_int_t)e->edited_ms));
     if (e->deleted_ms != 0)
         bad |= json_object_set_new(m, "deleted_at", json_integer((json_int_t)e->deleted_ms));
+    if (e->imported)
+        bad |= json_object_set_new(m, "imported", json_true());
     return bad;
 }
 

@@ -509,6 +509,9 @@ static int run(const struct cli *cli, struct cli_port **port, const char *passwo
     case CLI_FORGET:
     case CLI_DRAFT:
     case CLI_UNREAD:
+    case CLI_SEARCH:
+    case CLI_EXPORT:
+    case CLI_IMPORT:
         return cli_messages(cli, *port);
     case CLI_NONE:
     case CLI_COMMANDS:

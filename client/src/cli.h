@@ -22,6 +22,9 @@ enum cli_command {
     CLI_FORGET,
     CLI_DRAFT,
     CLI_UNREAD,
+    CLI_SEARCH,
+    CLI_EXPORT,
+    CLI_IMPORT,
     CLI_COMMANDS
 };
 
@@ -43,6 +46,8 @@ struct cli {
     const char *reply;           /* a message's id; NULL: not given */
     uint64_t wait_s, max, limit; /* 0: not given */
     bool by_id;                  /* the words are messages' ids */
+    const char *with;            /* a name; NULL: not given */
+    bool as_text;
     const char *words[CLI_WORDS_MAX];
     size_t word_count;
 };
@@ -86,6 +91,10 @@ int cli_simple(const struct cli *cli, struct cli_port *port, json_t *request);
 int cli_remove(const struct cli *cli, struct cli_port *port);
 /* What is done with messages besides sending and reading them (cli_messages.c); the exit status. */
 int cli_messages(const struct cli *cli, struct cli_port *port);
+/* peal search, export, import (cli_transfer.c); the exit status. */
+int cli_search(const struct cli *cli, struct cli_port *port);
+int cli_export(const struct cli *cli, struct cli_port *port);
+int cli_import(const struct cli *cli, struct cli_port *port);
 
 /* The whole program; the exit status. */
 int cli_main(int argc, char **argv);

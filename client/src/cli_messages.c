@@ -49,6 +49,12 @@ int cli_messages(const struct cli *cli, struct cli_port *port)
         return forget(cli, port);
     case CLI_DRAFT:
         return draft(cli, port);
+    case CLI_SEARCH:
+        return cli_search(cli, port);
+    case CLI_EXPORT:
+        return cli_export(cli, port);
+    case CLI_IMPORT:
+        return cli_import(cli, port);
     default:
         CHECK(cli->command == CLI_UNREAD);
         return cli_simple(cli, port, json_pack("{s:s}", "cmd", "unread"));

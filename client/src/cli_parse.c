@@ -39,6 +39,9 @@ static const struct command {
          "  forget NAME | --id ID...               delete messages here alone\n"
          "  draft NAME [TEXT|-]                    keep a text that is not to be sent yet\n"
          "  unread                                 how many messages are unread, by whom\n"
+         "  search TEXT [--with NAME] [--limit N]  messages that have this text\n"
+         "  export NAME [--format json|text]       a conversation, as lines\n"
+         "  import NAME FILE|-                     what export has printed as JSON\n"
          "  recv [--follow] [--wait SECONDS] [--max N]\n"
          "                                         unread messages\n"
          "  history NAME [--limit N]               what was said with somebody\n"
@@ -96,6 +99,24 @@ static const struct command {
     [CLI_UNREAD] = {"unread", 0, 0,
                     "usage: peal unread\n\n"
                     "Says how many unread messages there are, by whom and in all.\n" GENERAL},
+    [CLI_SEARCH] = {"search", 1, 1,
+                    "usage: peal search TEXT [--with NAME] [--limit N] [--ids]\n\n"
+                    "Prints the messages of this profile that have the text in them, whatever the "
+                    "case of letters,\n"
+                    "the newest first.\n"
+                    "  --with NAME       those with one person\n"
+                    "  --limit N         at most N (default: 50)\n" GENERAL},
+    [CLI_EXPORT] = {"export", 1, 1,
+                    "usage: peal export NAME [--format json|text]\n\n"
+                    "Prints the whole conversation with somebody as it is in this profile, oldest "
+                    "first: a line of\n"
+                    "JSON per message, as peal import takes it, or text to read.\n" GENERAL},
+    [CLI_IMPORT] = {"import", 2, 2,
+                    "usage: peal import NAME FILE|-\n\n"
+                    "Takes what peal export has printed as JSON into this profile's conversation "
+                    "with somebody, marked\n"
+                    "as imported. Messages that are here already are passed over; forgotten ones "
+                    "come back.\n" GENERAL},
     [CLI_UNSEND] = {"unsend", 1, 1,
                     "usage: peal unsend ID\n\n"
                     "Deletes a message that you have written, on both sides. The other side may "
@@ -174,6 +195,8 @@ enum option_id {
     OPT_REPLY,
     OPT_IDS,
     OPT_ID,
+    OPT_WITH,
+    OPT_FORMAT,
     OPTIONS
 };
 
@@ -195,12 +218,14 @@ static const struct option {
     [OPT_FOLLOW] = {"follow", false, OF(RECV)},
     [OPT_WAIT] = {"wait", true, OF(RECV)},
     [OPT_MAX] = {"max", true, OF(RECV)},
-    [OPT_LIMIT] = {"limit", true, OF(HISTORY)},
+    [OPT_LIMIT] = {"limit", true, OF(HISTORY) | OF(SEARCH)},
     [OPT_LISTEN] = {"listen", true, OF(WEB)},
     [OPT_RING_KEY_FILE] = {"ring-key-file", true, OF(RING)},
     [OPT_REPLY] = {"reply", true, OF(SEND)},
     [OPT_ID] = {"id", false, OF(FORGET)},
-    [OPT_IDS] = {"ids", false, OF(RECV) | OF(HISTORY)},
+    [OPT_IDS] = {"ids", false, OF(RECV) | OF(HISTORY) | OF(SEARCH)},
+    [OPT_WITH] = {"with", true, OF(SEARCH)},
+    [OPT_FORMAT] = {"format", true, OF(EXPORT)},
 };
 
 static int number(const char *text, uint64_t min, uint64_t max, const char *name, uint64_t *out,
@@ -290,6 +315,15 @@ static int apply(struct cli *cli, enum option_id id, const char *value,
     case OPT_ID:
         cli->by_id = true;
         return 0;
+    case OPT_WITH:
+        cli->with = value;
+        return 0;
+    case OPT_FORMAT:
+        cli->as_text = strcmp(value, "text") == 0;
+        if (cli->as_text || strcmp(value, "json") == 0)
+            return 0;
+        (void)snprintf(why, CLIENT_WHY_MAX, "--format is json or text, not \"%.60s\"", value);
+        return PEAL_E_USAGE;
     case OPT_IDS:
         cli->ids = true;
         return 0;

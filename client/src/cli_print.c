@@ -113,7 +113,10 @@ static void print_said(const struct cli *cli, json_t *m)
         print_id(str(m, "id"));
         (void)fputs("  ", stdout);
     }
-    (void)printf("%s: ", str(m, "from"));
+    if (cli->command == CLI_SEARCH)
+        (void)printf("%s to %s: ", str(m, "from"), str(m, "to"));
+    else
+        (void)printf("%s: ", str(m, "from"));
     if (str(m, "reply_to")[0] != '\0') {
         (void)fputs("(to ", stdout);
         print_id(str(m, "reply_to"));
@@ -129,8 +132,9 @@ static void print_said(const struct cli *cli, json_t *m)
 
 int cli_print_message(const struct cli *cli, json_t *m)
 {
-    static const char *const marks[] = {"reason", "reply_to", "edited_at", "deleted_at"};
-    if (cli->json) {
+    static const char *const marks[] = {"reason",     "reply_to", "edited_at",
+                                        "deleted_at", "imported", "stamp"};
+    if (cli->command == CLI_EXPORT ? !cli->as_text : cli->json) {
         json_t *shown =
             json_pack("{s:O,s:O,s:O,s:O,s:O,s:O}", "id", json_object_get(m, "id"), "from",
                       json_object_get(m, "from"), "to", json_object_get(m, "to"), "text",
@@ -315,6 +319,10 @@ int cli_print_reply(const struct cli *cli, json_t *r)
     case CLI_UNREAD:
         print_unread(r);
         break;
+    case CLI_IMPORT:
+        (void)printf("imported: %lld; here already: %lld\n", (long long)integer(r, "added"),
+                     (long long)integer(r, "passed"));
+        break;
     case CLI_STATUS:
         print_status(r);
         break;
@@ -324,6 +332,8 @@ int cli_print_reply(const struct cli *cli, json_t *r)
     case CLI_NONE:
     case CLI_RECV:
     case CLI_HISTORY:
+    case CLI_SEARCH:
+    case CLI_EXPORT:
     case CLI_WEB:
     case CLI_COMMANDS:
         break;

@@ -251,6 +251,11 @@ PEAL_MUST int call_message(struct client_call *call, const char *key, struct pea
 enum { CALL_IDS_MAX = 64 };
 PEAL_MUST int call_messages(struct client_call *call, struct peal_msg_id out[static CALL_IDS_MAX],
                             size_t *n);
+/* What `before` says, a message's id or a time, as the place in the order of messages; without it,
+ * behind the last one. *has_id: before that message, otherwise before all of the stamp. Likewise.
+ */
+PEAL_MUST int call_before(struct client_call *call, uint64_t *stamp, struct peal_msg_id *id,
+                          bool *has_id);
 /* The text of a message in the arguments, 1 … CLIENT_TEXT_MAX bytes of UTF-8; likewise. */
 PEAL_MUST int call_text(struct client_call *call, struct peal_bytes *out);
 /* Frees calls that are over; not while one of them runs. */
@@ -376,6 +381,11 @@ void cmd_draft(struct client_call *call);
 /* Adds "draft" to a conversation's line, when there is one. Not 0: no memory, or it cannot be read.
  */
 PEAL_MUST int draft_add(const struct client *c, const char *name, json_t *line);
+
+/* ---- search.c, transfer.c ------------------------------------------------------------- */
+void cmd_search(struct client_call *call);
+void cmd_export(struct client_call *call);
+void cmd_import(struct client_call *call);
 
 /* ---- content.c ----------------------------------------------------------------------- */
 PEAL_MUST int content_write(const struct content *content, size_t cap, uint8_t out[], size_t *n);

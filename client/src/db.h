@@ -12,8 +12,8 @@
 /* What makes up an entry, of a table that is called T ("" or "NAME."). */
 #define DB_ENTRY(T)                                                                                \
     T "id," T "peer," T "outgoing," T "unread," T "state," T "stamp," T "text," T "reply_to," T    \
-      "edit_stamp," T "edited," T "deleted"
-enum { DB_ENTRY_COLUMNS = 11 };
+      "edit_stamp," T "edited," T "deleted," T "imported"
+enum { DB_ENTRY_COLUMNS = 12 };
 
 /* X(NAME, text) */
 #define DB_STATEMENTS(X)                                                                           \
@@ -46,6 +46,20 @@ enum { DB_ENTRY_COLUMNS = 11 };
                       " WHERE me=?1 AND id=?2 AND peer=?3 AND outgoing=?4 AND deleted=0")          \
     X(MESSAGE_LIKE, "SELECT id FROM message WHERE me=?1"                                           \
                     " AND (hex(id) LIKE ?2||'%' OR hex(id) LIKE '%'||?2) LIMIT 2")                 \
+    X(BACKWARDS,                                                                                   \
+      "SELECT " DB_ENTRY("") " FROM message WHERE me=?1 AND (stamp,id)<(?3,?4)"                    \
+                             " AND deleted=0 AND state<>5 ORDER BY stamp DESC, id DESC")           \
+    X(BACKWARDS_PEER,                                                                              \
+      "SELECT " DB_ENTRY(                                                                          \
+          "") " FROM message WHERE me=?1 AND peer=?2"                                              \
+              " AND (stamp,id)<(?3,?4) AND deleted=0 AND state<>5 ORDER BY stamp DESC, id DESC")   \
+    X(FORWARDS, "SELECT " DB_ENTRY("") " FROM message WHERE me=?1 AND peer=?2"                     \
+                                       " AND (stamp,id)>(?3,?4) ORDER BY stamp, id")               \
+    X(IMPORT, "INSERT OR IGNORE INTO "                                                             \
+              "message(me,id,peer,outgoing,unread,state,stamp,text,reply_to,edit_stamp,edited,"    \
+              "deleted,imported)"                                                                  \
+              " VALUES(?1,?2,?3,?4,0,?5,?6,?7,?8,?9,?10,?11,1)")                                   \
+    X(GONE_DEL, "DELETE FROM gone WHERE me=?1 AND id=?2")                                          \
     X(GONE_HAS, "SELECT 1 FROM gone WHERE me=?1 AND id=?2")                                        \
     X(GONE_ADD, "INSERT OR REPLACE INTO gone(me,id,at) VALUES(?1,?2,?3)")                          \
     X(GONE_ADD_PEER, "INSERT OR REPLACE INTO gone(me,id,at)"                                       \

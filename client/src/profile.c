@@ -50,6 +50,7 @@ static const char *const migrations[] = {
     "CREATE INDEX gone_at ON gone(at);"
     "CREATE TABLE draft(me TEXT NOT NULL, name TEXT NOT NULL, text TEXT NOT NULL,"
     " at INTEGER NOT NULL, PRIMARY KEY(me,name)) WITHOUT ROWID;",
+    "ALTER TABLE message ADD COLUMN imported INTEGER NOT NULL DEFAULT 0;",
 };
 enum { SCHEMA_VERSION = PEAL_COUNT(migrations), BUSY_MS = 2000 };
 
@@ -173,6 +174,7 @@ int db_entry(sqlite3_stmt *st, struct entry *e)
     e->edit_stamp = (uint64_t)sqlite3_column_int64(st, 8);
     e->edited_ms = (uint64_t)sqlite3_column_int64(st, 9);
     e->deleted_ms = (uint64_t)sqlite3_column_int64(st, 10);
+    e->imported = sqlite3_column_int(st, 11) != 0;
     return err;
 }
 

@@ -49,6 +49,7 @@ struct entry {
     struct peal_msg_id reply_to;
     uint64_t edit_stamp;            /* of the edit that counts; 0: none */
     uint64_t edited_ms, deleted_ms; /* 0: not */
+    bool imported;                  /* nobody has proved it */
 };
 
 struct outrow {
@@ -163,6 +164,18 @@ PEAL_MUST int profile_draft_set(struct profile *p, const char *me, const char *n
 PEAL_MUST int profile_draft(struct profile *p, const char *me, const char *name,
                             void (*each)(void *user, struct peal_bytes text, uint64_t at_ms),
                             void *user);
+
+/* Messages that can be read, those before (stamp, id) as in profile_history, the newest first, of
+ * one peer or of everybody (NULL); each returns false to stop. */
+PEAL_MUST int profile_backwards(struct profile *p, const char *me, const char *peer, uint64_t stamp,
+                                const struct peal_msg_id *id,
+                                bool (*each)(void *user, const struct entry *e), void *user);
+/* Those of a conversation after (stamp, id), oldest first; likewise. */
+PEAL_MUST int profile_forwards(struct profile *p, const char *me, const char *peer, uint64_t stamp,
+                               const struct peal_msg_id *id,
+                               bool (*each)(void *user, const struct entry *e), void *user);
+/* Within a transaction: an imported message, forgotten or not. PEAL_E_EXISTS. */
+PEAL_MUST int profile_import(struct profile *p, const char *me, const struct entry *e);
 
 PEAL_MUST int profile_outbox_add(struct profile *p, const char *me, const struct outrow *row);
 PEAL_MUST int profile_outbox_del(struct profile *p, const char *me, const struct peal_msg_id *id);

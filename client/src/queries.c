@@ -74,9 +74,7 @@ static void add_message(void *user, const struct entry *e)
         page->failed = true;
 }
 
-/* What `before` says: a message's id, or a time. On an error the call has been answered. */
-static int history_before(struct client_call *call, uint64_t *stamp, struct peal_msg_id *id,
-                          bool *has_id)
+int call_before(struct client_call *call, uint64_t *stamp, struct peal_msg_id *id, bool *has_id)
 {
     json_t *before = json_object_get(call->args, "before");
     *stamp = INT64_MAX;
@@ -109,7 +107,7 @@ void cmd_history(struct client_call *call)
     bool has_id;
     if (call_account(call) != 0 || call_name(call, "name", name) != 0 ||
         call_number(call, "limit", 50, CLIENT_PAGE_MAX, &limit) != 0 ||
-        history_before(call, &stamp, &id, &has_id) != 0)
+        call_before(call, &stamp, &id, &has_id) != 0)
         return;
     struct page page = {.c = c, .messages = json_array()};
     /* one more than asked for tells whether there are more */

@@ -669,3 +669,213 @@ Test(messages, a_draft_is_kept)
     cr_assert_str_eq(draft(p->a, "n7", "y"), "y", "one that is there cannot be changed");
     part(p);
 }
+
+/* ---- search, export, import ---------------------------------------------------------- */
+
+/* What is found, newest first, with '|' between them. */
+static const char *find(struct world_client *wc, const char *text, const char *name,
+                        json_int_t limit)
+{
+    static char line[1024];
+    size_t i;
+    json_t *m;
+    json_t *r = world_ok(wc, json_pack("{s:s,s:s,s:s?,s:I}", "cmd", "search", "text", text, "name",
+                                       name, "limit", limit));
+    line[0] = '\0';
+    json_array_foreach(json_object_get(r, "messages"), i, m)
+    {
+        size_t n = strlen(line);
+        snprintf(line + n, sizeof line - n, "%s%s", n != 0 ? "|" : "",
+                 json_string_value(json_object_get(m, "text")));
+    }
+    return line;
+}
+
+Test(messages, search_finds_pieces_whatever_their_case)
+{
+    struct pair *p = meet();
+    struct world_client *m = world_client(&p->w, 2);
+    char id[ID_TEXT];
+    world_register(m, "carol");
+    send_text(p->a, "bob", "The STRASSE is long", id);
+    send_text(p->a, "carol",
+              "stra\xc3\x9f"
+              "e 7",
+              id);
+    send_text(p->a, "bob", "CAF\xc3\x89", id);
+    cr_assert_str_eq(find(p->a,
+                          "stra\xc3\x9f"
+                          "e",
+                          NULL, 9),
+                     "stra\xc3\x9f"
+                     "e 7|The STRASSE is long",
+                     "%s", find(p->a, "strasse", NULL, 9));
+    cr_assert_str_eq(find(p->a, "Strasse", "bob", 9), "The STRASSE is long", "not of one alone");
+    cr_assert_str_eq(find(p->a, "cafe\xcc\x81", NULL, 9), "CAF\xc3\x89", "not when decomposed");
+    cr_assert_str_eq(find(p->a, "cafe", NULL, 9), "", "a letter without its accent");
+    cr_assert_str_eq(find(p->a, "%", NULL, 9), "", "a pattern");
+    edit(p->a, id, "tea");
+    cr_assert_str_eq(find(p->a, "caf", NULL, 9), "", "what was there before an edit");
+    cr_assert_str_eq(find(p->a, "TEA", NULL, 9), "tea", "an edit is not found");
+    unsend(p->a, id);
+    cr_assert_str_eq(find(p->a, "tea", NULL, 9), "", "what is deleted is found");
+    cr_assert_str_eq(world_code(p->a, json_pack("{s:s,s:s}", "cmd", "search", "text", "")), "usage",
+                     "nothing was looked for");
+    part(p);
+}
+
+/* Each page goes on where the one before it ended, and ends by itself however much there is. */
+Test(messages, search_is_bounded_and_goes_on)
+{
+    enum { MANY = 50, BIG = 60000 };
+    struct pair *p = meet();
+    struct client *c = p->a->client;
+    char *big = malloc(BIG + 1);
+    int found = 0;
+    int calls = 0;
+    cr_assert_not_null(big, "no memory");
+    cr_assert_eq(profile_begin(c->profile), 0, "no transaction");
+    for (int i = 0; i < 200; i++) {
+        struct entry e = {.peer = "bob", .state = MSG_READ, .stamp = 1000 + (uint64_t)i};
+        memset(big, 'x', BIG);
+        memcpy(big, i % 4 == 0 ? "needle" : "straws", 6);
+        e.text = peal_bytes_of((uint8_t *)big, BIG);
+        client_msg_id(e.stamp, &e.id);
+        cr_assert_eq(profile_message_add(c->profile, "alice", &e), 0, "not added");
+    }
+    cr_assert_eq(profile_commit(c->profile), 0, "not committed");
+    free(big);
+    json_t *before = json_null();
+    bool more = true;
+    while (more && calls < 200) {
+        json_t *r = world_ok(p->a, json_pack("{s:s,s:s,s:i,s:O}", "cmd", "search", "text", "NEEDLE",
+                                             "limit", 30, "before", before));
+        size_t n = json_array_size(json_object_get(r, "messages"));
+        cr_assert_leq(n, 30, "%zu at once", n);
+        found += (int)n;
+        calls++;
+        more = json_is_true(json_object_get(r, "more"));
+        json_decref(before);
+        before = json_incref(json_object_get(r, "before"));
+    }
+    json_decref(before);
+    cr_assert_eq(found, MANY, "%d found", found);
+    cr_assert_geq(calls, 200 * BIG / CLIENT_SEARCH_BYTES + 1, "in %d calls", calls);
+    part(p);
+}
+
+/* The conversation as export's pages give it. */
+static json_t *export(struct world_client *wc, const char *name, int limit)
+{
+    json_t *all = json_array();
+    json_t *after = json_null();
+    bool more = true;
+    while (more) {
+        json_t *r = world_ok(wc, json_pack("{s:s,s:s,s:i,s:O}", "cmd", "export", "name", name,
+                                           "limit", limit, "after", after));
+        json_t *page = json_object_get(r, "messages");
+        cr_assert_eq(json_array_extend(all, page), 0, "no memory");
+        more = json_is_true(json_object_get(r, "more"));
+        json_decref(after);
+        after = json_incref(json_object_get(json_array_get(page, json_array_size(page) - 1), "id"));
+    }
+    json_decref(after);
+    return all;
+}
+
+static json_int_t import(struct world_client *wc, const char *name, json_t *messages)
+{
+    return json_integer_value(
+        json_object_get(world_ok(wc, json_pack("{s:s,s:s,s:O}", "cmd", "import", "name", name,
+                                               "messages", messages)),
+                        "added"));
+}
+
+Test(messages, what_is_exported_can_be_imported)
+{
+    struct pair *p = meet();
+    char id[ID_TEXT];
+    char answer[ID_TEXT];
+    send_text(p->a, "bob", "x", id);
+    world_event(p->b, "message", "text", "x");
+    world_ok(p->b, json_pack("{s:s,s:s,s:s,s:s}", "cmd", "send", "to", "alice", "text", "y",
+                             "reply_to", id));
+    edit(p->a, id, "z");
+    send_text(p->a, "bob", "w", answer);
+    unsend(p->a, answer);
+    until(p->b, "alice", "hello hi z* y -");
+    world_event(p->a, "message", "text", "y");
+    json_t *out = export(p->a, "bob", 2);
+    cr_assert_eq(json_array_size(out), 5, "%zu messages", json_array_size(out));
+    cr_assert_eq(import(p->a, "bob", out), 0, "what is there was added");
+    forget(p->a, "name", json_string("bob"));
+    cr_assert_eq(import(p->a, "bob", out), 5, "not all were added");
+    cr_assert_str_eq(talk(p->a, "bob"), "hello hi z* y -", "%s", talk(p->a, "bob"));
+    json_t *back = export(p->a, "bob", 500);
+    size_t i;
+    json_t *m;
+    json_array_foreach(back, i, m)
+    {
+        cr_assert(json_is_true(json_object_get(m, "imported")), "%zu is not marked", i);
+        json_object_del(m, "imported");
+        json_object_del(m, "state");
+        json_object_del(json_array_get(out, i), "state");
+        cr_assert(json_equal(m, json_array_get(out, i)), "message %zu is another", i);
+    }
+    json_t *r = world_ok(p->a, json_pack("{s:s}", "cmd", "unread"));
+    cr_assert_eq(json_integer_value(json_object_get(r, "total")), 0, "they are unread");
+    edit(p->a, id, "edited after all");
+    until(p->b, "alice", "hello hi edited after all* y -");
+    json_decref(back);
+    json_decref(out);
+    part(p);
+}
+
+Test(messages, what_is_no_export_is_not_imported)
+{
+    static const struct {
+        const char *why, *key, *value;
+    } cases[] = {
+        {"no text", "text", "null"},
+        {"an empty text", "text", "\"\""},
+        {"no id", "id", "\"12\""},
+        {"of somebody else", "from", "\"carol\""},
+        {"of no time", "sent_at", "\"now\""},
+        {"from the far future", "stamp", "\"7fffffffffffffff\""},
+        {"a stamp beyond 63 bits", "stamp", "\"ffffffffffffffff\""},
+        {"a short stamp", "stamp", "\"12\""},
+        {"no time of an edit", "edited_at", "-1"},
+        {"deleted, and still there", "deleted_at", "1700000000000"},
+        {"no id that it answers", "reply_to", "7"},
+    };
+    struct pair *p = meet();
+    json_t *good =
+        json_loads("{\"id\":\"00112233445566778899aabbccddeeff\",\"from\":\"bob\",\"to\":"
+                   "\"alice\",\"text\":\"from the file\",\"sent_at\":1700000000000,"
+                   "\"state\":\"delivered\"}",
+                   0, NULL);
+    for (size_t i = 0; i < PEAL_COUNT(cases); i++) {
+        json_t *other = json_deep_copy(good);
+        json_t *fine = json_deep_copy(good);
+        json_object_set_new(other, cases[i].key, json_loads(cases[i].value, JSON_DECODE_ANY, NULL));
+        json_object_set_new(fine, "id", json_string("ff112233445566778899aabbccddeeff"));
+        json_t *r = world_do(p->a, json_pack("{s:s,s:s,s:[o,o]}", "cmd", "import", "name", "bob",
+                                             "messages", fine, other));
+        cr_assert_eq(client_error_of(r), PEAL_E_MALFORMED, "%s", cases[i].why);
+        cr_assert_str_eq(talk(p->a, "bob"), "hello hi", "half of it was done: %s", cases[i].why);
+    }
+    json_t *list = json_pack("[O,s]", good, "text");
+    cr_assert_str_eq(world_code(p->a, json_pack("{s:s,s:s,s:o}", "cmd", "import", "name", "bob",
+                                                "messages", list)),
+                     "malformed", "a text was taken");
+    cr_assert_str_eq(world_code(p->a, json_pack("{s:s,s:s,s:O}", "cmd", "import", "name", "bob",
+                                                "messages", good)),
+                     "usage", "no list was taken");
+    list = json_pack("[o]", good);
+    cr_assert_eq(import(p->a, "bob", list), 1, "a message without a stamp was not taken");
+    cr_assert_str_eq(talk(p->a, "bob"), "from the file hello hi", "%s", talk(p->a, "bob"));
+    uint64_t now = client_stamp(p->a->client);
+    cr_assert_leq(clk_ms(now), net_wall_ms() + 1000, "the clock was drawn along");
+    json_decref(list);
+    part(p);
+}

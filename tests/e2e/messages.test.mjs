@@ -1,7 +1,9 @@
 // What people do with messages besides writing and reading them, with real servers and a real `peal` for each command.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { eventually, killAll, Person, Ring } from './lib.mjs';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { eventually, folder, killAll, peal, Person, Ring } from './lib.mjs';
 
 let ring, alice, bob;
 
@@ -75,4 +77,33 @@ test('forget, drafts, and what is unread', async () => {
   assert.equal((await sent(alice, 'draft', 'bob', '')).text, '');
   assert.equal((await sent(bob, 'forget', 'alice')).count, 4);
   assert.deepEqual(await said(bob, 'alice'), []);
+});
+
+test('search, export, import', async () => {
+  await sent(alice, 'send', 'bob', 'The Needle');
+  await sent(alice, 'send', 'bob', 'hay '.repeat(16000));
+  assert.deepEqual((await alice.run('search', 'needle', '--with', 'bob')).json.map((m) => m.text), ['The Needle']);
+  assert.deepEqual((await alice.run('search', 'no such thing')).json, []);
+
+  const file = join(folder('export'), 'bob.json');
+  let r = await alice.run('export', 'bob');
+  assert.equal(r.code, 0, r.err);
+  writeFileSync(file, r.out);
+  assert.deepEqual(r.json.map((m) => m.id), (await said(alice, 'bob')).map((m) => m.id));
+  const text = await peal(alice.profile, ...alice.flags, 'export', 'bob', '--format', 'text');
+  assert.match(text.out, /alice: The Needle/);
+
+  assert.deepEqual(await sent(alice, 'import', 'bob', file), { added: 0, passed: r.json.length });
+  await sent(alice, 'forget', 'bob');
+  assert.deepEqual(await said(alice, 'bob'), []);
+  assert.deepEqual(await sent(alice, 'import', 'bob', '-', { input: r.out }), { added: r.json.length, passed: 0 });
+  const back = await said(alice, 'bob');
+  assert.deepEqual(back.map((m) => [m.id, m.text]), r.json.map((m) => [m.id, m.text]));
+  assert.ok(back.every((m) => m.imported));
+
+  writeFileSync(file, '{"id":');
+  r = await alice.run('import', 'bob', file);
+  assert.equal(r.code, 1);
+  assert.equal(r.json[0].error.code, 'malformed');
+  assert.equal((await alice.run('import', 'bob', '/nonexistent')).code, 2);
 });

@@ -59,12 +59,23 @@
  *   draft {name,text?}          {"name","text","saved_at"}: keeps a text that is not to be sent
  * yet, one per person; "" removes it; without a text, what is kept
  *                               ("": nothing). quota: CLIENT_DRAFTS_MAX persons have one
- *   watch {name|null}           {}; whose presence is told, besides the latest conversations'
- *   recv {wait?,max?,follow?}   each unread message, oldest first, at most 64, as it is once shown;
- *                               none is marked: whoever has shown them says so with `read`, and
- * gets them again otherwise. Then {"count","queued","more"}; more: there may be others at once.
- * wait: for a first one, in seconds; follow: without an end sync {wait?} {"settled"}, when what
- * waited on the ring is here, or after `wait` ms ring {}
+ *   search {text,name?,limit?,before?}
+ *                               {"messages":[message],"more","before"}: those whose text has this
+ *                               piece, whatever the case of letters (Unicode's case folding), the
+ *                               newest first, of everybody or of one conversation. One call looks
+ *                               at CLIENT_SEARCH_MESSAGES, or CLIENT_SEARCH_BYTES of text; more:
+ *                               there may be others, which a call with that `before` finds
+ *   export {name,after?,limit?} {"messages":[message],"more"}, oldest first, from after that id;
+ * each has its "stamp" besides (16 hexadecimal digits), and is what import takes. A page ends with
+ * CLIENT_EXPORT_BYTES of text import {name,messages}      {"added","passed"}: at most
+ * CLIENT_PAGE_MAX of export's messages, all or none. What is here already is passed over; what was
+ * forgotten comes back. Nobody has proved what is imported, which "imported" says of it; it is
+ * read, and what was queued is failed, since it is not sent from here watch {name|null} {}; whose
+ * presence is told, besides the latest conversations' recv {wait?,max?,follow?}   each unread
+ * message, oldest first, at most 64, as it is once shown; none is marked: whoever has shown them
+ * says so with `read`, and gets them again otherwise. Then {"count","queued","more"}; more: there
+ * may be others at once. wait: for a first one, in seconds; follow: without an end sync {wait?}
+ * {"settled"}, when what waited on the ring is here, or after `wait` ms ring {}
  * {"whole","size","up","epoch","coordinator","nodes":[...]}; up: how many are in the state "up"
  *   lookup {name}               {"key","owner","path","hops","microseconds"}: where the ring keeps
  *                               the name's record, whether there is one or not: its key, the first
@@ -76,8 +87,9 @@
  *
  * A message is {"id","from","to","text","sent_at","state","unread"}, and "reason" with one that is
  * queued because the ring says that the recipient's mailbox is full; "reply_to" (an id, as its
- * author says: perhaps of nothing that is here); "edited_at"; "deleted_at", and then no text. Times
- * are Unix milliseconds. Names are brought into their canonical form (peal/name.h).
+ * author says: perhaps of nothing that is here); "edited_at"; "deleted_at", and then no text;
+ * "imported". Times are Unix milliseconds. Names are brought into their canonical form
+ * (peal/name.h).
  *
  * A conversation has the same order at both ends: by the hybrid logical clock of the authors, then
  * by id. A client's clock takes in every stamp that it receives, so that an answer comes after what
@@ -91,7 +103,7 @@
  * CLIENT_ID_DIGITS_MIN of its 32), if no other message has them: not_found, usage.
  *
  * Events: message (a new message), changed (a message that was edited or deleted), forgotten
- * {"ids"} or {"name"}, state
+ * {"ids"} or {"name"}, imported {"name"}, state
  * {"id","peer","state"} (and "reason", as above), presence {"name","online","last_seen"},
  * connection {"connected","server","reason"}, session {"name"|null,"reason"}, and trouble
  * {"code","message","hint"}.
@@ -127,6 +139,9 @@ enum {
     CLIENT_CONVERSATIONS_MAX = 1000,
     CLIENT_PENDING_MAX = 256, /* changes per author that came before what they change */
     CLIENT_DRAFTS_MAX = 1000,
+    CLIENT_SEARCH_MESSAGES = 20000, /* that one search looks at */
+    CLIENT_SEARCH_BYTES = 8 * 1024 * 1024,
+    CLIENT_EXPORT_BYTES = 256 * 1024,
     CLIENT_ID_DIGITS_MIN = 4,      /* of a message's id, in a command */
     CLIENT_CONNECT_WAIT_MS = 5000, /* how long a command waits for a server */
     CLIENT_ASK_WAIT_MS = 12000,    /* and for its answer */
