@@ -1,3 +1,4 @@
+/* clang-format off */
 /* client: the core of a Peal client: an account, its sealed messages, an outbox that survives a
  * crash, the local history, and the link to whichever server of the ring answers. One command
  * interface, in JSON, for the command line, the control socket and the web page.
@@ -57,7 +58,7 @@
  *                               is queued is sent all the same. What the ring delivers of it again,
  *                               or what changes it later, does not bring it back
  *   draft {name,text?}          {"name","text","saved_at"}: keeps a text that is not to be sent
- * yet, one per person; "" removes it; without a text, what is kept
+ *                               yet, one per person; "" removes it; without a text, what is kept
  *                               ("": nothing). quota: CLIENT_DRAFTS_MAX persons have one
  *   search {text,name?,limit?,before?}
  *                               {"messages":[message],"more","before"}: those whose text has this
@@ -66,24 +67,30 @@
  *                               at CLIENT_SEARCH_MESSAGES, or CLIENT_SEARCH_BYTES of text; more:
  *                               there may be others, which a call with that `before` finds
  *   export {name,after?,limit?} {"messages":[message],"more"}, oldest first, from after that id;
- * each has its "stamp" besides (16 hexadecimal digits), and is what import takes. A page ends with
- * CLIENT_EXPORT_BYTES of text import {name,messages}      {"added","passed"}: at most
- * CLIENT_PAGE_MAX of export's messages, all or none. What is here already is passed over; what was
- * forgotten comes back. Nobody has proved what is imported, which "imported" says of it; it is
- * read, and what was queued is failed, since it is not sent from here watch {name|null} {}; whose
- * presence is told, besides the latest conversations' recv {wait?,max?,follow?}   each unread
- * message, oldest first, at most 64, as it is once shown; none is marked: whoever has shown them
- * says so with `read`, and gets them again otherwise. Then {"count","queued","more"}; more: there
- * may be others at once. wait: for a first one, in seconds; follow: without an end sync {wait?}
- * {"settled"}, when what waited on the ring is here, or after `wait` ms ring {}
- * {"whole","size","up","epoch","coordinator","nodes":[...]}; up: how many are in the state "up"
+ *                               each has its "stamp" besides (16 hexadecimal digits), and is what
+ *                               import takes. A page ends with CLIENT_EXPORT_BYTES of text
+ *   import {name,messages}      {"added","passed"}: at most CLIENT_PAGE_MAX of export's messages,
+ *                               all or none. What is here already is passed over; what was
+ *                               forgotten comes back. Nobody has proved what is imported, which
+ *                               "imported" says of it; it is read, and what was queued is failed,
+ *                               since it is not sent from here
+ *   watch {name|null}           {}; whose presence is told, besides the latest conversations'
+ *   recv {wait?,max?,follow?}   each unread message, oldest first, at most 64, as it is once shown;
+ *                               none is marked: whoever has shown them says so with `read`, and
+ *                               gets them again otherwise. Then {"count","queued","more"}; more:
+ *                               there may be others at once. wait: for a first one, in seconds;
+ *                               follow: without an end
+ *   sync {wait?}                {"settled"}, when what waited on the ring is here, or after `wait`
+ *                               ms
+ *   ring {}                     {"whole","size","up","epoch","coordinator","nodes":[...]}; up: how
+ *                               many are in the state "up"
  *   lookup {name}               {"key","owner","path","hops","microseconds"}: where the ring keeps
  *                               the name's record, whether there is one or not: its key, the first
  *                               live server at or after it, and the servers that the question
  *                               passed, the asked one first and the owner last
  *   remove {id, epoch, proof}   {"removed"}: takes a server that is gone for good out of the ring's
  *                               roster of that epoch; proof: cry_remove_sign's, in hexadecimal.
- * stale: the roster has changed meanwhile
+ *                               stale: the roster has changed meanwhile
  *
  * A message is {"id","from","to","text","sent_at","state","unread"}, and "reason" with one that is
  * queued because the ring says that the recipient's mailbox is full; "reply_to" (an id, as its
@@ -121,6 +128,7 @@
  *               in the profile, shown with the reason as its text, and no receipt is sent.
  *
  * A state only ever advances. */
+/* clang-format on */
 #ifndef PEAL_CLIENT_H
 #define PEAL_CLIENT_H
 
