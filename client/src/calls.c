@@ -19,7 +19,7 @@ static const struct command {
     {"unsend", cmd_unsend}, {"unread", cmd_unread},
     {"forget", cmd_forget}, {"draft", cmd_draft},
     {"search", cmd_search}, {"export", cmd_export},
-    {"import", cmd_import},
+    {"import", cmd_import}, {"vanish", cmd_vanish},
 };
 
 /* ---- errors ------------------------------------------------------------------------------------
@@ -260,6 +260,10 @@ static int add_marks(json_t *m, const struct entry *e)
         bad |= json_object_set_new(m, "deleted_at", json_integer((json_int_t)e->deleted_ms));
     if (e->imported)
         bad |= json_object_set_new(m, "imported", json_true());
+    if (e->vanish != 0)
+        bad |= json_object_set_new(m, "vanish", json_integer(e->vanish));
+    if (e->vanishes_ms != 0)
+        bad |= json_object_set_new(m, "vanishes_at", json_integer((json_int_t)e->vanishes_ms));
     return bad;
 }
 

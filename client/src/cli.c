@@ -512,6 +512,7 @@ static int run(const struct cli *cli, struct cli_port **port, const char *passwo
     case CLI_SEARCH:
     case CLI_EXPORT:
     case CLI_IMPORT:
+    case CLI_VANISH:
         return cli_messages(cli, *port);
     case CLI_NONE:
     case CLI_COMMANDS:

@@ -25,6 +25,7 @@ enum cli_command {
     CLI_SEARCH,
     CLI_EXPORT,
     CLI_IMPORT,
+    CLI_VANISH,
     CLI_COMMANDS
 };
 

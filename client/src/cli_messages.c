@@ -1,5 +1,8 @@
 #include "cli.h"
 
+#include <stdio.h>
+#include <string.h>
+
 static int edit(const struct cli *cli, struct cli_port *port)
 {
     json_t *text;
@@ -38,6 +41,28 @@ static int draft(const struct cli *cli, struct cli_port *port)
         json_pack("{s:s,s:s,s:o?}", "cmd", "draft", "name", cli->words[0], "text", text));
 }
 
+static int vanish(const struct cli *cli, struct cli_port *port)
+{
+    const char *text = cli->word_count > 1 ? cli->words[1] : NULL;
+    uint64_t seconds = 0;
+    if (text == NULL)
+        return cli_simple(cli, port,
+                          json_pack("{s:s,s:s}", "cmd", "vanish", "name", cli->words[0]));
+    const char *s = text;
+    for (; *s >= '0' && *s <= '9' && seconds <= CLIENT_VANISH_MAX_S; s++)
+        seconds = seconds * 10 + (uint64_t)(*s - '0');
+    if (strcmp(text, "off") != 0 && (s == text || *s != '\0' || seconds > CLIENT_VANISH_MAX_S)) {
+        char why[CLIENT_WHY_MAX];
+        (void)snprintf(why, sizeof why, "\"%.60s\" is no number of seconds up to %d", text,
+                       CLIENT_VANISH_MAX_S);
+        cli_print_error(cli, PEAL_E_USAGE, why, "give seconds, or off");
+        return client_exit_status(PEAL_E_USAGE);
+    }
+    return cli_simple(cli, port,
+                      json_pack("{s:s,s:s,s:I,s:i}", "cmd", "vanish", "name", cli->words[0],
+                                "seconds", (json_int_t)seconds, "wait", CLI_SEND_WAIT_MS));
+}
+
 int cli_messages(const struct cli *cli, struct cli_port *port)
 {
     switch ((int)cli->command) {
@@ -49,6 +74,8 @@ int cli_messages(const struct cli *cli, struct cli_port *port)
         return forget(cli, port);
     case CLI_DRAFT:
         return draft(cli, port);
+    case CLI_VANISH:
+        return vanish(cli, port);
     case CLI_SEARCH:
         return cli_search(cli, port);
     case CLI_EXPORT:

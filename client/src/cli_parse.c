@@ -42,6 +42,7 @@ static const struct command {
          "  search TEXT [--with NAME] [--limit N]  messages that have this text\n"
          "  export NAME [--format json|text]       a conversation, as lines\n"
          "  import NAME FILE|-                     what export has printed as JSON\n"
+         "  vanish NAME [SECONDS|off]              messages that vanish, on both sides\n"
          "  recv [--follow] [--wait SECONDS] [--max N]\n"
          "                                         unread messages\n"
          "  history NAME [--limit N]               what was said with somebody\n"
@@ -117,6 +118,14 @@ static const struct command {
                     "with somebody, marked\n"
                     "as imported. Messages that are here already are passed over; forgotten ones "
                     "come back.\n" GENERAL},
+    [CLI_VANISH] = {"vanish", 1, 2,
+                    "usage: peal vanish NAME [SECONDS|off]\n\n"
+                    "Says after how many seconds messages with somebody vanish that are written "
+                    "from now on, or sets it,\n"
+                    "for both sides: each side's client deletes a message so long after it was "
+                    "read there, its author's\n"
+                    "so long after it was sent. The other side can keep what it reads all the "
+                    "same.\n" GENERAL},
     [CLI_UNSEND] = {"unsend", 1, 1,
                     "usage: peal unsend ID\n\n"
                     "Deletes a message that you have written, on both sides. The other side may "

@@ -132,8 +132,8 @@ static void print_said(const struct cli *cli, json_t *m)
 
 int cli_print_message(const struct cli *cli, json_t *m)
 {
-    static const char *const marks[] = {"reason",     "reply_to", "edited_at",
-                                        "deleted_at", "imported", "stamp"};
+    static const char *const marks[] = {"reason",   "reply_to", "edited_at", "deleted_at",
+                                        "imported", "stamp",    "vanish",    "vanishes_at"};
     if (cli->command == CLI_EXPORT ? !cli->as_text : cli->json) {
         json_t *shown =
             json_pack("{s:O,s:O,s:O,s:O,s:O,s:O}", "id", json_object_get(m, "id"), "from",
@@ -290,6 +290,17 @@ static void print_unread(json_t *r)
     (void)printf("%8lld  in all\n", (long long)integer(r, "total"));
 }
 
+static void print_vanish(json_t *r)
+{
+    if (!json_is_integer(json_object_get(r, "seconds")))
+        print_sent(r);
+    else if (integer(r, "seconds") == 0)
+        (void)printf("messages with %s stay\n", str(r, "name"));
+    else
+        (void)printf("messages with %s vanish %lld seconds after they are read\n", str(r, "name"),
+                     (long long)integer(r, "seconds"));
+}
+
 int cli_print_reply(const struct cli *cli, json_t *r)
 {
     if (cli->json)
@@ -322,6 +333,9 @@ int cli_print_reply(const struct cli *cli, json_t *r)
     case CLI_IMPORT:
         (void)printf("imported: %lld; here already: %lld\n", (long long)integer(r, "added"),
                      (long long)integer(r, "passed"));
+        break;
+    case CLI_VANISH:
+        print_vanish(r);
         break;
     case CLI_STATUS:
         print_status(r);

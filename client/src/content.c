@@ -24,6 +24,9 @@ static int write_body(struct wr *w, const struct content *content)
     case CONTENT_DELETE:
         wr_bytes(w, content->target.b, sizeof content->target.b);
         break;
+    case CONTENT_VANISH:
+        wr_u32(w, content->vanish);
+        break;
     }
     return wr_end(w);
 }
@@ -63,6 +66,9 @@ static int read_body(struct rd *r, struct content *out)
         return read_text(r, &out->text);
     case CONTENT_DELETE:
         rd_copy(r, out->target.b, sizeof out->target.b);
+        return 0;
+    case CONTENT_VANISH:
+        out->vanish = rd_u32(r);
         return 0;
     }
     return PEAL_E_VERSION;

@@ -105,11 +105,13 @@ struct full_box {
  *   TEXT    reply_to (16 bytes; zeros: none), vanish (u32), text
  *   EDIT    target (16), text
  *   DELETE  target (16)
+ *   VANISH  vanish (u32): what this side's messages of the conversation have from now on, and the
+ *           other side's are to have
  *
  * The text is the rest: UTF-8, 1 … CLIENT_TEXT_MAX bytes. vanish is the number of seconds after
  * reading after which the message is to go, 0: never. Version 1 is read as well, and not written
  * any more: the stamp (u64), and the text. */
-enum content_kind { CONTENT_TEXT = 1, CONTENT_EDIT = 2, CONTENT_DELETE = 3 };
+enum content_kind { CONTENT_TEXT = 1, CONTENT_EDIT = 2, CONTENT_DELETE = 3, CONTENT_VANISH = 4 };
 enum { CONTENT_HEAD = 1 + 1 + 8 + MSG_ID_BYTES + 4, CONTENT_MAX = CONTENT_HEAD + CLIENT_TEXT_MAX };
 struct content {
     enum content_kind kind;
@@ -207,6 +209,7 @@ struct client {
     struct held *held;
     size_t held_count;
     uint64_t settled_us;   /* when the mailbox counts as emptied */
+    uint64_t vanish_us;    /* when something is to vanish, or to be looked whether */
     uint64_t redeliver_us; /* when the server is asked anew for what could not be kept */
 };
 
@@ -296,6 +299,8 @@ void on_presence(struct client *c, const struct wire_c_presence *msg);
 void cmd_send(struct client_call *call);
 /* Fails the call when this client may not write to anybody now. */
 PEAL_MUST int call_may_write(struct client_call *call);
+/* The same, or when that is oneself. */
+PEAL_MUST int call_other(struct client_call *call, const char *name);
 /* The recipient's keys, or *to NULL when the ring is to be asked about them before anything is
  * sealed; on an error the call has been answered. */
 PEAL_MUST int call_recipient(struct client_call *call, const char *peer, struct contact **to);
@@ -386,6 +391,18 @@ PEAL_MUST int draft_add(const struct client *c, const char *name, json_t *line);
 void cmd_search(struct client_call *call);
 void cmd_export(struct client_call *call);
 void cmd_import(struct client_call *call);
+
+/* ---- vanish.c -------------------------------------------------------------------------- */
+void cmd_vanish(struct client_call *call);
+/* Within a transaction: the other side has set it, at this stamp, in the row of this id. */
+PEAL_MUST int vanish_received(struct client *c, const char *from, const struct peal_msg_id *id,
+                              uint32_t seconds, uint64_t stamp, bool *changed);
+/* Within a transaction: the message has been read, or taken by the ring: its time begins. */
+PEAL_MUST int vanish_begin(struct client *c, const struct peal_msg_id *id);
+/* Takes out what is due, and looks when the next one is. */
+void vanish_tick(struct client *c, uint64_t now_us);
+/* Adds "vanish" to a conversation's line, as draft_add does. */
+PEAL_MUST int vanish_add(const struct client *c, const char *name, json_t *line);
 
 /* ---- content.c ----------------------------------------------------------------------- */
 PEAL_MUST int content_write(const struct content *content, size_t cap, uint8_t out[], size_t *n);

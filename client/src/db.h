@@ -12,8 +12,8 @@
 /* What makes up an entry, of a table that is called T ("" or "NAME."). */
 #define DB_ENTRY(T)                                                                                \
     T "id," T "peer," T "outgoing," T "unread," T "state," T "stamp," T "text," T "reply_to," T    \
-      "edit_stamp," T "edited," T "deleted," T "imported"
-enum { DB_ENTRY_COLUMNS = 12 };
+      "edit_stamp," T "edited," T "deleted," T "imported," T "vanish," T "vanishes"
+enum { DB_ENTRY_COLUMNS = 14 };
 
 /* X(NAME, text) */
 #define DB_STATEMENTS(X)                                                                           \
@@ -34,10 +34,10 @@ enum { DB_ENTRY_COLUMNS = 12 };
     X(CONTACT_GET, "SELECT bundle,changed FROM contact WHERE me=?1 AND name=?2")                   \
     X(CONTACT_PIN, "INSERT INTO contact(me,name,bundle,changed) VALUES(?1,?2,?3,0)")               \
     X(CONTACT_CHANGED, "UPDATE contact SET changed=?3 WHERE me=?1 AND name=?2")                    \
-    X(MESSAGE_ADD,                                                                                 \
-      "INSERT OR IGNORE INTO message(me,id,peer,outgoing,unread,state,stamp,text,raw,reply_to)"    \
-      " SELECT ?1,?2,?3,?4,?5,?6,?7,?8,?9,?10"                                                     \
-      " WHERE NOT EXISTS(SELECT 1 FROM gone WHERE me=?1 AND id=?2)")                               \
+    X(MESSAGE_ADD, "INSERT OR IGNORE INTO "                                                        \
+                   "message(me,id,peer,outgoing,unread,state,stamp,text,raw,reply_to,vanish)"      \
+                   " SELECT ?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11"                                    \
+                   " WHERE NOT EXISTS(SELECT 1 FROM gone WHERE me=?1 AND id=?2)")                  \
     X(MESSAGE_GET, "SELECT " DB_ENTRY("") " FROM message WHERE me=?1 AND id=?2")                   \
     X(MESSAGE_EDIT, "UPDATE message SET text=?5, edit_stamp=?6, edit_id=?7, edited=?8"             \
                     " WHERE me=?1 AND id=?2 AND peer=?3 AND outgoing=?4 AND deleted=0"             \
@@ -54,12 +54,20 @@ enum { DB_ENTRY_COLUMNS = 12 };
           "") " FROM message WHERE me=?1 AND peer=?2"                                              \
               " AND (stamp,id)<(?3,?4) AND deleted=0 AND state<>5 ORDER BY stamp DESC, id DESC")   \
     X(FORWARDS, "SELECT " DB_ENTRY("") " FROM message WHERE me=?1 AND peer=?2"                     \
-                                       " AND (stamp,id)>(?3,?4) ORDER BY stamp, id")               \
+                                       " AND (stamp,id)>(?3,?4) AND vanish=0 ORDER BY stamp, id")  \
     X(IMPORT, "INSERT OR IGNORE INTO "                                                             \
               "message(me,id,peer,outgoing,unread,state,stamp,text,reply_to,edit_stamp,edited,"    \
               "deleted,imported)"                                                                  \
               " VALUES(?1,?2,?3,?4,0,?5,?6,?7,?8,?9,?10,?11,1)")                                   \
     X(GONE_DEL, "DELETE FROM gone WHERE me=?1 AND id=?2")                                          \
+    X(VANISH_GET, "SELECT seconds FROM vanish WHERE me=?1 AND name=?2")                            \
+    X(VANISH_SET,                                                                                  \
+      "INSERT INTO vanish(me,name,seconds,stamp,op) VALUES(?1,?2,?3,?4,?5)"                        \
+      " ON CONFLICT(me,name) DO UPDATE SET seconds=?3, stamp=?4, op=?5 WHERE (stamp,op)<(?4,?5)")  \
+    X(VANISH_BEGIN, "UPDATE message SET vanishes=?3+1000*vanish WHERE me=?1 AND id=?2"             \
+                    " AND vanish>0 AND vanishes=0")                                                \
+    X(VANISH_NEXT, "SELECT id,vanishes FROM message WHERE me=?1 AND vanishes>0"                    \
+                   " ORDER BY vanishes LIMIT 1")                                                   \
     X(GONE_HAS, "SELECT 1 FROM gone WHERE me=?1 AND id=?2")                                        \
     X(GONE_ADD, "INSERT OR REPLACE INTO gone(me,id,at) VALUES(?1,?2,?3)")                          \
     X(GONE_ADD_PEER, "INSERT OR REPLACE INTO gone(me,id,at)"                                       \

@@ -26,6 +26,7 @@ int profile_message_add(struct profile *p, const char *me, const struct entry *e
         db_blob(st, 9, e->raw.p, e->raw.n);
     if (e->replies)
         db_blob(st, 10, e->reply_to.b, sizeof e->reply_to.b);
+    db_int(st, 11, e->vanish);
     int err = db_run(p, DB_MESSAGE_ADD);
     if (err == 0 && sqlite3_changes(p->db) == 0)
         err = PEAL_E_EXISTS;

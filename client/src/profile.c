@@ -51,6 +51,11 @@ static const char *const migrations[] = {
     "CREATE TABLE draft(me TEXT NOT NULL, name TEXT NOT NULL, text TEXT NOT NULL,"
     " at INTEGER NOT NULL, PRIMARY KEY(me,name)) WITHOUT ROWID;",
     "ALTER TABLE message ADD COLUMN imported INTEGER NOT NULL DEFAULT 0;",
+    "ALTER TABLE message ADD COLUMN vanish INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE message ADD COLUMN vanishes INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX message_vanishes ON message(me,vanishes) WHERE vanishes>0;"
+    "CREATE TABLE vanish(me TEXT NOT NULL, name TEXT NOT NULL, seconds INTEGER NOT NULL,"
+    " stamp INTEGER NOT NULL, op BLOB NOT NULL, PRIMARY KEY(me,name)) WITHOUT ROWID;",
 };
 enum { SCHEMA_VERSION = PEAL_COUNT(migrations), BUSY_MS = 2000 };
 
@@ -175,6 +180,8 @@ int db_entry(sqlite3_stmt *st, struct entry *e)
     e->edited_ms = (uint64_t)sqlite3_column_int64(st, 9);
     e->deleted_ms = (uint64_t)sqlite3_column_int64(st, 10);
     e->imported = sqlite3_column_int(st, 11) != 0;
+    e->vanish = (uint32_t)sqlite3_column_int64(st, 12);
+    e->vanishes_ms = (uint64_t)sqlite3_column_int64(st, 13);
     return err;
 }
 

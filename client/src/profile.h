@@ -50,6 +50,8 @@ struct entry {
     uint64_t edit_stamp;            /* of the edit that counts; 0: none */
     uint64_t edited_ms, deleted_ms; /* 0: not */
     bool imported;                  /* nobody has proved it */
+    uint32_t vanish;                /* seconds after reading; 0: stays */
+    uint64_t vanishes_ms;           /* 0: stays, or not known yet */
 };
 
 struct outrow {
@@ -176,6 +178,20 @@ PEAL_MUST int profile_forwards(struct profile *p, const char *me, const char *pe
                                bool (*each)(void *user, const struct entry *e), void *user);
 /* Within a transaction: an imported message, forgotten or not. PEAL_E_EXISTS. */
 PEAL_MUST int profile_import(struct profile *p, const char *me, const struct entry *e);
+
+/* How long messages with somebody stay, 0: for ever. *seconds is that for who has not said so. */
+PEAL_MUST int profile_vanish(struct profile *p, const char *me, const char *name,
+                             uint32_t *seconds);
+/* *done: it counts, since no greater (stamp, id) has been set. */
+PEAL_MUST int profile_vanish_set(struct profile *p, const char *me, const char *name,
+                                 uint32_t seconds, uint64_t stamp, const struct peal_msg_id *id,
+                                 bool *done);
+/* The message's time begins, if it has one and it has not begun; *done. */
+PEAL_MUST int profile_vanish_begin(struct profile *p, const char *me, const struct peal_msg_id *id,
+                                   uint64_t now_ms, bool *done);
+/* The message that vanishes next, and when; PEAL_E_NOT_FOUND: none does. */
+PEAL_MUST int profile_vanish_next(struct profile *p, const char *me, struct peal_msg_id *id,
+                                  uint64_t *at_ms);
 
 PEAL_MUST int profile_outbox_add(struct profile *p, const char *me, const struct outrow *row);
 PEAL_MUST int profile_outbox_del(struct profile *p, const char *me, const struct peal_msg_id *id);

@@ -169,7 +169,8 @@ static void add_conversation(void *user, const struct entry *last, uint64_t unre
                   "last_seen", (json_int_t)(p != NULL ? p->last_seen : 0), "unread",
                   (json_int_t)unread, "last", entry_json(o->c, last));
     if (line != NULL)
-        o->failed |= draft_add(o->c, last->peer, line) != 0;
+        o->failed |=
+            draft_add(o->c, last->peer, line) != 0 || vanish_add(o->c, last->peer, line) != 0;
     if (json_array_append_new(o->list, line) != 0)
         o->failed = true;
 }

@@ -109,6 +109,19 @@ static int keep_entry(struct client *c, struct batch *b, const struct entry *e)
     return 0;
 }
 
+static int keep_vanish(struct client *c, struct batch *b, const struct wire_row *row,
+                       const char *from, const struct content *content)
+{
+    bool changed = false;
+    int err = vanish_received(c, from, &row->id, content->vanish,
+                              sane_stamp(c, content->stamp, row->stamp), &changed);
+    if (changed)
+        note_event(b, "vanish",
+                   json_pack("{s:s,s:I,s:s}", "name", from, "seconds", (json_int_t)content->vanish,
+                             "by", from));
+    return err;
+}
+
 /* An edit or a deletion. */
 static int keep_change(struct client *c, struct batch *b, const struct wire_row *row,
                        const char *from, const struct content *content)
@@ -167,12 +180,15 @@ static int keep_message(struct client *c, struct batch *b, const struct wire_row
         err = bad;
     } else if (bad != 0) {
         err = keep_unreadable(c, b, row, from, bad);
+    } else if (content.kind == CONTENT_VANISH) {
+        err = keep_vanish(c, b, row, from, &content);
     } else if (content.kind != CONTENT_TEXT) {
         err = keep_change(c, b, row, from, &content);
     } else {
         e.text = content.text;
         e.reply_to = content.target;
         e.replies = content.replies;
+        e.vanish = content.vanish;
         e.stamp = sane_stamp(c, content.stamp, row->stamp);
         err = keep_entry(c, b, &e);
     }
@@ -459,8 +475,11 @@ static int mark_all(struct client *c, struct marks *m)
     int err = profile_begin(c->profile);
     if (err != 0)
         return err;
-    for (size_t i = 0; i < m->n && err == 0; i++)
+    for (size_t i = 0; i < m->n && err == 0; i++) {
         err = profile_mark_read(c->profile, c->account.name, &m->ids[i]);
+        if (err == 0)
+            err = vanish_begin(c, &m->ids[i]);
+    }
     for (size_t i = 0; i < m->n && err == 0; i++) {
         struct peal_msg_id ids[MARK_MAX];
         size_t n = 0;

@@ -65,7 +65,9 @@ void message_advanced(struct client *c, const struct peal_msg_id *id, const char
 int message_advance(struct client *c, const struct peal_msg_id *id, const char *peer, int state,
                     bool *done)
 {
-    return profile_message_advance(c->profile, c->account.name, id, peer, state, done);
+    int err = profile_message_advance(c->profile, c->account.name, id, peer, state, done);
+    bool taken = state == MSG_STORED || state == MSG_DELIVERED || state == MSG_READ;
+    return err == 0 && *done && taken ? vanish_begin(c, id) : err;
 }
 
 /* ---- flights ------------------------------------------------------------------------- */
@@ -580,8 +582,11 @@ void outbox_go(struct client_call *call, const struct contact *to, const char *p
  * known. */
 static int keep(struct client *c, const struct contact *to, struct entry *e)
 {
-    struct content content = {
-        .kind = CONTENT_TEXT, .replies = e->replies, .target = e->reply_to, .text = e->text};
+    struct content content = {.kind = CONTENT_TEXT,
+                              .replies = e->replies,
+                              .vanish = e->vanish,
+                              .target = e->reply_to,
+                              .text = e->text};
     content.stamp = e->stamp = client_stamp(c);
     client_msg_id(e->stamp, &e->id);
     int err = profile_begin(c->profile);
@@ -603,7 +608,9 @@ static void accept_text(struct client_call *call, const struct contact *to, stru
     uint64_t wait = 0;
     if (call_number(call, "wait", 0, CLIENT_SEND_WAIT_MAX_MS, &wait) != 0)
         return;
-    int err = keep(c, to, &e);
+    int err = profile_vanish(c->profile, c->account.name, e.peer, &e.vanish);
+    if (err == 0)
+        err = keep(c, to, &e);
     if (err != 0) {
         call_fail(call, err,
                   err == PEAL_E_NO_SPACE ? "the disk is full: the message was not sent"
@@ -647,6 +654,15 @@ int call_may_write(struct client_call *call)
     call_fail(call, PEAL_E_TAKEN_OVER, "this client is logged out: the account is in use elsewhere",
               "log in again to write from here");
     return PEAL_E_TAKEN_OVER;
+}
+
+int call_other(struct client_call *call, const char *name)
+{
+    int err = call_may_write(call);
+    if (err != 0 || strcmp(name, call->c->account.name) != 0)
+        return err;
+    call_fail(call, PEAL_E_REFUSED, "that is you", "give another name");
+    return PEAL_E_REFUSED;
 }
 
 int call_recipient(struct client_call *call, const char *peer, struct contact **to)
@@ -697,12 +713,8 @@ void cmd_send(struct client_call *call)
     struct contact *to;
     struct entry e = {.peer = name, .outgoing = true, .state = MSG_QUEUED};
     if (call_account(call) != 0 || call_name(call, "to", name) != 0 ||
-        call_text(call, &e.text) != 0 || call_may_write(call) != 0)
+        call_text(call, &e.text) != 0 || call_other(call, name) != 0)
         return;
-    if (strcmp(name, call->c->account.name) == 0) {
-        call_fail(call, PEAL_E_REFUSED, "that is you", "give another name");
-        return;
-    }
     if (read_reply(call, &e) == 0 && call_recipient(call, name, &to) == 0)
         accept_text(call, to, e);
 }

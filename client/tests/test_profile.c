@@ -536,3 +536,15 @@ Test(profile, what_is_forgotten_leaves_no_trace_in_the_end)
     cr_assert_eq(profile_is_gone(p, me, &second, &gone), 0, "not read");
     cr_assert(gone, "the trace is not there");
 }
+
+Test(profile, content_that_agrees_when_messages_vanish)
+{
+    uint8_t buf[64];
+    size_t n;
+    struct content c = {.kind = CONTENT_VANISH, .stamp = 9, .vanish = 3600};
+    cr_assert_eq(content_write(&c, sizeof buf, buf, &n), 0, "not written");
+    cr_assert_eq(parse(buf, n), 0, "not read");
+    cr_assert(parsed.kind == CONTENT_VANISH && parsed.vanish == 3600, "another agreement");
+    cr_assert_eq(parse(buf, n - 1), PEAL_E_TRUNCATED, "a piece was read");
+    cr_assert_eq(parse(buf, n + 1), PEAL_E_TRAILING, "more was read than there is");
+}

@@ -107,3 +107,18 @@ test('search, export, import', async () => {
   assert.equal(r.json[0].error.code, 'malformed');
   assert.equal((await alice.run('import', 'bob', '/nonexistent')).code, 2);
 });
+
+test('messages that vanish', async () => {
+  assert.equal((await sent(alice, 'vanish', 'bob', '1')).state, 'stored');
+  await eventually(async () => {
+    await said(bob, 'alice');
+    return (await sent(bob, 'vanish', 'alice')).seconds === 1;
+  }, 'bob agrees');
+  const secret = await sent(bob, 'send', 'alice', 'for your eyes');
+  await eventually(async () => (await alice.run('recv')).json.some((m) => m.id === secret.id), 'alice reads it');
+  for (const [who, name] of [[alice, 'bob'], [bob, 'alice']]) {
+    await eventually(async () => !(await said(who, name)).some((m) => m.id === secret.id), `it vanishes from ${who.name}'s profile`);
+  }
+  assert.equal((await alice.run('vanish', 'bob', 'soon')).code, 2);
+  assert.equal((await sent(alice, 'vanish', 'bob', 'off')).state, 'stored');
+});

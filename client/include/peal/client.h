@@ -47,7 +47,7 @@
  *                               id, or a time
  *   status {name}               {"name","online","last_seen"}
  *   conversations {}            {"conversations":[{"name","online","last_seen","unread",
- *                               "last":message|null,"draft"?}]}
+ *                               "last":message|null,"draft"?,"vanish"?}]}
  *   read {name}                 {}; marks as read, and sends the receipts
  *   read {ids,wait?}            {"count","queued"}; the same with those of at most 64 messages that
  *                               are unread; waits up to `wait` ms for what is queued to go out
@@ -68,12 +68,21 @@
  *                               there may be others, which a call with that `before` finds
  *   export {name,after?,limit?} {"messages":[message],"more"}, oldest first, from after that id;
  *                               each has its "stamp" besides (16 hexadecimal digits), and is what
- *                               import takes. A page ends with CLIENT_EXPORT_BYTES of text
+ *                               import takes. A page ends with CLIENT_EXPORT_BYTES of text. What
+ *                               vanishes is left out
  *   import {name,messages}      {"added","passed"}: at most CLIENT_PAGE_MAX of export's messages,
  *                               all or none. What is here already is passed over; what was
  *                               forgotten comes back. Nobody has proved what is imported, which
  *                               "imported" says of it; it is read, and what was queued is failed,
  *                               since it is not sent from here
+ *   vanish {name,seconds?,wait?}
+ *                               without seconds {"name","seconds"}: after how long messages of the
+ *                               conversation vanish that are written from now on, 0: never. With
+ *                               seconds (at most CLIENT_VANISH_MAX_S) as edit: sets it for both
+ *                               sides, each of which can; of two that do so at once, the later
+ *                               counts. A message vanishes from a profile so long after it was read
+ *                               there, one's own so long after the ring took it. Whether the other
+ *                               side's client does so is in its hands
  *   watch {name|null}           {}; whose presence is told, besides the latest conversations'
  *   recv {wait?,max?,follow?}   each unread message, oldest first, at most 64, as it is once shown;
  *                               none is marked: whoever has shown them says so with `read`, and
@@ -95,8 +104,8 @@
  * A message is {"id","from","to","text","sent_at","state","unread"}, and "reason" with one that is
  * queued because the ring says that the recipient's mailbox is full; "reply_to" (an id, as its
  * author says: perhaps of nothing that is here); "edited_at"; "deleted_at", and then no text;
- * "imported". Times are Unix milliseconds. Names are brought into their canonical form
- * (peal/name.h).
+ * "imported"; "vanish", after how many seconds, and "vanishes_at", once that is known. Times are
+ * Unix milliseconds. Names are brought into their canonical form (peal/name.h).
  *
  * A conversation has the same order at both ends: by the hybrid logical clock of the authors, then
  * by id. A client's clock takes in every stamp that it receives, so that an answer comes after what
@@ -110,8 +119,8 @@
  * CLIENT_ID_DIGITS_MIN of its 32), if no other message has them: not_found, usage.
  *
  * Events: message (a new message), changed (a message that was edited or deleted), forgotten
- * {"ids"} or {"name"}, imported {"name"}, state
- * {"id","peer","state"} (and "reason", as above), presence {"name","online","last_seen"},
+ * {"ids"} or {"name"} (what vanishes as well), imported {"name"}, vanish {"name","seconds","by"},
+ * state {"id","peer","state"} (and "reason", as above), presence {"name","online","last_seen"},
  * connection {"connected","server","reason"}, session {"name"|null,"reason"}, and trouble
  * {"code","message","hint"}.
  *
@@ -147,6 +156,7 @@ enum {
     CLIENT_CONVERSATIONS_MAX = 1000,
     CLIENT_PENDING_MAX = 256, /* changes per author that came before what they change */
     CLIENT_DRAFTS_MAX = 1000,
+    CLIENT_VANISH_MAX_S = 366 * 24 * 3600,
     CLIENT_SEARCH_MESSAGES = 20000, /* that one search looks at */
     CLIENT_SEARCH_BYTES = 8 * 1024 * 1024,
     CLIENT_EXPORT_BYTES = 256 * 1024,
