@@ -79,7 +79,7 @@ void cmd_search(struct client_call *call)
         call_number(call, "limit", 50, CLIENT_PAGE_MAX, &limit) != 0 ||
         call_before(call, &stamp, &id, &has_id) != 0)
         return;
-    struct search s = {.c = c, .limit = (size_t)limit, .found = json_array()};
+    struct search s = {.c = c, .limit = limit > 0 ? (size_t)limit : 1, .found = json_array()};
     s.err = fold(text, &s.piece);
     if (s.err == 0) {
         int err = profile_backwards(c->profile, c->account.name, one ? name : NULL, stamp,

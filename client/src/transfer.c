@@ -52,7 +52,7 @@ void cmd_export(struct client_call *call)
             return;
         }
     }
-    struct page page = {.c = c, .messages = json_array(), .limit = (size_t)limit};
+    struct page page = {.c = c, .messages = json_array(), .limit = limit > 0 ? (size_t)limit : 1};
     int err = profile_forwards(c->profile, c->account.name, name, stamp, &id, add_message, &page);
     if (err == 0 && (page.failed || page.messages == NULL))
         err = PEAL_E_NO_MEMORY;

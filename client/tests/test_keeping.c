@@ -207,6 +207,7 @@ Test(keeping, search_finds_pieces_whatever_their_case)
     cr_assert_str_eq(find(p->a, "cafe\xcc\x81", NULL, 9), "CAF\xc3\x89", "not when decomposed");
     cr_assert_str_eq(find(p->a, "cafe", NULL, 9), "", "a letter without its accent");
     cr_assert_str_eq(find(p->a, "%", NULL, 9), "", "a pattern");
+    cr_assert_str_eq(find(p->a, "HELLO", NULL, 0), "hello", "a limit of 0 finds nothing");
     edit(p->a, id, "tea");
     cr_assert_str_eq(find(p->a, "caf", NULL, 9), "", "what was there before an edit");
     cr_assert_str_eq(find(p->a, "TEA", NULL, 9), "tea", "an edit is not found");

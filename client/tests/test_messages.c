@@ -342,6 +342,8 @@ Test(messages, an_answer_comes_after_what_it_answers)
     p->b->client->clock.last += (uint64_t)(CLK_MAX_AHEAD_MS - 60000) << 16;
     send_text(p->b, "alice", "question", id);
     world_event(p->a, "message", "text", "question");
+    world_client_close(p->a);
+    world_client_open(p->a);
     send_text(p->a, "bob", "answer", id);
     world_event(p->b, "message", "text", "answer");
     world_client_close(p->a);

@@ -65,7 +65,8 @@
  *                               piece, whatever the case of letters (Unicode's case folding), the
  *                               newest first, of everybody or of one conversation. One call looks
  *                               at CLIENT_SEARCH_MESSAGES, or CLIENT_SEARCH_BYTES of text; more:
- *                               there may be others, which a call with that `before` finds
+ *                               there may be others, which a call with that `before` finds. A
+ *                               limit of 0 is one of 1, here and with export
  *   export {name,after?,limit?} {"messages":[message],"more"}, oldest first, from after that id;
  *                               each has its "stamp" besides (16 hexadecimal digits), and is what
  *                               import takes. A page ends with CLIENT_EXPORT_BYTES of text. What
