@@ -20,6 +20,11 @@ static const struct command {
     {"reset", cmd_reset},       {"recovery", cmd_recovery},
     {"delete", cmd_delete},     {"trust", cmd_trust},
     {"safety", cmd_safety},     {"verify", cmd_verify},
+    {"edit", cmd_edit},         {"unsend", cmd_unsend},
+    {"unread", cmd_unread},     {"forget", cmd_forget},
+    {"draft", cmd_draft},       {"search", cmd_search},
+    {"export", cmd_export},     {"import", cmd_import},
+    {"vanish", cmd_vanish},
 };
 
 /* ---- errors ------------------------------------------------------------------------------------
@@ -256,6 +261,27 @@ int call_number(struct client_call *call, const char *key, uint64_t fallback, ui
     return 0;
 }
 
+/* What only some messages have. */
+static int add_marks(json_t *m, const struct entry *e)
+{
+    char id[2 * MSG_ID_BYTES + 1];
+    int bad = 0;
+    peal_hex(e->reply_to.b, sizeof e->reply_to.b, id);
+    if (e->replies)
+        bad |= json_object_set_new(m, "reply_to", json_string(id));
+    if (e->edited_ms != 0)
+        bad |= json_object_set_new(m, "edited_at", json_integer((json_int_t)e->edited_ms));
+    if (e->deleted_ms != 0)
+        bad |= json_object_set_new(m, "deleted_at", json_integer((json_int_t)e->deleted_ms));
+    if (e->imported)
+        bad |= json_object_set_new(m, "imported", json_true());
+    if (e->vanish != 0)
+        bad |= json_object_set_new(m, "vanish", json_integer(e->vanish));
+    if (e->vanishes_ms != 0)
+        bad |= json_object_set_new(m, "vanishes_at", json_integer((json_int_t)e->vanishes_ms));
+    return bad;
+}
+
 json_t *entry_json(struct client *c, const struct entry *e)
 {
     char id[2 * MSG_ID_BYTES + 1];
@@ -266,6 +292,10 @@ json_t *entry_json(struct client *c, const struct entry *e)
                           e->text.n != 0 ? (const char *)e->text.p : "", e->text.n, "sent_at",
                           (json_int_t)clk_ms(e->stamp), "state", msg_state_name(e->state), "unread",
                           (int)e->unread);
+    if (m != NULL && add_marks(m, e) != 0) {
+        json_decref(m);
+        return NULL;
+    }
     const char *why = NULL;
     if (e->outgoing && e->state == MSG_QUEUED)
         why = contact_is_changed(c, e->peer) ? "their key has changed" : full_why(c, e->peer);

@@ -10,7 +10,6 @@
 
 enum {
     PAGE = CLIENT_PAGE_MAX,
-    SEND_WAIT_MS = 10000,
     WHOAMI_WAIT_MS = 2000,
     SYNC_WAIT_MS = 2500,
     RECEIPT_WAIT_MS = 3000,
@@ -37,7 +36,7 @@ int cli_simple(const struct cli *cli, struct cli_port *port, json_t *request)
     } else {
         const char *state = json_string_value(json_object_get(reply, "state"));
         code = cli_print_reply(cli, reply) == 0 ? 0 : 1;
-        if (cli->command == CLI_SEND && state != NULL && strcmp(state, "queued") == 0)
+        if (state != NULL && strcmp(state, "queued") == 0)
             code = client_exit_status(PEAL_E_UNAVAILABLE);
     }
     json_decref(reply);
@@ -55,11 +54,11 @@ static int enter(const struct cli *cli, struct cli_port *port, const struct cli_
                                 cli->words[0], "password", text));
 }
 
-static int send_text(const struct cli *cli, struct cli_port *port)
+int cli_text(const struct cli *cli, const char *word, json_t **out)
 {
     char *owned = NULL;
-    size_t n = strlen(cli->words[1]);
-    const char *text = cli->words[1];
+    size_t n = strlen(word);
+    const char *text = word;
     if (strcmp(text, "-") == 0) {
         int err = cli_read_all(STDIN_FILENO, CLIENT_TEXT_MAX, &owned, &n);
         if (err != 0) {
@@ -67,21 +66,27 @@ static int send_text(const struct cli *cli, struct cli_port *port)
                             err == PEAL_E_TOO_LONG ? "the message is longer than 64 KiB"
                                                    : "standard input cannot be read",
                             "send it in parts");
-            return 1;
+            return err;
         }
         text = owned;
     }
-    json_t *value = json_stringn(text, n);
-    int code = 1;
-    if (value == NULL)
-        cli_print_error(cli, PEAL_E_MALFORMED, "the message is not valid UTF-8 text",
-                        "Peal sends text, not binary data");
-    else
-        code = cli_simple(cli, port,
-                          json_pack("{s:s,s:s,s:o,s:i}", "cmd", "send", "to", cli->words[0], "text",
-                                    value, "wait", SEND_WAIT_MS));
+    *out = json_stringn(text, n);
     free(owned);
-    return code;
+    if (*out != NULL)
+        return 0;
+    cli_print_error(cli, PEAL_E_MALFORMED, "the message is not valid UTF-8 text",
+                    "Peal sends text, not binary data");
+    return PEAL_E_MALFORMED;
+}
+
+static int send_text(const struct cli *cli, struct cli_port *port)
+{
+    json_t *text;
+    if (cli_text(cli, cli->words[1], &text) != 0)
+        return 1;
+    return cli_simple(cli, port,
+                      json_pack("{s:s,s:s,s:o,s:i,s:s?}", "cmd", "send", "to", cli->words[0],
+                                "text", text, "wait", CLI_SEND_WAIT_MS, "reply_to", cli->reply));
 }
 
 struct heard {
@@ -329,6 +334,16 @@ static int run(const struct cli *cli, struct cli_port **port, const struct cli_s
         return ring(cli, *port);
     case CLI_WEB:
         return client_exit_status(cli_port_web(*port));
+    case CLI_EDIT:
+    case CLI_UNSEND:
+    case CLI_FORGET:
+    case CLI_DRAFT:
+    case CLI_UNREAD:
+    case CLI_SEARCH:
+    case CLI_EXPORT:
+    case CLI_IMPORT:
+    case CLI_VANISH:
+        return cli_messages(cli, *port);
     case CLI_NONE:
     case CLI_COMMANDS:
         break;

@@ -26,13 +26,24 @@ enum cli_command {
     CLI_SETTINGS,
     CLI_DISPLAY,
     CLI_DELETE,
+    CLI_EDIT,
+    CLI_UNSEND,
+    CLI_FORGET,
+    CLI_DRAFT,
+    CLI_UNREAD,
+    CLI_SEARCH,
+    CLI_EXPORT,
+    CLI_IMPORT,
+    CLI_VANISH,
     CLI_COMMANDS
 };
+
+enum { CLI_WORDS_MAX = 64 };
 
 /* What the command line says. Strings point into argv. */
 struct cli {
     enum cli_command command;
-    bool help, version, json, follow, qr;
+    bool help, version, json, follow, qr, ids;
     const char *png; /* the file to write; NULL: none */
     const char *profile;
     const char *servers[CLIENT_SERVERS_MAX];
@@ -43,8 +54,12 @@ struct cli {
     const char *password_file; /* NULL: ask on the terminal */
     const char *listen;
     const char *ring_key_file;   /* NULL: not given */
+    const char *reply;           /* a message's id; NULL: not given */
     uint64_t wait_s, max, limit; /* 0: not given */
-    const char *words[3];
+    bool by_id;                  /* the words are messages' ids */
+    const char *with;            /* a name; NULL: not given */
+    bool as_text;
+    const char *words[CLI_WORDS_MAX];
     size_t word_count;
 };
 
@@ -100,6 +115,9 @@ PEAL_MUST int cli_port_run(struct cli_port *port, json_t *request,
 PEAL_MUST int cli_port_web(struct cli_port *port);
 void cli_port_close(struct cli_port *port);
 
+/* A message's text as a word says it; "-": what standard input holds. An error has been shown. */
+PEAL_MUST int cli_text(const struct cli *cli, const char *word, json_t **out);
+enum { CLI_SEND_WAIT_MS = 10000 }; /* what the ring gets to take a message */
 /* Gives up request and shows what came of it; the exit status. */
 int cli_simple(const struct cli *cli, struct cli_port *port, json_t *request);
 /* peal ring remove (cli_remove.c); the exit status. */
@@ -116,6 +134,12 @@ void cli_keys_print(const struct cli *cli, json_t *reply);
 json_t *cli_settings(const struct cli *cli, char why[static CLIENT_WHY_MAX]);
 /* What changes the account (cli_account.c); the exit status. */
 int cli_account(const struct cli *cli, struct cli_port *port, const struct cli_secrets *secrets);
+/* What is done with messages besides sending and reading them (cli_messages.c); the exit status. */
+int cli_messages(const struct cli *cli, struct cli_port *port);
+/* peal search, export, import (cli_transfer.c); the exit status. */
+int cli_search(const struct cli *cli, struct cli_port *port);
+int cli_export(const struct cli *cli, struct cli_port *port);
+int cli_import(const struct cli *cli, struct cli_port *port);
 
 /* The whole program; the exit status. */
 int cli_main(int argc, char **argv);

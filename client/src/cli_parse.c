@@ -17,40 +17,54 @@
     "  --json               one JSON object per line\n"                                            \
     "  --help, --version\n"
 
+#define ID_USAGE                                                                                   \
+    "ID is a message's id, or its first or last digits (at least four), as --ids and\n"            \
+    "--json show them. "
+
 static const struct command {
     const char *name;
     size_t words_min, words_max; /* after the command's own */
     const char *usage;
 } commands[CLI_COMMANDS] = {
-    [CLI_NONE] = {"", 0, 0,
-                  "usage: peal [OPTION]... COMMAND\n\n"
-                  "  register NAME --password-file FILE|-   a new account\n"
-                  "  login NAME --password-file FILE|-      an account that exists\n"
-                  "  passwd [--password-file FILE|-]        another password\n"
-                  "  recovery [--password-file FILE|-]      another recovery key\n"
-                  "  reset NAME [--password-file FILE|-]    a forgotten password, by the recovery "
-                  "key\n"
-                  "  settings [receipts=on|off] [unread=N] [session-days=N]\n"
-                  "                                         the account's, for all its clients\n"
-                  "  display TEXT                           what it is called besides its name\n"
-                  "  delete [--password-file FILE|-]        the end of the account\n"
-                  "  logout                                 leave this client; its history stays\n"
-                  "  whoami                                 the account, the server, the ring\n"
-                  "  send NAME TEXT|-                       write to somebody\n"
-                  "  recv [--follow] [--wait SECONDS] [--max N]\n"
-                  "                                         unread messages\n"
-                  "  history NAME [--limit N]               what was said with somebody\n"
-                  "  status NAME                            is somebody online?\n"
-                  "  trust NAME [FINGERPRINT]               look at a changed key, or accept it\n"
-                  "  safety NAME [--qr] [--png FILE]        the number to compare with somebody\n"
-                  "  verify NAME [NUMBER]                   it was compared, and is the same\n"
-                  "  ring status                            the servers of the ring\n"
-                  "  ring lookup NAME                       which server keeps a name, and the way "
-                  "there\n"
-                  "  ring remove ID --ring-key-file FILE    take out a server that is gone for "
-                  "good\n"
-                  "  web --listen ADDR:PORT                 the same in a browser\n"
-                  "\nexit status: 0 done; 1 refused; 2 usage; 3 no server reached\n" GENERAL},
+    [CLI_NONE] =
+        {"", 0, 0,
+         "usage: peal [OPTION]... COMMAND\n\n"
+         "  register NAME --password-file FILE|-   a new account\n"
+         "  login NAME --password-file FILE|-      an account that exists\n"
+         "  passwd [--password-file FILE|-]        another password\n"
+         "  recovery [--password-file FILE|-]      another recovery key\n"
+         "  reset NAME [--password-file FILE|-]    a forgotten password, by the recovery "
+         "key\n"
+         "  settings [receipts=on|off] [unread=N] [session-days=N]\n"
+         "                                         the account's, for all its clients\n"
+         "  display TEXT                           what it is called besides its name\n"
+         "  delete [--password-file FILE|-]        the end of the account\n"
+         "  logout                                 leave this client; its history stays\n"
+         "  whoami                                 the account, the server, the ring\n"
+         "  send NAME TEXT|- [--reply ID]          write to somebody\n"
+         "  edit ID TEXT|-                         change what you have written\n"
+         "  unsend ID                              delete it on both sides\n"
+         "  forget NAME | --id ID...               delete messages here alone\n"
+         "  draft NAME [TEXT|-]                    keep a text that is not to be sent yet\n"
+         "  unread                                 how many messages are unread, by whom\n"
+         "  search TEXT [--with NAME] [--limit N]  messages that have this text\n"
+         "  export NAME [--format json|text]       a conversation, as lines\n"
+         "  import NAME FILE|-                     what export has printed as JSON\n"
+         "  vanish NAME [SECONDS|off]              messages that vanish, on both sides\n"
+         "  recv [--follow] [--wait SECONDS] [--max N]\n"
+         "                                         unread messages\n"
+         "  history NAME [--limit N]               what was said with somebody\n"
+         "  status NAME                            is somebody online?\n"
+         "  trust NAME [FINGERPRINT]               look at a changed key, or accept it\n"
+         "  safety NAME [--qr] [--png FILE]        the number to compare with somebody\n"
+         "  verify NAME [NUMBER]                   it was compared, and is the same\n"
+         "  ring status                            the servers of the ring\n"
+         "  ring lookup NAME                       which server keeps a name, and the way "
+         "there\n"
+         "  ring remove ID --ring-key-file FILE    take out a server that is gone for "
+         "good\n"
+         "  web --listen ADDR:PORT                 the same in a browser\n"
+         "\nexit status: 0 done; 1 refused; 2 usage; 3 no server reached\n" GENERAL},
     [CLI_REGISTER] =
         {"register", 1, 1,
          "usage: peal register NAME [--password-file FILE|-]\n\n"
@@ -69,23 +83,78 @@ static const struct command {
     [CLI_WHOAMI] = {"whoami", 0, 0,
                     "usage: peal whoami\n\nShows the account, the server, and the ring's "
                     "fingerprint.\n" GENERAL},
-    [CLI_SEND] = {"send", 2, 2,
-                  "usage: peal send NAME TEXT|-\n\n"
-                  "Sends a message; with -, what standard input holds. Says what became of it: "
-                  "stored (on the ring),\n"
-                  "or queued (only here: exit status 3; it goes out as soon as a client runs on "
-                  "this profile and\n"
-                  "reaches a server). After -- nothing is an option.\n" GENERAL},
+    [CLI_SEND] =
+        {"send", 2, 2,
+         "usage: peal send NAME TEXT|- [--reply ID]\n\n"
+         "Sends a message; with -, what standard input holds. Says what became of it: "
+         "stored (on the ring),\n"
+         "or queued (only here: exit status 3; it goes out as soon as a client runs on "
+         "this profile and\n"
+         "reaches a server). After -- nothing is an option.\n"
+         "  --reply ID        says which message of the conversation it answers\n" GENERAL},
+    [CLI_EDIT] = {"edit", 2, 2,
+                  "usage: peal edit ID TEXT|-\n\n"
+                  "Gives a message that you have written another text, on both sides; with -, what "
+                  "standard input\n"
+                  "holds. " ID_USAGE "Exit status 3: the other side will hear of it as soon as "
+                  "a client runs on\n"
+                  "this profile and reaches a server.\n" GENERAL},
+    [CLI_FORGET] = {"forget", 1, CLI_WORDS_MAX,
+                    "usage: peal forget NAME\n"
+                    "       peal forget --id ID...\n\n"
+                    "Deletes a whole conversation, or some messages, in this profile; the other "
+                    "side keeps them. What\n"
+                    "is queued is sent all the same. " ID_USAGE "\n" GENERAL},
+    [CLI_DRAFT] = {"draft", 1, 2,
+                   "usage: peal draft NAME [TEXT|-]\n\n"
+                   "Keeps a text for somebody that is not to be sent yet; an empty one removes it. "
+                   "Without a text,\n"
+                   "prints what is kept.\n" GENERAL},
+    [CLI_UNREAD] = {"unread", 0, 0,
+                    "usage: peal unread\n\n"
+                    "Says how many unread messages there are, by whom and in all.\n" GENERAL},
+    [CLI_SEARCH] = {"search", 1, 1,
+                    "usage: peal search TEXT [--with NAME] [--limit N] [--ids]\n\n"
+                    "Prints the messages of this profile that have the text in them, whatever the "
+                    "case of letters,\n"
+                    "the newest first.\n"
+                    "  --with NAME       those with one person\n"
+                    "  --limit N         at most N (default: 50)\n" GENERAL},
+    [CLI_EXPORT] = {"export", 1, 1,
+                    "usage: peal export NAME [--format json|text]\n\n"
+                    "Prints the whole conversation with somebody as it is in this profile, oldest "
+                    "first: a line of\n"
+                    "JSON per message, as peal import takes it, or text to read.\n" GENERAL},
+    [CLI_IMPORT] = {"import", 2, 2,
+                    "usage: peal import NAME FILE|-\n\n"
+                    "Takes what peal export has printed as JSON into this profile's conversation "
+                    "with somebody, marked\n"
+                    "as imported. Messages that are here already are passed over; forgotten ones "
+                    "come back.\n" GENERAL},
+    [CLI_VANISH] = {"vanish", 1, 2,
+                    "usage: peal vanish NAME [SECONDS|off]\n\n"
+                    "Says after how many seconds messages with somebody vanish that are written "
+                    "from now on, or sets it,\n"
+                    "for both sides: each side's client deletes a message so long after it was "
+                    "read there, its author's\n"
+                    "so long after it was sent. The other side can keep what it reads all the "
+                    "same.\n" GENERAL},
+    [CLI_UNSEND] = {"unsend", 1, 1,
+                    "usage: peal unsend ID\n\n"
+                    "Deletes a message that you have written, on both sides. The other side may "
+                    "have read it before.\n" ID_USAGE "Exit status as of peal edit.\n" GENERAL},
     [CLI_RECV] = {"recv", 0, 0,
-                  "usage: peal recv [--follow] [--wait SECONDS] [--max N]\n\n"
+                  "usage: peal recv [--follow] [--wait SECONDS] [--max N] [--ids]\n\n"
                   "Prints the unread messages, oldest first, and marks them as read.\n"
                   "  --follow          goes on until interrupted\n"
                   "  --wait SECONDS    waits so long for a first message\n"
-                  "  --max N           stops after N messages\n" GENERAL},
+                  "  --max N           stops after N messages\n"
+                  "  --ids             shows the last eight digits of each message's id\n" GENERAL},
     [CLI_HISTORY] = {"history", 1, 1,
-                     "usage: peal history NAME [--limit N]\n\n"
+                     "usage: peal history NAME [--limit N] [--ids]\n\n"
                      "Prints what was said with somebody, oldest first; with --limit, only the "
-                     "last N messages.\n" GENERAL},
+                     "last N messages;\n"
+                     "with --ids, the last eight digits of each one's id.\n" GENERAL},
     [CLI_STATUS] = {"status", 1, 1,
                     "usage: peal status NAME\n\nSays whether somebody is online, and when they "
                     "were last.\n" GENERAL},
@@ -214,6 +283,11 @@ enum option_id {
     OPT_RING_KEY_FILE,
     OPT_QR,
     OPT_PNG,
+    OPT_REPLY,
+    OPT_IDS,
+    OPT_ID,
+    OPT_WITH,
+    OPT_FORMAT,
     OPTIONS
 };
 
@@ -237,11 +311,16 @@ static const struct option {
     [OPT_FOLLOW] = {"follow", false, OF(RECV)},
     [OPT_WAIT] = {"wait", true, OF(RECV)},
     [OPT_MAX] = {"max", true, OF(RECV)},
-    [OPT_LIMIT] = {"limit", true, OF(HISTORY)},
+    [OPT_LIMIT] = {"limit", true, OF(HISTORY) | OF(SEARCH)},
     [OPT_LISTEN] = {"listen", true, OF(WEB)},
     [OPT_RING_KEY_FILE] = {"ring-key-file", true, OF(RING)},
     [OPT_QR] = {"qr", false, OF(SAFETY)},
     [OPT_PNG] = {"png", true, OF(SAFETY)},
+    [OPT_REPLY] = {"reply", true, OF(SEND)},
+    [OPT_ID] = {"id", false, OF(FORGET)},
+    [OPT_IDS] = {"ids", false, OF(RECV) | OF(HISTORY) | OF(SEARCH)},
+    [OPT_WITH] = {"with", true, OF(SEARCH)},
+    [OPT_FORMAT] = {"format", true, OF(EXPORT)},
 };
 
 static int number(const char *text, uint64_t min, uint64_t max, const char *name, uint64_t *out,
@@ -330,6 +409,24 @@ static int apply(struct cli *cli, enum option_id id, const char *value,
         return 0;
     case OPT_PNG:
         cli->png = value;
+        return 0;
+    case OPT_REPLY:
+        cli->reply = value;
+        return 0;
+    case OPT_ID:
+        cli->by_id = true;
+        return 0;
+    case OPT_WITH:
+        cli->with = value;
+        return 0;
+    case OPT_FORMAT:
+        cli->as_text = strcmp(value, "text") == 0;
+        if (cli->as_text || strcmp(value, "json") == 0)
+            return 0;
+        (void)snprintf(why, CLIENT_WHY_MAX, "--format is json or text, not \"%.60s\"", value);
+        return PEAL_E_USAGE;
+    case OPT_IDS:
+        cli->ids = true;
         return 0;
     case OPTIONS:
         break;
@@ -429,6 +526,11 @@ static int check(const struct cli *cli, unsigned used, char why[static CLIENT_WH
     }
     if (cli->word_count < command->words_min) {
         (void)snprintf(why, CLIENT_WHY_MAX, "peal %s needs more", command->name);
+        return PEAL_E_USAGE;
+    }
+    if (cli->command == CLI_FORGET && !cli->by_id && cli->word_count > 1) {
+        (void)snprintf(why, CLIENT_WHY_MAX,
+                       "peal forget takes one name, or --id and messages' ids");
         return PEAL_E_USAGE;
     }
     if (cli->command == CLI_RING && check_ring(cli, why) != 0)

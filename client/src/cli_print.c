@@ -98,26 +98,60 @@ static json_int_t integer(json_t *object, const char *key)
     return json_integer_value(json_object_get(object, key));
 }
 
+/* The last digits of an id are random: they tell messages apart. */
+static void print_id(const char *id)
+{
+    size_t n = strlen(id);
+    print_text(n > 8 ? id + n - 8 : id);
+}
+
+static void print_said(const struct cli *cli, json_t *m)
+{
+    print_time(integer(m, "sent_at"));
+    (void)fputs("  ", stdout);
+    if (cli->ids) {
+        print_id(str(m, "id"));
+        (void)fputs("  ", stdout);
+    }
+    if (cli->command == CLI_SEARCH)
+        (void)printf("%s to %s: ", str(m, "from"), str(m, "to"));
+    else
+        (void)printf("%s: ", str(m, "from"));
+    if (str(m, "reply_to")[0] != '\0') {
+        (void)fputs("(to ", stdout);
+        print_id(str(m, "reply_to"));
+        (void)fputs(") ", stdout);
+    }
+    if (json_object_get(m, "deleted_at") != NULL)
+        (void)fputs("(deleted)", stdout);
+    else
+        print_text(str(m, "text"));
+    if (json_object_get(m, "edited_at") != NULL && json_object_get(m, "deleted_at") == NULL)
+        (void)fputs(" (edited)", stdout);
+}
+
 int cli_print_message(const struct cli *cli, json_t *m)
 {
-    if (cli->json) {
+    static const char *const marks[] = {"reason",   "reply_to", "edited_at", "deleted_at",
+                                        "imported", "stamp",    "vanish",    "vanishes_at"};
+    if (cli->command == CLI_EXPORT ? !cli->as_text : cli->json) {
         json_t *shown =
             json_pack("{s:O,s:O,s:O,s:O,s:O,s:O}", "id", json_object_get(m, "id"), "from",
                       json_object_get(m, "from"), "to", json_object_get(m, "to"), "text",
                       json_object_get(m, "text"), "sent_at", json_object_get(m, "sent_at"), "state",
                       json_object_get(m, "state"));
-        json_t *why = json_object_get(m, "reason");
-        if (shown != NULL && why != NULL)
-            json_object_set(shown, "reason", why);
+        for (size_t i = 0; shown != NULL && i < PEAL_COUNT(marks); i++) {
+            json_t *mark = json_object_get(m, marks[i]);
+            if (mark != NULL)
+                json_object_set(shown, marks[i], mark);
+        }
         int err = print_json(cli, shown);
         json_decref(shown);
         return err;
     }
     if (begun() != 0)
         return PEAL_E_IO;
-    print_time(integer(m, "sent_at"));
-    (void)printf("  %s: ", str(m, "from"));
-    print_text(str(m, "text"));
+    print_said(cli, m);
     if (cli->command == CLI_HISTORY) {
         (void)printf("  (%s", str(m, "state"));
         if (str(m, "reason")[0] != '\0') {
@@ -260,6 +294,34 @@ static void print_sent(json_t *r)
     (void)putchar('\n');
 }
 
+static void print_draft(json_t *r)
+{
+    if (str(r, "text")[0] == '\0')
+        return;
+    print_text(str(r, "text"));
+    (void)putchar('\n');
+}
+
+static void print_unread(json_t *r)
+{
+    size_t i;
+    json_t *line;
+    json_array_foreach(json_object_get(r, "conversations"), i, line)(void)
+        printf("%8lld  %s\n", (long long)integer(line, "unread"), str(line, "name"));
+    (void)printf("%8lld  in all\n", (long long)integer(r, "total"));
+}
+
+static void print_vanish(json_t *r)
+{
+    if (!json_is_integer(json_object_get(r, "seconds")))
+        print_sent(r);
+    else if (integer(r, "seconds") == 0)
+        (void)printf("messages with %s stay\n", str(r, "name"));
+    else
+        (void)printf("messages with %s vanish %lld seconds after they are read\n", str(r, "name"),
+                     (long long)integer(r, "seconds"));
+}
+
 int cli_print_reply(const struct cli *cli, json_t *r)
 {
     if (cli->json)
@@ -291,7 +353,25 @@ int cli_print_reply(const struct cli *cli, json_t *r)
         (void)puts("logged out");
         break;
     case CLI_SEND:
+    case CLI_EDIT:
+    case CLI_UNSEND:
         print_sent(r);
+        break;
+    case CLI_FORGET:
+        (void)printf("forgotten here: %lld\n", (long long)integer(r, "count"));
+        break;
+    case CLI_DRAFT:
+        print_draft(r);
+        break;
+    case CLI_UNREAD:
+        print_unread(r);
+        break;
+    case CLI_IMPORT:
+        (void)printf("imported: %lld; here already: %lld\n", (long long)integer(r, "added"),
+                     (long long)integer(r, "passed"));
+        break;
+    case CLI_VANISH:
+        print_vanish(r);
         break;
     case CLI_STATUS:
         print_status(r);
@@ -307,6 +387,8 @@ int cli_print_reply(const struct cli *cli, json_t *r)
     case CLI_NONE:
     case CLI_RECV:
     case CLI_HISTORY:
+    case CLI_SEARCH:
+    case CLI_EXPORT:
     case CLI_WEB:
     case CLI_COMMANDS:
         break;

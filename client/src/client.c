@@ -13,7 +13,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 void client_arm(struct client *c)
 {
-    uint64_t due = earlier(c->redeliver_us, outbox_due(c));
+    uint64_t due = earlier(earlier(c->redeliver_us, c->vanish_us), outbox_due(c));
     bool up = reach_is_up(c->reach);
     for (const struct ask *a = c->asks; a != NULL; a = a->next) {
         due = earlier(due, a->deadline_us);
@@ -97,6 +97,8 @@ static void tick(void *user)
     }
     if (now >= c->settled_us)
         c->settled_us = CLIENT_NEVER;
+    if (now >= c->vanish_us)
+        vanish_tick(c, now);
     recv_wake(c);
     calls_tick(c, now);
     calls_sweep(c);
@@ -493,6 +495,7 @@ void client_start(struct client *c)
 {
     c->started = true;
     c->away_since_us = net_now_us();
+    vanish_tick(c, c->away_since_us);
     reach_start(c->reach);
 }
 

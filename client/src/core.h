@@ -90,6 +90,7 @@ struct flight {
     struct peal_msg_id id;
     char peer[NAME_BYTES_MAX + 1];
     uint8_t kind;
+    bool amends; /* a change: it has no line in the history */
     uint64_t sent_us;
 };
 
@@ -98,6 +99,29 @@ struct full_box {
     char peer[NAME_BYTES_MAX + 1];
     char why[WIRE_TEXT_MAX + 1];
     uint64_t retry_us, pause_us;
+};
+
+/* What an envelope holds. Version 2 (u8), kind (u8), the author's stamp (u64, at most 63 bits), and
+ * then by kind:
+ *
+ *   TEXT    reply_to (16 bytes; zeros: none), vanish (u32), text
+ *   EDIT    target (16), text
+ *   DELETE  target (16)
+ *   VANISH  vanish (u32): what this side's messages of the conversation have from now on, and the
+ *           other side's are to have
+ *
+ * The text is the rest: UTF-8, 1 … CLIENT_TEXT_MAX bytes. vanish is the number of seconds after
+ * reading after which the message is to go, 0: never. Version 1 is read as well, and not written
+ * any more: the stamp (u64), and the text. */
+enum content_kind { CONTENT_TEXT = 1, CONTENT_EDIT = 2, CONTENT_DELETE = 3, CONTENT_VANISH = 4 };
+enum { CONTENT_HEAD = 1 + 1 + 8 + MSG_ID_BYTES + 4, CONTENT_MAX = CONTENT_HEAD + CLIENT_TEXT_MAX };
+struct content {
+    enum content_kind kind;
+    uint64_t stamp;
+    bool replies; /* of TEXT: target is what it answers */
+    struct peal_msg_id target;
+    uint32_t vanish;
+    struct peal_bytes text; /* belongs to whoever made it; when read, a view of what was read */
 };
 
 struct held {
@@ -134,8 +158,9 @@ struct client_call {
     char display[WIRE_NAME_MAX + 1];
     bool entering; /* register, login, or what enters the account anew like them */
     /* send */
-    bool sending; /* waits for sent_id to be stored */
-    struct peal_msg_id sent_id;
+    bool sending;  /* waits for sent_id to be stored */
+    bool amending; /* sent_id is that of a change: it has no line in the history */
+    struct peal_msg_id sent_id, about; /* about: the message that is told in the answer */
     char sent_to[NAME_BYTES_MAX + 1];
     /* recv */
     bool receiving, follow, flushing;
@@ -190,6 +215,7 @@ struct client {
     struct held *held;
     size_t held_count;
     uint64_t settled_us;   /* when the mailbox counts as emptied */
+    uint64_t vanish_us;    /* when something is to vanish, or to be looked whether */
     uint64_t redeliver_us; /* when the server is asked anew for what could not be kept */
 };
 
@@ -229,6 +255,20 @@ PEAL_MUST int call_number(struct client_call *call, const char *key, uint64_t fa
 void call_wait(struct client_call *call, uint64_t ms, void (*expired)(struct client_call *call));
 void calls_tick(struct client *c, uint64_t now);
 json_t *entry_json(struct client *c, const struct entry *e);
+/* The id of a message that is here, perhaps shortened, in the arguments; on an error the call has
+ * been answered. */
+PEAL_MUST int call_message(struct client_call *call, const char *key, struct peal_msg_id *out);
+/* At most CALL_IDS_MAX of them, in the array `ids`; likewise. */
+enum { CALL_IDS_MAX = 64 };
+PEAL_MUST int call_messages(struct client_call *call, struct peal_msg_id out[static CALL_IDS_MAX],
+                            size_t *n);
+/* What `before` says, a message's id or a time, as the place in the order of messages; without it,
+ * behind the last one. *has_id: before that message, otherwise before all of the stamp. Likewise.
+ */
+PEAL_MUST int call_before(struct client_call *call, uint64_t *stamp, struct peal_msg_id *id,
+                          bool *has_id);
+/* The text of a message in the arguments, 1 … CLIENT_TEXT_MAX bytes of UTF-8; likewise. */
+PEAL_MUST int call_text(struct client_call *call, struct peal_bytes *out);
 /* Frees calls that are over; not while one of them runs. */
 void calls_sweep(struct client *c);
 /* What waits for the link may look again. */
@@ -298,6 +338,22 @@ void safety_text(const struct client *c, const char *name, struct peal_bytes bun
 
 /* ---- send.c -------------------------------------------------------------------------- */
 void cmd_send(struct client_call *call);
+/* Fails the call when this client may not write to anybody now. */
+PEAL_MUST int call_may_write(struct client_call *call);
+/* The same, or when that is oneself. */
+PEAL_MUST int call_other(struct client_call *call, const char *name);
+/* The recipient's keys, or *to NULL when the ring is to be asked about them before anything is
+ * sealed; on an error the call has been answered. */
+PEAL_MUST int call_recipient(struct client_call *call, const char *peer, struct contact **to);
+/* Within a transaction: seals a content under this id, or keeps it to be sealed (to NULL), and
+ * queues it. target: what it changes, or NULL. */
+PEAL_MUST int outbox_content(struct client *c, const struct contact *to, const char *peer,
+                             const struct peal_msg_id *id, const struct content *content,
+                             const struct peal_msg_id *target);
+/* After the commit: sends, and answers the call once it is known what became of sent_id, after
+ * `wait_ms` at the latest. */
+void outbox_go(struct client_call *call, const struct contact *to, const char *peer,
+               uint64_t wait_ms);
 /* The session changed: a send need not wait for one that is over. */
 void send_link_changed(struct client_call *call);
 /* Sends what waits, as far as the flights allow. */
@@ -354,15 +410,51 @@ void cmd_sync(struct client_call *call);
 /* Looks whether waiting recv calls have something to give. */
 void recv_wake(struct client *c);
 
+/* ---- amend.c: edits and deletions ---------------------------------------------------- */
+void cmd_edit(struct client_call *call);
+void cmd_unsend(struct client_call *call);
+/* Within a transaction: an edit or a deletion by `from` has come, its stamp said by the author and
+ * at_ms the time to be shown. PEAL_E_REFUSED: what it is about is not the author's. *changed: a
+ * message here looks different now. */
+PEAL_MUST int amend_received(struct client *c, const char *from, const struct peal_msg_id *id,
+                             const struct content *content, uint64_t at_ms, bool *changed);
+/* Within a transaction: a message of `from` is new here; what came for it before counts now. */
+PEAL_MUST int amend_arrived(struct client *c, const char *from, const struct peal_msg_id *id);
+/* Whether the incoming message of this id is by `from`. */
+bool amend_is_by(struct client *c, const char *from, const struct peal_msg_id *id);
+/* A message of the history as it is now, NULL: it is not there, or there is no memory. */
+json_t *message_json(struct client *c, const struct peal_msg_id *id);
+
+/* ---- local.c: what the other side does not hear of ----------------------------------- */
+void cmd_unread(struct client_call *call);
+void cmd_forget(struct client_call *call);
+void cmd_draft(struct client_call *call);
+/* Adds "draft" to a conversation's line, when there is one. Not 0: no memory, or it cannot be read.
+ */
+PEAL_MUST int draft_add(const struct client *c, const char *name, json_t *line);
+
+/* ---- search.c, transfer.c ------------------------------------------------------------- */
+void cmd_search(struct client_call *call);
+void cmd_export(struct client_call *call);
+void cmd_import(struct client_call *call);
+
+/* ---- vanish.c -------------------------------------------------------------------------- */
+void cmd_vanish(struct client_call *call);
+/* Within a transaction: the other side has set it, at this stamp, in the row of this id. */
+PEAL_MUST int vanish_received(struct client *c, const char *from, const struct peal_msg_id *id,
+                              uint32_t seconds, uint64_t stamp, bool *changed);
+/* Within a transaction: the message has been read, or taken by the ring: its time begins. */
+PEAL_MUST int vanish_begin(struct client *c, const struct peal_msg_id *id);
+/* Takes out what is due, and looks when the next one is. */
+void vanish_tick(struct client *c, uint64_t now_us);
+/* Adds "vanish" to a conversation's line, as draft_add does. */
+PEAL_MUST int vanish_add(const struct client *c, const char *name, json_t *line);
+
 /* ---- content.c ----------------------------------------------------------------------- */
-/* What an envelope holds: version 1 (u8), the stamp of sending (u64), the text (the rest, UTF-8, 1
- * … CLIENT_TEXT_MAX bytes). */
-enum { CONTENT_HEAD = 9, CONTENT_MAX = CONTENT_HEAD + CLIENT_TEXT_MAX };
-PEAL_MUST int content_write(uint64_t stamp, struct peal_bytes text, size_t cap, uint8_t out[],
-                            size_t *n);
-/* PEAL_E_VERSION, PEAL_E_TRUNCATED, PEAL_E_MALFORMED (not UTF-8, or a stamp beyond 63 bits),
- * PEAL_E_TOO_LONG. */
-PEAL_MUST int content_read(struct peal_bytes in, uint64_t *stamp, struct peal_bytes *text);
+PEAL_MUST int content_write(const struct content *content, size_t cap, uint8_t out[], size_t *n);
+/* PEAL_E_VERSION (also of an unknown kind), PEAL_E_TRUNCATED, PEAL_E_TRAILING, PEAL_E_MALFORMED
+ * (not UTF-8, no text, or a stamp beyond 63 bits), PEAL_E_TOO_LONG. */
+PEAL_MUST int content_read(struct peal_bytes in, struct content *out);
 /* What a receipt row holds: version 1 (u8), state (u8: MSG_DELIVERED or MSG_READ), ids (u16 count,
  * 16 bytes each), the signature. */
 enum { RECEIPT_MAX = 1 + 1 + 2 + WIRE_ACK_MAX * MSG_ID_BYTES + CRY_SIG_BYTES };

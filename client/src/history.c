@@ -13,27 +13,20 @@ const char *msg_state_name(int state)
     return state >= 0 && (size_t)state < PEAL_COUNT(names) ? names[state] : "unknown";
 }
 
-static sqlite3_stmt *use_with_id(struct profile *p, enum db_sql sql, const char *me,
-                                 const struct peal_msg_id *id)
-{
-    sqlite3_stmt *st = db_use(p, sql);
-    db_str(st, 1, me);
-    db_blob(st, 2, id->b, sizeof id->b);
-    return st;
-}
-
 int profile_message_add(struct profile *p, const char *me, const struct entry *e)
 {
-    sqlite3_stmt *st = use_with_id(p, DB_MESSAGE_ADD, me, &e->id);
+    sqlite3_stmt *st = db_use_id(p, DB_MESSAGE_ADD, me, &e->id);
     db_str(st, 3, e->peer);
     db_int(st, 4, e->outgoing);
     db_int(st, 5, e->unread);
     db_int(st, 6, e->state);
     db_int(st, 7, (int64_t)e->stamp);
-    sqlite3_bind_text64(st, 8, e->text.n != 0 ? (const char *)e->text.p : "", e->text.n,
-                        SQLITE_STATIC, SQLITE_UTF8);
+    db_text(st, 8, e->text);
     if (e->raw.n != 0)
         db_blob(st, 9, e->raw.p, e->raw.n);
+    if (e->replies)
+        db_blob(st, 10, e->reply_to.b, sizeof e->reply_to.b);
+    db_int(st, 11, e->vanish);
     int err = db_run(p, DB_MESSAGE_ADD);
     if (err == 0 && sqlite3_changes(p->db) == 0)
         err = PEAL_E_EXISTS;
@@ -43,7 +36,7 @@ int profile_message_add(struct profile *p, const char *me, const struct entry *e
 int profile_message_advance(struct profile *p, const char *me, const struct peal_msg_id *id,
                             const char *peer, int state, bool *done)
 {
-    sqlite3_stmt *st = use_with_id(p, DB_MESSAGE_ADVANCE, me, id);
+    sqlite3_stmt *st = db_use_id(p, DB_MESSAGE_ADVANCE, me, id);
     if (peer != NULL)
         db_str(st, 3, peer);
     db_int(st, 4, state);
@@ -55,7 +48,7 @@ int profile_message_advance(struct profile *p, const char *me, const struct peal
 int profile_message_peer(struct profile *p, const char *me, const struct peal_msg_id *id,
                          char out[static NAME_BYTES_MAX + 1])
 {
-    sqlite3_stmt *st = use_with_id(p, DB_MESSAGE_PEER, me, id);
+    sqlite3_stmt *st = db_use_id(p, DB_MESSAGE_PEER, me, id);
     int rc = sqlite3_step(st);
     int err = rc == SQLITE_ROW ? 0 : rc == SQLITE_DONE ? PEAL_E_NOT_FOUND : db_err(rc);
     if (err == 0)
@@ -64,23 +57,12 @@ int profile_message_peer(struct profile *p, const char *me, const struct peal_ms
     return err;
 }
 
-/* The one number that a statement gives. */
-static int one_number(struct profile *p, enum db_sql sql, int64_t *out)
-{
-    int rc = sqlite3_step(p->stmts[sql]);
-    int err = rc == SQLITE_ROW ? 0 : rc == SQLITE_DONE ? PEAL_E_NOT_FOUND : db_err(rc);
-    if (err == 0)
-        *out = sqlite3_column_int64(p->stmts[sql], 0);
-    db_done(p, sql);
-    return err;
-}
-
 int profile_message_state(struct profile *p, const char *me, const struct peal_msg_id *id,
                           int *state)
 {
     int64_t value = 0;
-    (void)use_with_id(p, DB_MESSAGE_STATE, me, id);
-    int err = one_number(p, DB_MESSAGE_STATE, &value);
+    (void)db_use_id(p, DB_MESSAGE_STATE, me, id);
+    int err = db_number(p, DB_MESSAGE_STATE, &value);
     *state = (int)value;
     return err;
 }
@@ -89,7 +71,7 @@ int profile_last_stamp(struct profile *p, const char *me, uint64_t *out)
 {
     int64_t value = 0;
     db_str(db_use(p, DB_LAST_STAMP), 1, me);
-    int err = one_number(p, DB_LAST_STAMP, &value);
+    int err = db_number(p, DB_LAST_STAMP, &value);
     *out = (uint64_t)value;
     return err;
 }
@@ -98,42 +80,20 @@ int profile_stamp_of(struct profile *p, const char *me, const struct peal_msg_id
                      uint64_t *stamp)
 {
     int64_t value = 0;
-    (void)use_with_id(p, DB_STAMP_OF, me, id);
-    int err = one_number(p, DB_STAMP_OF, &value);
+    (void)db_use_id(p, DB_STAMP_OF, me, id);
+    int err = db_number(p, DB_STAMP_OF, &value);
     *stamp = (uint64_t)value;
     return err;
 }
 
 int profile_mark_read(struct profile *p, const char *me, const struct peal_msg_id *id)
 {
-    (void)use_with_id(p, DB_MESSAGE_READ, me, id);
+    (void)db_use_id(p, DB_MESSAGE_READ, me, id);
     return db_run(p, DB_MESSAGE_READ);
 }
 
 /* ---- reading -----------------------------------------------------------------------------------
  */
-
-static int read_id(struct peal_bytes b, struct peal_msg_id *out)
-{
-    if (b.n != sizeof out->b)
-        return PEAL_E_CORRUPT;
-    memcpy(out->b, b.p, sizeof out->b);
-    return 0;
-}
-
-static int read_entry(sqlite3_stmt *st, struct entry *e)
-{
-    memset(e, 0, sizeof *e);
-    int err = read_id(db_col(st, 0), &e->id);
-    e->peer = (const char *)sqlite3_column_text(st, 1);
-    e->outgoing = sqlite3_column_int(st, 2) != 0;
-    e->unread = sqlite3_column_int(st, 3) != 0;
-    e->state = sqlite3_column_int(st, 4);
-    e->stamp = (uint64_t)sqlite3_column_int64(st, 5);
-    e->text.p = sqlite3_column_text(st, 6);
-    e->text.n = (size_t)sqlite3_column_bytes(st, 6);
-    return err;
-}
 
 static int each_entry(struct profile *p, enum db_sql sql,
                       void (*each)(void *user, const struct entry *e), void *user)
@@ -143,7 +103,7 @@ static int each_entry(struct profile *p, enum db_sql sql,
     int err = 0;
     while (err == 0 && (rc = sqlite3_step(st)) != SQLITE_DONE) {
         struct entry e;
-        err = rc == SQLITE_ROW ? read_entry(st, &e) : db_err(rc);
+        err = rc == SQLITE_ROW ? db_entry(st, &e) : db_err(rc);
         if (err == 0)
             each(user, &e);
     }
@@ -187,9 +147,9 @@ int profile_conversations(struct profile *p, const char *me, uint32_t limit,
     int err = 0;
     while (err == 0 && (rc = sqlite3_step(st)) != SQLITE_DONE) {
         struct entry e;
-        err = rc == SQLITE_ROW ? read_entry(st, &e) : db_err(rc);
+        err = rc == SQLITE_ROW ? db_entry(st, &e) : db_err(rc);
         if (err == 0)
-            each(user, &e, (uint64_t)sqlite3_column_int64(st, 7));
+            each(user, &e, (uint64_t)sqlite3_column_int64(st, DB_ENTRY_COLUMNS));
     }
     db_done(p, DB_CONVERSATIONS);
     return err;
@@ -199,11 +159,15 @@ int profile_conversations(struct profile *p, const char *me, uint32_t limit,
 
 int profile_outbox_add(struct profile *p, const char *me, const struct outrow *row)
 {
-    sqlite3_stmt *st = use_with_id(p, DB_OUTBOX_ADD, me, &row->id);
+    sqlite3_stmt *st = db_use_id(p, DB_OUTBOX_ADD, me, &row->id);
     db_str(st, 3, row->peer);
     db_int(st, 4, row->kind);
     if (row->body.p != NULL)
         db_blob(st, 5, row->body.p, row->body.n);
+    if (row->plain.p != NULL)
+        db_blob(st, 6, row->plain.p, row->plain.n);
+    if (row->amends)
+        db_blob(st, 7, row->target.b, sizeof row->target.b);
     return db_run(p, DB_OUTBOX_ADD);
 }
 
@@ -216,17 +180,41 @@ int profile_outbox_clear(struct profile *p, const char *me)
 
 int profile_outbox_del(struct profile *p, const char *me, const struct peal_msg_id *id)
 {
-    (void)use_with_id(p, DB_OUTBOX_DEL, me, id);
+    (void)db_use_id(p, DB_OUTBOX_DEL, me, id);
     return db_run(p, DB_OUTBOX_DEL);
 }
 
-static int read_outrow(sqlite3_stmt *st, struct outrow *row)
+int profile_outbox_has(struct profile *p, const char *me, const struct peal_msg_id *id, bool *has)
 {
+    int64_t one = 0;
+    (void)db_use_id(p, DB_OUTBOX_HAS, me, id);
+    int err = db_number(p, DB_OUTBOX_HAS, &one);
+    *has = err == 0;
+    return err == PEAL_E_NOT_FOUND ? 0 : err;
+}
+
+int profile_outbox_take_back(struct profile *p, const char *me, const struct peal_msg_id *id,
+                             bool *done)
+{
+    (void)db_use_id(p, DB_OUTBOX_TAKE_BACK, me, id);
+    int err = db_run(p, DB_OUTBOX_TAKE_BACK);
+    *done = err == 0 && sqlite3_changes(p->db) != 0;
+    if (!*done)
+        return err;
+    (void)db_use_id(p, DB_OUTBOX_FORGET, me, id);
+    return db_run(p, DB_OUTBOX_FORGET);
+}
+
+/* column 4: what it holds, sealed or not */
+static int read_outrow(sqlite3_stmt *st, struct outrow *row, bool sealed)
+{
+    *row = (struct outrow){.amends = sqlite3_column_type(st, 5) != SQLITE_NULL};
     row->seq = sqlite3_column_int64(st, 0);
     row->peer = (const char *)sqlite3_column_text(st, 2);
     row->kind = (uint8_t)sqlite3_column_int(st, 3);
-    row->body = db_col(st, 4);
-    return read_id(db_col(st, 1), &row->id);
+    *(sealed ? &row->body : &row->plain) = db_col(st, 4);
+    int err = db_id(db_col(st, 1), &row->id);
+    return err == 0 && row->amends ? db_id(db_col(st, 5), &row->target) : err;
 }
 
 int profile_outbox(struct profile *p, const char *me, int64_t after,
@@ -240,7 +228,7 @@ int profile_outbox(struct profile *p, const char *me, int64_t after,
     bool more = true;
     while (more && err == 0 && (rc = sqlite3_step(st)) != SQLITE_DONE) {
         struct outrow row;
-        err = rc == SQLITE_ROW ? read_outrow(st, &row) : db_err(rc);
+        err = rc == SQLITE_ROW ? read_outrow(st, &row, true) : db_err(rc);
         if (err == 0)
             more = each(user, &row);
     }
@@ -252,7 +240,7 @@ int profile_outbox_count(struct profile *p, const char *me, uint64_t *out)
 {
     int64_t value = 0;
     db_str(db_use(p, DB_OUTBOX_COUNT), 1, me);
-    int err = one_number(p, DB_OUTBOX_COUNT, &value);
+    int err = db_number(p, DB_OUTBOX_COUNT, &value);
     *out = (uint64_t)value;
     return err;
 }
@@ -279,7 +267,7 @@ int profile_unsealed(struct profile *p, const char *me, const char *name,
     int err = 0;
     while (err == 0 && (rc = sqlite3_step(st)) != SQLITE_DONE) {
         struct outrow row;
-        err = rc == SQLITE_ROW ? read_outrow(st, &row) : db_err(rc);
+        err = rc == SQLITE_ROW ? read_outrow(st, &row, false) : db_err(rc);
         if (err == 0)
             each(user, &row);
     }

@@ -10,10 +10,9 @@
 
 #include "db.h"
 
-enum { SCHEMA_VERSION = 2, BUSY_MS = 2000 };
-
-/* Each migration brings the file from version i to i + 1, inside one transaction. */
-static const char *const migrations[SCHEMA_VERSION] = {
+/* Each migration brings the file from version i to i + 1, inside one transaction. What has been
+ * released is not changed any more: a new form is a new line at the end. */
+static const char *const migrations[] = {
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE account(one INTEGER PRIMARY KEY CHECK(one=1), name TEXT NOT NULL, display TEXT "
     "NOT NULL,"
@@ -32,7 +31,35 @@ static const char *const migrations[SCHEMA_VERSION] = {
     " peer TEXT NOT NULL, kind INTEGER NOT NULL, body BLOB, UNIQUE(me,id));",
     "CREATE TABLE verified(me TEXT, name TEXT, own BLOB NOT NULL, theirs BLOB NOT NULL,"
     " PRIMARY KEY(me,name)) WITHOUT ROWID;",
+    /* Edits and deletions. What waits to be sealed lies in the outbox, complete: content version 1
+     * (version, stamp, text) of what waited before. */
+    "ALTER TABLE message ADD COLUMN reply_to BLOB;"
+    "ALTER TABLE message ADD COLUMN edit_stamp INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE message ADD COLUMN edit_id BLOB;"
+    "ALTER TABLE message ADD COLUMN edited INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE message ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE outbox ADD COLUMN plain BLOB;"
+    "ALTER TABLE outbox ADD COLUMN target BLOB;"
+    "UPDATE outbox SET plain=(SELECT CAST(x'01'||substr(m.id,1,8)||CAST(m.text AS BLOB) AS BLOB)"
+    " FROM message AS m WHERE m.me=outbox.me AND m.id=outbox.id) WHERE body IS NULL;"
+    "CREATE TABLE pending(seq INTEGER PRIMARY KEY AUTOINCREMENT, me TEXT NOT NULL,"
+    " peer TEXT NOT NULL, target BLOB NOT NULL, kind INTEGER NOT NULL, stamp INTEGER NOT NULL,"
+    " op BLOB NOT NULL, at INTEGER NOT NULL, text TEXT NOT NULL, UNIQUE(me,peer,target));"
+    "CREATE INDEX message_time ON message(me,stamp,id);",
+    /* Forgotten messages, so that they stay so when the ring delivers them again; drafts. */
+    "CREATE TABLE gone(me TEXT NOT NULL, id BLOB NOT NULL, at INTEGER NOT NULL,"
+    " PRIMARY KEY(me,id)) WITHOUT ROWID;"
+    "CREATE INDEX gone_at ON gone(at);"
+    "CREATE TABLE draft(me TEXT NOT NULL, name TEXT NOT NULL, text TEXT NOT NULL,"
+    " at INTEGER NOT NULL, PRIMARY KEY(me,name)) WITHOUT ROWID;",
+    "ALTER TABLE message ADD COLUMN imported INTEGER NOT NULL DEFAULT 0;",
+    "ALTER TABLE message ADD COLUMN vanish INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE message ADD COLUMN vanishes INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX message_vanishes ON message(me,vanishes) WHERE vanishes>0;"
+    "CREATE TABLE vanish(me TEXT NOT NULL, name TEXT NOT NULL, seconds INTEGER NOT NULL,"
+    " stamp INTEGER NOT NULL, op BLOB NOT NULL, PRIMARY KEY(me,name)) WITHOUT ROWID;",
 };
+enum { SCHEMA_VERSION = PEAL_COUNT(migrations), BUSY_MS = 2000 };
 
 /* ---- statements ------------------------------------------------------------------------------ */
 
@@ -99,10 +126,65 @@ int db_run(struct profile *p, enum db_sql sql)
     return err;
 }
 
+int db_number(struct profile *p, enum db_sql sql, int64_t *out)
+{
+    int rc = sqlite3_step(p->stmts[sql]);
+    int err = rc == SQLITE_ROW ? 0 : rc == SQLITE_DONE ? PEAL_E_NOT_FOUND : db_err(rc);
+    if (err == 0)
+        *out = sqlite3_column_int64(p->stmts[sql], 0);
+    db_done(p, sql);
+    return err;
+}
+
 struct peal_bytes db_col(sqlite3_stmt *st, int at)
 {
     const void *bytes = sqlite3_column_blob(st, at);
     return peal_bytes_of(bytes, (size_t)sqlite3_column_bytes(st, at));
+}
+
+int db_id(struct peal_bytes b, struct peal_msg_id *out)
+{
+    if (b.n != sizeof out->b)
+        return PEAL_E_CORRUPT;
+    memcpy(out->b, b.p, sizeof out->b);
+    return 0;
+}
+
+void db_text(sqlite3_stmt *st, int at, struct peal_bytes text)
+{
+    sqlite3_bind_text64(st, at, text.n != 0 ? (const char *)text.p : "", text.n, SQLITE_STATIC,
+                        SQLITE_UTF8);
+}
+
+sqlite3_stmt *db_use_id(struct profile *p, enum db_sql sql, const char *me,
+                        const struct peal_msg_id *id)
+{
+    sqlite3_stmt *st = db_use(p, sql);
+    db_str(st, 1, me);
+    db_blob(st, 2, id->b, sizeof id->b);
+    return st;
+}
+
+int db_entry(sqlite3_stmt *st, struct entry *e)
+{
+    *e = (struct entry){.replies = sqlite3_column_type(st, 7) != SQLITE_NULL};
+    int err = db_id(db_col(st, 0), &e->id);
+    e->peer = (const char *)sqlite3_column_text(st, 1);
+    e->outgoing = sqlite3_column_int(st, 2) != 0;
+    e->unread = sqlite3_column_int(st, 3) != 0;
+    e->state = sqlite3_column_int(st, 4);
+    e->stamp = (uint64_t)sqlite3_column_int64(st, 5);
+    e->text.p = sqlite3_column_text(st, 6);
+    e->text.n = (size_t)sqlite3_column_bytes(st, 6);
+    if (err == 0 && e->replies)
+        err = db_id(db_col(st, 7), &e->reply_to);
+    e->edit_stamp = (uint64_t)sqlite3_column_int64(st, 8);
+    e->edited_ms = (uint64_t)sqlite3_column_int64(st, 9);
+    e->deleted_ms = (uint64_t)sqlite3_column_int64(st, 10);
+    e->imported = sqlite3_column_int(st, 11) != 0;
+    e->vanish = (uint32_t)sqlite3_column_int64(st, 12);
+    e->vanishes_ms = (uint64_t)sqlite3_column_int64(st, 13);
+    return err;
 }
 
 int profile_begin(struct profile *p)

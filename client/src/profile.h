@@ -53,6 +53,13 @@ struct entry {
     uint64_t stamp;
     struct peal_bytes text;
     struct peal_bytes raw; /* of an unreadable one: the envelope */
+    bool replies;
+    struct peal_msg_id reply_to;
+    uint64_t edit_stamp;            /* of the edit that counts; 0: none */
+    uint64_t edited_ms, deleted_ms; /* 0: not */
+    bool imported;                  /* nobody has proved it */
+    uint32_t vanish;                /* seconds after reading; 0: stays */
+    uint64_t vanishes_ms;           /* 0: stays, or not known yet */
 };
 
 struct outrow {
@@ -60,7 +67,19 @@ struct outrow {
     struct peal_msg_id id;
     const char *peer;
     uint8_t kind;
-    struct peal_bytes body; /* p == NULL: not sealed yet */
+    struct peal_bytes body;  /* p == NULL: not sealed yet */
+    struct peal_bytes plain; /* then the content (core.h) */
+    bool amends;             /* a change of target, not a message */
+    struct peal_msg_id target;
+};
+
+/* An edit or a deletion. */
+struct amendment {
+    struct peal_msg_id target, id;
+    bool deletes;   /* instead of edits */
+    uint64_t stamp; /* the author's: the greatest counts */
+    uint64_t at_ms; /* when, for people; not 0 */
+    struct peal_bytes text;
 };
 
 /* All of these return 0 or PEAL_E_IO, PEAL_E_NO_SPACE, PEAL_E_CORRUPT, besides what is named. */
@@ -115,7 +134,8 @@ PEAL_MUST int profile_sealed(struct profile *p, const char *me, const char *peer
 /* Such an entry, to make room for what it turned out to be. */
 PEAL_MUST int profile_sealed_del(struct profile *p, const char *me, const struct peal_msg_id *id);
 
-/* PEAL_E_EXISTS: an entry of this id is in already (and stays as it is). */
+/* PEAL_E_EXISTS: an entry of this id is in already (and stays as it is), or was and is forgotten.
+ */
 PEAL_MUST int profile_message_add(struct profile *p, const char *me, const struct entry *e);
 /* Advances the state of an outgoing message to peer; *done: it did advance. peer NULL: whoever it
  * is to. */
@@ -128,19 +148,95 @@ PEAL_MUST int profile_message_peer(struct profile *p, const char *me, const stru
 /* PEAL_E_NOT_FOUND. */
 PEAL_MUST int profile_message_state(struct profile *p, const char *me, const struct peal_msg_id *id,
                                     int *state);
-/* The largest stamp of an outgoing message, 0 for none. */
+/* The largest stamp of a message, 0 for none. */
 PEAL_MUST int profile_last_stamp(struct profile *p, const char *me, uint64_t *out);
+
+/* A message as it is; views only within each. PEAL_E_NOT_FOUND. */
+PEAL_MUST int profile_message(struct profile *p, const char *me, const struct peal_msg_id *id,
+                              void (*each)(void *user, const struct entry *e), void *user);
+/* The message whose id begins or ends with these CLIENT_ID_DIGITS_MIN … 32 hexadecimal digits.
+ * PEAL_E_NOT_FOUND; PEAL_E_USAGE: of several. */
+PEAL_MUST int profile_message_like(struct profile *p, const char *me, const char *digits,
+                                   struct peal_msg_id *out);
+
+/* Changes a message of peer, or one to peer (outgoing). *done: it looks different now; not when it
+ * is not there, not the author's, or a greater change counts already. */
+PEAL_MUST int profile_amend(struct profile *p, const char *me, const char *peer, bool outgoing,
+                            const struct amendment *a, bool *done);
+/* Keeps a change by peer of what is not there; the greatest of each target, CLIENT_PENDING_MAX of
+ * them per peer, the latest. */
+PEAL_MUST int profile_pending_put(struct profile *p, const char *me, const char *peer,
+                                  const struct amendment *a);
+/* Applies what was kept for this message and drops it. *done: as above. */
+PEAL_MUST int profile_pending_apply(struct profile *p, const char *me, const char *peer,
+                                    const struct peal_msg_id *target, bool *done);
+
+/* Takes a message out; it stays out when it comes again. PEAL_E_NOT_FOUND. GONE_DAYS later nobody
+ * can bring it any more (rows live for 30 days on the ring), and the trace goes as well. */
+enum { GONE_DAYS = 60 };
+PEAL_MUST int profile_forget(struct profile *p, const char *me, const struct peal_msg_id *id,
+                             uint64_t now_ms);
+/* The same with all of a conversation, with its draft and what waits for its messages; *n messages.
+ * In one transaction of the caller's, as above. */
+PEAL_MUST int profile_forget_peer(struct profile *p, const char *me, const char *peer,
+                                  uint64_t now_ms, uint64_t *n);
+PEAL_MUST int profile_is_gone(struct profile *p, const char *me, const struct peal_msg_id *id,
+                              bool *gone);
+/* How many unread messages there are: of each who has written one, the latest first, at most
+ * `limit`; and in all. */
+PEAL_MUST int profile_unread_counts(struct profile *p, const char *me, uint32_t limit,
+                                    void (*each)(void *user, const char *peer, uint64_t n),
+                                    void *user);
+PEAL_MUST int profile_unread_count(struct profile *p, const char *me, uint64_t *out);
+/* A text that is not to be sent yet. text.n 0: removes it. PEAL_E_QUOTA. */
+PEAL_MUST int profile_draft_set(struct profile *p, const char *me, const char *name,
+                                struct peal_bytes text, uint64_t now_ms);
+/* PEAL_E_NOT_FOUND. */
+PEAL_MUST int profile_draft(struct profile *p, const char *me, const char *name,
+                            void (*each)(void *user, struct peal_bytes text, uint64_t at_ms),
+                            void *user);
+
+/* Messages that can be read, those before (stamp, id) as in profile_history, the newest first, of
+ * one peer or of everybody (NULL); each returns false to stop. */
+PEAL_MUST int profile_backwards(struct profile *p, const char *me, const char *peer, uint64_t stamp,
+                                const struct peal_msg_id *id,
+                                bool (*each)(void *user, const struct entry *e), void *user);
+/* Those of a conversation after (stamp, id), oldest first; likewise. */
+PEAL_MUST int profile_forwards(struct profile *p, const char *me, const char *peer, uint64_t stamp,
+                               const struct peal_msg_id *id,
+                               bool (*each)(void *user, const struct entry *e), void *user);
+/* Within a transaction: an imported message, forgotten or not. PEAL_E_EXISTS. */
+PEAL_MUST int profile_import(struct profile *p, const char *me, const struct entry *e);
+
+/* How long messages with somebody stay, 0: for ever. *seconds is that for who has not said so. */
+PEAL_MUST int profile_vanish(struct profile *p, const char *me, const char *name,
+                             uint32_t *seconds);
+/* *done: it counts, since no greater (stamp, id) has been set. */
+PEAL_MUST int profile_vanish_set(struct profile *p, const char *me, const char *name,
+                                 uint32_t seconds, uint64_t stamp, const struct peal_msg_id *id,
+                                 bool *done);
+/* The message's time begins, if it has one and it has not begun; *done. */
+PEAL_MUST int profile_vanish_begin(struct profile *p, const char *me, const struct peal_msg_id *id,
+                                   uint64_t now_ms, bool *done);
+/* The message that vanishes next, and when; PEAL_E_NOT_FOUND: none does. */
+PEAL_MUST int profile_vanish_next(struct profile *p, const char *me, struct peal_msg_id *id,
+                                  uint64_t *at_ms);
 
 PEAL_MUST int profile_outbox_add(struct profile *p, const char *me, const struct outrow *row);
 PEAL_MUST int profile_outbox_del(struct profile *p, const char *me, const struct peal_msg_id *id);
 /* All of them. */
 PEAL_MUST int profile_outbox_clear(struct profile *p, const char *me);
+PEAL_MUST int profile_outbox_has(struct profile *p, const char *me, const struct peal_msg_id *id,
+                                 bool *has);
+/* Takes a row out that is not sealed, with the changes of it that are not; *done: it was there, so
+ * that nobody has seen it. */
+PEAL_MUST int profile_outbox_take_back(struct profile *p, const char *me,
+                                       const struct peal_msg_id *id, bool *done);
 /* Sealed rows with seq > after, in order; each returns false to stop. */
 PEAL_MUST int profile_outbox(struct profile *p, const char *me, int64_t after,
                              bool (*each)(void *user, const struct outrow *row), void *user);
 PEAL_MUST int profile_outbox_count(struct profile *p, const char *me, uint64_t *out);
-/* Names with unsealed rows, and the unsealed ones of one name with their text as body, in order;
- * each must not write. */
+/* Names with unsealed rows, and the unsealed ones of one name, in order; each must not write. */
 PEAL_MUST int profile_unsealed_names(struct profile *p, const char *me,
                                      void (*each)(void *user, const char *name), void *user);
 PEAL_MUST int profile_unsealed(struct profile *p, const char *me, const char *name,

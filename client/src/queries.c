@@ -74,9 +74,7 @@ static void add_message(void *user, const struct entry *e)
         page->failed = true;
 }
 
-/* What `before` says: a message's id, or a time. On an error the call has been answered. */
-static int history_before(struct client_call *call, uint64_t *stamp, struct peal_msg_id *id,
-                          bool *has_id)
+int call_before(struct client_call *call, uint64_t *stamp, struct peal_msg_id *id, bool *has_id)
 {
     json_t *before = json_object_get(call->args, "before");
     *stamp = INT64_MAX;
@@ -109,7 +107,7 @@ void cmd_history(struct client_call *call)
     bool has_id;
     if (call_account(call) != 0 || call_name(call, "name", name) != 0 ||
         call_number(call, "limit", 50, CLIENT_PAGE_MAX, &limit) != 0 ||
-        history_before(call, &stamp, &id, &has_id) != 0)
+        call_before(call, &stamp, &id, &has_id) != 0)
         return;
     struct page page = {.c = c, .messages = json_array()};
     /* one more than asked for tells whether there are more */
@@ -176,6 +174,9 @@ static void add_conversation(void *user, const struct entry *last, uint64_t unre
         "{s:s,s:b,s:I,s:I,s:b,s:b,s:o}", "name", last->peer, "online", p != NULL && p->online,
         "last_seen", (json_int_t)(p != NULL ? p->last_seen : 0), "unread", (json_int_t)unread,
         "changed", (int)key.changed, "verified", (int)key.verified, "last", entry_json(o->c, last));
+    if (line != NULL)
+        o->failed |=
+            draft_add(o->c, last->peer, line) != 0 || vanish_add(o->c, last->peer, line) != 0;
     if (json_array_append_new(o->list, line) != 0)
         o->failed = true;
 }

@@ -25,7 +25,10 @@ struct fresh {
 struct batch {
     struct peal_msg_id acks[WIRE_PAGE_ROWS];
     size_t ack_n;
-    json_t *events[WIRE_PAGE_ROWS]; /* messages that are new here */
+    struct {
+        const char *name;
+        json_t *data;
+    } events[WIRE_PAGE_ROWS]; /* messages that are new here, or look different now */
     size_t event_n;
     struct fresh fresh[WIRE_PAGE_ROWS];
     size_t fresh_n;
@@ -77,19 +80,63 @@ static uint64_t sane_stamp(struct client *c, uint64_t said, uint64_t server)
     return clk_now(&c->clock, wall);
 }
 
+static void note_event(struct batch *b, const char *name, json_t *data)
+{
+    CHECK(b->event_n < WIRE_PAGE_ROWS); /* one per row */
+    b->events[b->event_n].name = name;
+    b->events[b->event_n].data = data;
+    b->event_n += data != NULL;
+}
+
 static int keep_entry(struct client *c, struct batch *b, const struct entry *e)
 {
     int err = profile_message_add(c->profile, c->account.name, e);
-    if (err == PEAL_E_EXISTS)
-        return 0; /* it came before: acknowledged again, told and receipted once */
+    if (err == PEAL_E_EXISTS) {
+        /* it came before: acknowledged again, told and receipted once */
+        if (!amend_is_by(c, e->peer, &e->id))
+            (void)snprintf(b->warning, sizeof b->warning,
+                           "a message from %s was refused: its id is another message's", e->peer);
+        return 0;
+    }
+    if (err == 0)
+        err = amend_arrived(c, e->peer, &e->id);
     if (err != 0)
         return err;
     struct fresh *f = &b->fresh[b->fresh_n++];
     *f = (struct fresh){.id = e->id, .owed = e->state == MSG_DELIVERED};
     (void)snprintf(f->peer, sizeof f->peer, "%s", e->peer);
-    b->events[b->event_n] = entry_json(c, e);
-    b->event_n += b->events[b->event_n] != NULL;
+    note_event(b, "message", message_json(c, &e->id));
     return 0;
+}
+
+static int keep_vanish(struct client *c, struct batch *b, const struct wire_row *row,
+                       const char *from, const struct content *content)
+{
+    bool changed = false;
+    int err = vanish_received(c, from, &row->id, content->vanish,
+                              sane_stamp(c, content->stamp, row->stamp), &changed);
+    if (changed)
+        note_event(b, "vanish",
+                   json_pack("{s:s,s:I,s:s}", "name", from, "seconds", (json_int_t)content->vanish,
+                             "by", from));
+    return err;
+}
+
+/* An edit or a deletion. */
+static int keep_change(struct client *c, struct batch *b, const struct wire_row *row,
+                       const char *from, const struct content *content)
+{
+    bool changed = false;
+    uint64_t at_ms = clk_ms(sane_stamp(c, content->stamp, row->stamp));
+    int err = amend_received(c, from, &row->id, content, at_ms, &changed);
+    if (err == PEAL_E_REFUSED) {
+        (void)snprintf(b->warning, sizeof b->warning,
+                       "%s tried to change a message of somebody else", from);
+        return 0;
+    }
+    if (changed)
+        note_event(b, "changed", message_json(c, &content->target));
+    return err;
 }
 
 static int keep_unreadable(struct client *c, struct batch *b, const struct wire_row *row,
@@ -134,20 +181,28 @@ static int keep_message(struct client *c, struct batch *b, const struct wire_row
     struct entry e = {.id = row->id, .peer = from, .unread = true, .state = MSG_DELIVERED};
     uint8_t *plain = malloc(row->body.n + 1);
     size_t n;
-    uint64_t said;
+    struct content content;
     if (plain == NULL)
         return PEAL_E_NO_MEMORY;
     int bad = cry_envelope_open(c->keys, author->keys, &ctx, row->body, row->body.n, plain, &n);
     if (bad == 0)
-        bad = content_read(peal_bytes_of(plain, n), &said, &e.text);
+        bad = content_read(peal_bytes_of(plain, n), &content);
     else if (bad == PEAL_E_STALE)
         suspect(c, author, row->body);
     if (bad == PEAL_E_NO_MEMORY) {
         err = bad;
     } else if (bad != 0) {
         err = keep_unreadable(c, b, row, from, bad);
+    } else if (content.kind == CONTENT_VANISH) {
+        err = keep_vanish(c, b, row, from, &content);
+    } else if (content.kind != CONTENT_TEXT) {
+        err = keep_change(c, b, row, from, &content);
     } else {
-        e.stamp = sane_stamp(c, said, row->stamp);
+        e.text = content.text;
+        e.reply_to = content.target;
+        e.replies = content.replies;
+        e.vanish = content.vanish;
+        e.stamp = sane_stamp(c, content.stamp, row->stamp);
         err = keep_entry(c, b, &e);
     }
     cry_wipe(plain, row->body.n + 1);
@@ -257,8 +312,8 @@ static void batch_told(struct client *c, struct batch *b)
     int err = reach_send(c->reach, WIRE_c_ack, &ack);
     (void)err; /* the link is going: delivered again, recognised, acknowledged then */
     for (size_t i = 0; i < b->event_n; i++) {
-        client_emit(c, "message", b->events[i]);
-        b->events[i] = NULL;
+        client_emit(c, b->events[i].name, b->events[i].data);
+        b->events[i].data = NULL;
     }
     for (size_t i = 0; i < b->change_n; i++) {
         message_advanced(c, &b->changes[i].id, b->changes[i].peer, b->changes[i].state);
@@ -308,7 +363,7 @@ static void keep_rows(struct client *c, const struct wire_row *const rows[], siz
             c->redeliver_us = net_now_us() + REDELIVER_US;
     }
     for (size_t i = 0; b != NULL && i < b->event_n; i++)
-        json_decref(b->events[i]);
+        json_decref(b->events[i].data);
     free(b != NULL ? b->changes : NULL);
     free(b);
 }
@@ -510,8 +565,11 @@ static int mark_all(struct client *c, struct marks *m)
     int err = profile_begin(c->profile);
     if (err != 0)
         return err;
-    for (size_t i = 0; i < m->n && err == 0; i++)
+    for (size_t i = 0; i < m->n && err == 0; i++) {
         err = profile_mark_read(c->profile, c->account.name, &m->ids[i]);
+        if (err == 0)
+            err = vanish_begin(c, &m->ids[i]);
+    }
     for (size_t i = 0; i < m->n && err == 0; i++) {
         struct peal_msg_id ids[MARK_MAX];
         size_t n = 0;

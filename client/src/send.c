@@ -39,7 +39,7 @@ static json_t *sent_json(const struct client_call *call, const char *peer, int s
 {
     struct client *c = call->c;
     char id[2 * MSG_ID_BYTES + 1];
-    peal_hex(call->sent_id.b, sizeof call->sent_id.b, id);
+    peal_hex(call->about.b, sizeof call->about.b, id);
     json_t *sent = json_pack("{s:s,s:s,s:s}", "id", id, "to", peer, "state", msg_state_name(state));
     if (sent != NULL && state == MSG_QUEUED &&
         (json_object_set_new(sent, "connected", json_boolean(reach_is_up(c->reach))) != 0 ||
@@ -59,6 +59,15 @@ static void note_unsent(struct client *c, int err, const char *why)
     client_trouble(c, err, why, "the message stays queued and is tried again by itself");
 }
 
+/* Who waits for it hears it. */
+static void tell_sent(struct client *c, const struct peal_msg_id *id, const char *peer, int state)
+{
+    for (struct client_call *call = c->calls; call != NULL; call = call->next) {
+        if (!call->over && call->sending && msg_id_eq(&call->sent_id, id))
+            call_reply(call, sent_json(call, peer, state));
+    }
+}
+
 void message_advanced(struct client *c, const struct peal_msg_id *id, const char *peer, int state)
 {
     char hex[2 * MSG_ID_BYTES + 1];
@@ -66,16 +75,15 @@ void message_advanced(struct client *c, const struct peal_msg_id *id, const char
     client_emit(
         c, "state",
         json_pack("{s:s,s:s,s:s}", "id", hex, "peer", peer, "state", msg_state_name(state)));
-    for (struct client_call *call = c->calls; call != NULL; call = call->next) {
-        if (!call->over && call->sending && msg_id_eq(&call->sent_id, id))
-            call_reply(call, sent_json(call, peer, state));
-    }
+    tell_sent(c, id, peer, state);
 }
 
 int message_advance(struct client *c, const struct peal_msg_id *id, const char *peer, int state,
                     bool *done)
 {
-    return profile_message_advance(c->profile, c->account.name, id, peer, state, done);
+    int err = profile_message_advance(c->profile, c->account.name, id, peer, state, done);
+    bool taken = state == MSG_STORED || state == MSG_DELIVERED || state == MSG_READ;
+    return err == 0 && *done && taken ? vanish_begin(c, id) : err;
 }
 
 /* ---- flights ------------------------------------------------------------------------- */
@@ -107,7 +115,8 @@ static bool launch(void *user, const struct outrow *row)
         if (reach_send(c->reach, WIRE_c_send, &msg) != 0)
             return false; /* the link is going: the next session begins anew */
         struct flight *f = &c->flights[c->flight_count++];
-        *f = (struct flight){.id = row->id, .kind = row->kind, .sent_us = net_now_us()};
+        *f = (struct flight){
+            .id = row->id, .kind = row->kind, .amends = row->amends, .sent_us = net_now_us()};
         (void)snprintf(f->peer, sizeof f->peer, "%s", row->peer);
     }
     c->cursor = row->seq;
@@ -191,7 +200,7 @@ void on_stored(struct client *c, const struct wire_c_stored *msg)
             err = message_advance(c, id, f->peer, MSG_STORED, &done);
         if (err == 0)
             err = profile_outbox_del(c->profile, c->account.name, id);
-        if (err == 0 && done)
+        if (err == 0 && (done || f->amends))
             landed[n++] = *f;
         if (f->kind == WIRE_ROW_MESSAGE)
             room = full_over(c, f->peer) || room;
@@ -211,8 +220,12 @@ void on_stored(struct client *c, const struct wire_c_stored *msg)
     c->unsent[0] = '\0';
     if (room)
         c->cursor = 0; /* what waited for it was passed by */
-    for (size_t i = 0; i < n; i++)
-        message_advanced(c, &landed[i].id, landed[i].peer, MSG_STORED);
+    for (size_t i = 0; i < n; i++) {
+        if (landed[i].amends)
+            tell_sent(c, &landed[i].id, landed[i].peer, MSG_STORED);
+        else
+            message_advanced(c, &landed[i].id, landed[i].peer, MSG_STORED);
+    }
     outbox_pump(c);
     recv_wake(c);
 }
@@ -249,8 +262,8 @@ static bool is_final(int err)
 
 /* A message will not be sent: who waits for it gets the reason instead of the state; when nobody
  * does, everybody hears it. */
-static void tell_failed(struct client *c, const struct peal_msg_id *id, const char *peer, int err,
-                        const char *why, const char *hint)
+static void tell_failed(struct client *c, const struct peal_msg_id *id, const char *peer,
+                        bool amends, int err, const char *why, const char *hint)
 {
     bool heard = false;
     for (struct client_call *call = c->calls; call != NULL; call = call->next) {
@@ -261,7 +274,8 @@ static void tell_failed(struct client *c, const struct peal_msg_id *id, const ch
     }
     if (!heard)
         client_trouble(c, err, why, hint);
-    message_advanced(c, id, peer, MSG_FAILED);
+    if (!amends)
+        message_advanced(c, id, peer, MSG_FAILED);
 }
 
 static void tell_queued(struct client *c, const struct peal_msg_id *id, const char *peer,
@@ -278,7 +292,8 @@ static void tell_queued(struct client *c, const struct peal_msg_id *id, const ch
 static void refused_full(struct client *c, const struct flight *f, const char *why)
 {
     full_note(c, f->peer, why);
-    tell_queued(c, &f->id, f->peer, why);
+    if (!f->amends)
+        tell_queued(c, &f->id, f->peer, why);
     for (struct client_call *call = c->calls; call != NULL; call = call->next) {
         if (!call->over && call->sending && strcmp(call->sent_to, f->peer) == 0 &&
             flight_of(c, &call->sent_id) == NULL)
@@ -315,43 +330,58 @@ void on_unsent(struct client *c, const struct wire_c_unsent *msg)
         retry_later(c);
         return;
     }
-    if (done)
-        tell_failed(c, &f.id, f.peer, code, why, "the message stays in the history as failed");
+    if (f.amends)
+        tell_failed(c, &f.id, f.peer, true, code, why, "the other side does not see the change");
+    else if (done)
+        tell_failed(c, &f.id, f.peer, false, code, why,
+                    "the message stays in the history as failed");
     outbox_pump(c);
     recv_wake(c);
 }
 
 /* ---- sealing ------------------------------------------------------------------------- */
 
-static int seal(struct client *c, const struct contact *to, const struct peal_msg_id *id,
-                uint64_t stamp, struct peal_bytes text, uint8_t **out, size_t *n)
+/* Puts the row into the outbox with its content sealed. */
+static int seal(struct client *c, const struct contact *to, struct outrow row)
 {
-    size_t plain_n;
-    size_t cap = cry_envelope_size(CONTENT_HEAD + text.n);
-    uint8_t *plain = malloc(CONTENT_HEAD + text.n);
+    size_t cap = cry_envelope_size(row.plain.n);
+    size_t n;
     uint8_t *body = malloc(cap);
-    int err = plain == NULL || body == NULL ? PEAL_E_NO_MEMORY : 0;
+    if (body == NULL)
+        return PEAL_E_NO_MEMORY;
     struct cry_context ctx = {
-        .id = *id, .from = peal_bytes_str(c->account.name), .to = peal_bytes_str(to->name)};
-    if (err == 0)
-        err = content_write(stamp, text, CONTENT_HEAD + text.n, plain, &plain_n);
-    if (err == 0)
-        err =
-            cry_envelope_seal(c->keys, to->keys, &ctx, peal_bytes_of(plain, plain_n), cap, body, n);
-    free(plain);
-    if (err != 0) {
-        free(body);
-        return err;
+        .id = row.id, .from = peal_bytes_str(c->account.name), .to = peal_bytes_str(to->name)};
+    int err = cry_envelope_seal(c->keys, to->keys, &ctx, row.plain, cap, body, &n);
+    row.peer = to->name;
+    row.plain = peal_bytes_of(NULL, 0);
+    if (err == 0) {
+        row.body = peal_bytes_of(body, n);
+        err = profile_outbox_add(c->profile, c->account.name, &row);
     }
-    *out = body;
-    return 0;
+    free(body);
+    return err;
 }
 
-static uint64_t stamp_of_id(const struct peal_msg_id *id)
+int outbox_content(struct client *c, const struct contact *to, const char *peer,
+                   const struct peal_msg_id *id, const struct content *content,
+                   const struct peal_msg_id *target)
 {
-    struct rd r;
-    rd_init(&r, id->b, sizeof id->b);
-    return rd_u64(&r);
+    size_t cap = CONTENT_HEAD + content->text.n;
+    size_t n;
+    uint8_t *plain = malloc(cap);
+    struct outrow row = {
+        .id = *id, .peer = peer, .kind = WIRE_ROW_MESSAGE, .amends = target != NULL};
+    if (plain == NULL)
+        return PEAL_E_NO_MEMORY;
+    if (target != NULL)
+        row.target = *target;
+    int err = content_write(content, cap, plain, &n);
+    row.plain = peal_bytes_of(plain, n);
+    if (err == 0)
+        err = to != NULL ? seal(c, to, row) : profile_outbox_add(c->profile, c->account.name, &row);
+    cry_wipe(plain, cap);
+    free(plain);
+    return err;
 }
 
 int outbox_receipt(struct client *c, const char *to, int state, const struct peal_msg_id *ids,
@@ -382,9 +412,8 @@ int outbox_receipt(struct client *c, const char *to, int state, const struct pea
 
 struct unsealed {
     struct unsealed *next;
-    struct peal_msg_id id;
-    size_t n;
-    uint8_t text[];
+    struct outrow row; /* its content points to bytes */
+    uint8_t bytes[];
 };
 
 struct unsealed_list {
@@ -395,51 +424,37 @@ struct unsealed_list {
 static void copy_unsealed(void *user, const struct outrow *row)
 {
     struct unsealed_list *list = user;
-    struct unsealed *u = malloc(sizeof *u + row->body.n);
+    struct unsealed *u = malloc(sizeof *u + row->plain.n);
     if (u == NULL) {
         list->short_of_memory = true;
         return;
     }
     u->next = NULL;
-    u->id = row->id;
-    u->n = row->body.n;
-    memcpy(u->text, row->body.p, row->body.n);
+    u->row = *row;
+    u->row.peer = NULL; /* whoever asked knows it */
+    if (row->plain.n != 0)
+        memcpy(u->bytes, row->plain.p, row->plain.n);
+    u->row.plain.p = u->bytes;
     *list->last = u;
     list->last = &u->next;
 }
 
-static int seal_row(struct client *c, const struct contact *to, const struct unsealed *u)
-{
-    uint8_t *body = NULL;
-    size_t n = 0;
-    int err = seal(c, to, &u->id, stamp_of_id(&u->id), peal_bytes_of(u->text, u->n), &body, &n);
-    if (err == 0) {
-        struct outrow row = {.id = u->id,
-                             .peer = to->name,
-                             .kind = WIRE_ROW_MESSAGE,
-                             .body = peal_bytes_of(body, n)};
-        err = profile_outbox_add(c->profile, c->account.name, &row);
-    }
-    free(body);
-    return err;
-}
-
-static void fail_one(struct client *c, const char *name, const struct unsealed *u,
+static void fail_one(struct client *c, const char *name, const struct outrow *row,
                      const struct answer *answer)
 {
     bool done = false;
-    int bad = give_up(c, &u->id, name, &done);
+    int bad = give_up(c, &row->id, name, &done);
     if (bad != 0)
         client_trouble(c, bad, "a refusal cannot be noted", err_prose(bad));
-    if (done)
-        tell_failed(c, &u->id, name, answer->err, answer->message, answer->hint);
+    if (done || (bad == 0 && row->amends))
+        tell_failed(c, &row->id, name, row->amends, answer->err, answer->message, answer->hint);
 }
 
 static void fail_unsealed(struct client *c, const char *name, const struct unsealed *u,
                           const struct answer *answer)
 {
     for (; u != NULL; u = u->next)
-        fail_one(c, name, u, answer);
+        fail_one(c, name, &u->row, answer);
 }
 
 /* What there is to say about a key that is not the pinned one. */
@@ -469,10 +484,10 @@ static void seal_none(struct client *c, const char *name, const struct unsealed 
     char text[KEY_CHANGED_TEXT];
     struct answer answer = key_changed(name, text);
     for (; u != NULL; u = u->next) {
-        if (is_awaited(c, &u->id))
-            fail_one(c, name, u, &answer);
-        else
-            tell_queued(c, &u->id, name, text);
+        if (is_awaited(c, &u->row.id))
+            fail_one(c, name, &u->row, &answer);
+        else if (!u->row.amends)
+            tell_queued(c, &u->row.id, name, text);
     }
 }
 
@@ -489,7 +504,7 @@ static int seal_all(struct client *c, const char *name, const struct unsealed *u
     if (err != 0)
         return err;
     for (; u != NULL && err == 0; u = u->next)
-        err = seal_row(c, to, u);
+        err = seal(c, to, u->row);
     if (err == 0)
         return profile_commit(c->profile);
     profile_rollback(c->profile);
@@ -533,14 +548,17 @@ enum { RENOUNCED_MAX = 64 }; /* at a time */
 struct renounced {
     const char *name;
     struct peal_msg_id ids[RENOUNCED_MAX];
+    bool amends[RENOUNCED_MAX];
     size_t n;
 };
 
 static bool note_renounced(void *user, const struct outrow *row)
 {
     struct renounced *list = user;
-    if (row->kind == WIRE_ROW_MESSAGE && strcmp(row->peer, list->name) == 0)
-        list->ids[list->n++] = row->id;
+    if (row->kind == WIRE_ROW_MESSAGE && strcmp(row->peer, list->name) == 0) {
+        list->ids[list->n] = row->id;
+        list->amends[list->n++] = row->amends;
+    }
     return list->n < RENOUNCED_MAX;
 }
 
@@ -554,8 +572,8 @@ int outbox_renounce(struct client *c, const char *name)
         for (size_t i = 0; i < list.n && err == 0; i++) {
             bool done = false;
             err = give_up(c, &list.ids[i], name, &done);
-            if (err == 0 && done)
-                tell_failed(c, &list.ids[i], name, PEAL_E_STALE,
+            if (err == 0 && (done || list.amends[i]))
+                tell_failed(c, &list.ids[i], name, list.amends[i], PEAL_E_STALE,
                             "a message was sealed for their former key",
                             "it stays in the history as failed: send it again");
         }
@@ -583,13 +601,16 @@ void outbox_find_all(struct client *c)
 /* The answer is what is true now. */
 static void send_over(struct client_call *call)
 {
+    struct client *c = call->c;
     int state = MSG_QUEUED;
-    char name[NAME_BYTES_MAX + 1];
-    int err =
-        profile_message_state(call->c->profile, call->c->account.name, &call->sent_id, &state);
+    bool waits = true;
+    int err = call->amending
+                  ? profile_outbox_has(c->profile, c->account.name, &call->sent_id, &waits)
+                  : profile_message_state(c->profile, c->account.name, &call->sent_id, &state);
     (void)err; /* then `queued`, which is true of what is on our disk */
-    if (call_name(call, "to", name) == 0)
-        call_reply(call, sent_json(call, name, state));
+    if (!waits)
+        state = MSG_STORED;
+    call_reply(call, sent_json(call, call->sent_to, state));
 }
 
 static void wait_until(struct client_call *call, uint64_t us,
@@ -635,45 +656,53 @@ static void send_wait(struct client_call *call, const char *peer, uint64_t wait_
         wait_until(call, chance, send_patience);
 }
 
+void outbox_go(struct client_call *call, const struct contact *to, const char *peer,
+               uint64_t wait_ms)
+{
+    struct client *c = call->c;
+    (void)snprintf(call->sent_to, sizeof call->sent_to, "%s", peer);
+    if (!call->amending)
+        call->about = call->sent_id;
+    /* without a session, its begin asks for everybody who is missing */
+    if (to == NULL && c->session == SESSION_ACTIVE && contact_find(c, peer) != 0)
+        retry_later(c);
+    send_wait(call, peer, wait_ms);
+    outbox_pump(c);
+}
+
 /* Puts it into the outbox and the history at once. to NULL: sealed when the recipient's keys are
  * known. */
-static int keep(struct client *c, const struct contact *to, const char *peer,
-                struct peal_bytes text, struct entry *e)
+static int keep(struct client *c, const struct contact *to, struct entry *e)
 {
-    uint8_t *body = NULL;
-    size_t n = 0;
-    *e = (struct entry){.peer = peer, .outgoing = true, .state = MSG_QUEUED, .text = text};
-    e->stamp = client_stamp(c);
+    struct content content = {.kind = CONTENT_TEXT,
+                              .replies = e->replies,
+                              .vanish = e->vanish,
+                              .target = e->reply_to,
+                              .text = e->text};
+    content.stamp = e->stamp = client_stamp(c);
     client_msg_id(e->stamp, &e->id);
-    int err = to != NULL ? seal(c, to, &e->id, e->stamp, text, &body, &n) : 0;
+    int err = profile_begin(c->profile);
+    if (err != 0)
+        return err;
+    err = profile_message_add(c->profile, c->account.name, e);
     if (err == 0)
-        err = profile_begin(c->profile);
-    if (err == 0) {
-        struct outrow row = {
-            .id = e->id, .peer = peer, .kind = WIRE_ROW_MESSAGE, .body = peal_bytes_of(body, n)};
-        err = profile_message_add(c->profile, c->account.name, e);
-        if (err == 0)
-            err = profile_outbox_add(c->profile, c->account.name, &row);
-        if (err == 0)
-            err = profile_commit(c->profile);
-        else
-            profile_rollback(c->profile);
-    }
-    free(body);
+        err = outbox_content(c, to, e->peer, &e->id, &content, NULL);
+    if (err == 0)
+        return profile_commit(c->profile);
+    profile_rollback(c->profile);
     return err;
 }
 
 /* to NULL: not sealed before the ring has said whether the keys are the pinned ones. */
-static void accept_text(struct client_call *call, const struct contact *to, const char *peer)
+static void accept_text(struct client_call *call, const struct contact *to, struct entry e)
 {
     struct client *c = call->c;
-    struct entry e;
     uint64_t wait = 0;
     if (call_number(call, "wait", 0, CLIENT_SEND_WAIT_MAX_MS, &wait) != 0)
         return;
-    json_t *text = json_object_get(call->args, "text");
-    struct peal_bytes bytes = peal_bytes_of(json_string_value(text), json_string_length(text));
-    int err = keep(c, to, peer, bytes, &e);
+    int err = profile_vanish(c->profile, c->account.name, e.peer, &e.vanish);
+    if (err == 0)
+        err = keep(c, to, &e);
     if (err != 0) {
         call_fail(call, err,
                   err == PEAL_E_NO_SPACE ? "the disk is full: the message was not sent"
@@ -683,18 +712,12 @@ static void accept_text(struct client_call *call, const struct contact *to, cons
     }
     call->sent_id = e.id;
     client_emit(c, "message", entry_json(c, &e));
-    if (presence_get(c, peer) == NULL)
+    if (presence_get(c, e.peer) == NULL)
         presence_watch(c);
-    /* without a session, its begin asks for everybody who is missing */
-    if (to == NULL && c->session == SESSION_ACTIVE && contact_find(c, peer) != 0)
-        retry_later(c);
-    send_wait(call, peer, wait);
-    outbox_pump(c);
+    outbox_go(call, to, e.peer, wait);
 }
 
-/* What can be said of a message before anything is asked; on an error the call has been answered.
- */
-static int check_text(struct client_call *call)
+int call_text(struct client_call *call, struct peal_bytes *out)
 {
     json_t *text = json_object_get(call->args, "text");
     size_t n = json_string_length(text);
@@ -710,38 +733,80 @@ static int check_text(struct client_call *call)
         call_fail(call, err, "the message is not valid UTF-8 text",
                   "Peal sends text, not binary data");
     }
+    *out = peal_bytes_of(json_string_value(text), n);
+    return err;
+}
+
+int call_may_write(struct client_call *call)
+{
+    if (call_account(call) != 0)
+        return PEAL_E_AUTH;
+    if (call->c->session != SESSION_OUTSIDE)
+        return 0;
+    call_fail(call, PEAL_E_TAKEN_OVER, "this client is logged out: the account is in use elsewhere",
+              "log in again to write from here");
+    return PEAL_E_TAKEN_OVER;
+}
+
+int call_other(struct client_call *call, const char *name)
+{
+    int err = call_may_write(call);
+    if (err != 0 || strcmp(name, call->c->account.name) != 0)
+        return err;
+    call_fail(call, PEAL_E_REFUSED, "that is you", "give another name");
+    return PEAL_E_REFUSED;
+}
+
+int call_recipient(struct client_call *call, const char *peer, struct contact **to)
+{
+    struct client *c = call->c;
+    int err = contact_get(c, peer, to);
+    if (err != 0 && err != PEAL_E_NOT_FOUND) {
+        call_fail(call, err, "the recipient's keys cannot be read", err_prose(err));
+        return err;
+    }
+    /* keys are compared with the ring's once in a run */
+    bool checked = err == 0 && (*to)->checked;
+    if (checked && (*to)->changed) {
+        char text[KEY_CHANGED_TEXT];
+        struct answer answer = key_changed(peer, text);
+        call_fail_answer(call, &answer);
+        return answer.err;
+    }
+    if (!checked)
+        *to = NULL;
+    return 0;
+}
+
+/* What the message answers, when it says so: one of the same conversation. */
+static int read_reply(struct client_call *call, struct entry *e)
+{
+    json_t *given = json_object_get(call->args, "reply_to");
+    if (given == NULL || json_is_null(given))
+        return 0;
+    int err = call_message(call, "reply_to", &e->reply_to);
+    json_t *other = err == 0 ? message_json(call->c, &e->reply_to) : NULL;
+    const char *from = json_string_value(json_object_get(other, "from"));
+    const char *to = json_string_value(json_object_get(other, "to"));
+    e->replies =
+        from != NULL && to != NULL && (strcmp(from, e->peer) == 0 || strcmp(to, e->peer) == 0);
+    json_decref(other);
+    if (err == 0 && !e->replies) {
+        err = PEAL_E_NOT_FOUND;
+        call_fail(call, err, "`reply_to` is no message of this conversation",
+                  "the history shows the ids");
+    }
     return err;
 }
 
 void cmd_send(struct client_call *call)
 {
-    struct client *c = call->c;
     char name[NAME_BYTES_MAX + 1];
     struct contact *to;
-    if (call_account(call) != 0 || call_name(call, "to", name) != 0 || check_text(call) != 0)
+    struct entry e = {.peer = name, .outgoing = true, .state = MSG_QUEUED};
+    if (call_account(call) != 0 || call_name(call, "to", name) != 0 ||
+        call_text(call, &e.text) != 0 || call_other(call, name) != 0)
         return;
-    if (c->session == SESSION_OUTSIDE) {
-        call_fail(call, PEAL_E_TAKEN_OVER,
-                  "this client is logged out: the account is in use elsewhere",
-                  "log in again to write from here");
-        return;
-    }
-    if (strcmp(name, c->account.name) == 0) {
-        call_fail(call, PEAL_E_REFUSED, "that is you", "give another name");
-        return;
-    }
-    int err = contact_get(c, name, &to);
-    if (err != 0 && err != PEAL_E_NOT_FOUND) {
-        call_fail(call, err, "the recipient's keys cannot be read", err_prose(err));
-        return;
-    }
-    /* keys are compared with the ring's once in a run */
-    bool checked = err == 0 && to->checked;
-    if (checked && to->changed) {
-        char text[KEY_CHANGED_TEXT];
-        struct answer answer = key_changed(name, text);
-        call_fail_answer(call, &answer);
-        return;
-    }
-    accept_text(call, checked ? to : NULL, name);
+    if (read_reply(call, &e) == 0 && call_recipient(call, name, &to) == 0)
+        accept_text(call, to, e);
 }

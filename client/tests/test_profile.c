@@ -165,6 +165,54 @@ Test(profile, refuses_a_damaged_file)
     cr_assert_eq(profile_open(dir, &q, why), PEAL_E_CORRUPT, "a damaged file was opened");
 }
 
+static struct content migrated;
+static char migrated_text[64];
+
+static void see_unsealed(void *user, const struct outrow *row)
+{
+    (void)user;
+    int err = content_read(row->plain, &migrated);
+    cr_assert_eq(err, 0, "what waits cannot be read: %s", err_name(err));
+    snprintf(migrated_text, sizeof migrated_text, "%.*s", (int)migrated.text.n,
+             (const char *)migrated.text.p);
+}
+
+/* profile-1.db was written by version 1 of the form: messages in every state, one row of the outbox
+ * that is sealed, one that is not, and a receipt. */
+Test(profile, opens_a_file_of_the_first_form)
+{
+    struct account a;
+    char path[128];
+    char buf[4096];
+    size_t n;
+    profile_close(p);
+    p = NULL;
+    snprintf(path, sizeof path, "%s/profile.db", dir);
+    FILE *from = fopen(PROFILE_1, "rb");
+    FILE *to = fopen(path, "wb");
+    cr_assert(from != NULL && to != NULL, "no files");
+    while ((n = fread(buf, 1, sizeof buf, from)) > 0)
+        cr_assert_eq(fwrite(buf, 1, n, to), n, "not written");
+    fclose(from);
+    fclose(to);
+    snprintf(buf, sizeof buf, "%s-wal", path);
+    unlink(buf);
+    for (int i = 0; i < 2; i++) {
+        reopen();
+        cr_assert_eq(profile_account(p, &a), 0, "the account is gone");
+        cr_assert_str_eq(a.name, "alice", "another account");
+        cr_assert_str_eq(history("bob", INT64_MAX, NULL, 9),
+                         "hello/read h\xc3\xa9llo yourself/delivered! (this message could not be "
+                         "read: it is damaged)/unreadable! sealed and waiting/queued not sealed "
+                         "y\xc3\xa9t/queued ",
+                         "%s", seen);
+        cr_assert_str_eq(outbox(9), "0:body 0:receipt ", "%s", seen);
+        cr_assert_eq(profile_unsealed(p, me, "bob", see_unsealed, NULL), 0, "not read");
+        cr_assert_str_eq(migrated_text, "not sealed y\xc3\xa9t", "%s", migrated_text);
+        cr_assert_eq(migrated.stamp, 0x009a000000000005, "another stamp");
+    }
+}
+
 Test(profile, keeps_the_small_facts)
 {
     struct peal_secret key;
@@ -373,27 +421,81 @@ Test(profile, control_path)
     cr_assert_str_eq(path, again, "another path: %s", again);
 }
 
-Test(profile, content_and_receipts)
-{
-    uint8_t buf[64];
-    size_t n;
-    uint64_t stamp;
-    struct peal_bytes text;
-    cr_assert_eq(content_write(77, peal_bytes_str("hello"), sizeof buf, buf, &n), 0, "not written");
-    cr_assert_eq(content_read(peal_bytes_of(buf, n), &stamp, &text), 0, "not read");
-    cr_assert(stamp == 77 && peal_bytes_eq(text, peal_bytes_str("hello")), "another content");
-    buf[0] = 2;
-    cr_assert_eq(content_read(peal_bytes_of(buf, n), &stamp, &text), PEAL_E_VERSION,
-                 "another version was read");
-    buf[0] = 1;
-    cr_assert_eq(content_read(peal_bytes_of(buf, 5), &stamp, &text), PEAL_E_TRUNCATED,
-                 "a piece was read");
-    cr_assert_eq(content_read(peal_bytes_of(buf, 9), &stamp, &text), PEAL_E_MALFORMED,
-                 "nothing was read");
-    buf[9] = 0xff;
-    cr_assert_eq(content_read(peal_bytes_of(buf, n), &stamp, &text), PEAL_E_MALFORMED,
-                 "bad UTF-8 was read");
+static struct content parsed;
 
+static int parse(const uint8_t *bytes, size_t n)
+{
+    memset(&parsed, 0xff, sizeof parsed);
+    return content_read(peal_bytes_of(bytes, n), &parsed);
+}
+
+Test(profile, content_of_every_kind)
+{
+    uint8_t buf[128];
+    size_t n;
+    struct content text = {.kind = CONTENT_TEXT,
+                           .stamp = 77,
+                           .replies = true,
+                           .target = id_of(5),
+                           .vanish = 60,
+                           .text = peal_bytes_str("hello")};
+    cr_assert_eq(content_write(&text, sizeof buf, buf, &n), 0, "not written");
+    cr_assert_eq(n, CONTENT_HEAD + 5, "%zu bytes", n);
+    cr_assert_eq(parse(buf, n), 0, "not read");
+    cr_assert(parsed.kind == CONTENT_TEXT && parsed.stamp == 77 && parsed.vanish == 60 &&
+                  parsed.replies && msg_id_eq(&parsed.target, &text.target) &&
+                  peal_bytes_eq(parsed.text, text.text),
+              "another text");
+    for (size_t i = 0; i <= CONTENT_HEAD; i++)
+        cr_assert_lt(parse(buf, i), 0, "%zu of %zu bytes were read", i, n);
+    buf[n - 1] = 0xff;
+    cr_assert_eq(parse(buf, n), PEAL_E_MALFORMED, "bad UTF-8 was read");
+    buf[2] = 0x80;
+    buf[n - 1] = 'o';
+    cr_assert_eq(parse(buf, n), PEAL_E_MALFORMED, "a stamp beyond 63 bits was read");
+    buf[2] = 0;
+    buf[1] = 99;
+    cr_assert_eq(parse(buf, n), PEAL_E_VERSION, "an unknown kind was read");
+    buf[1] = CONTENT_TEXT;
+    buf[0] = 3;
+    cr_assert_eq(parse(buf, n), PEAL_E_VERSION, "another version was read");
+    text.replies = false;
+    cr_assert_eq(content_write(&text, sizeof buf, buf, &n), 0, "not written");
+    cr_assert(parse(buf, n) == 0 && !parsed.replies, "it answers something");
+
+    struct content edit = {
+        .kind = CONTENT_EDIT, .stamp = INT64_MAX, .target = id_of(6), .text = peal_bytes_str("x")};
+    cr_assert_eq(content_write(&edit, sizeof buf, buf, &n), 0, "not written");
+    cr_assert_eq(parse(buf, n), 0, "not read");
+    cr_assert(parsed.kind == CONTENT_EDIT && parsed.stamp == INT64_MAX &&
+                  msg_id_eq(&parsed.target, &edit.target) && peal_bytes_eq(parsed.text, edit.text),
+              "another edit");
+    cr_assert_eq(parse(buf, n - 1), PEAL_E_MALFORMED, "an edit without a text was read");
+    struct content gone = {.kind = CONTENT_DELETE, .stamp = 3, .target = id_of(7)};
+    cr_assert_eq(content_write(&gone, sizeof buf, buf, &n), 0, "not written");
+    cr_assert_eq(parse(buf, n), 0, "not read");
+    cr_assert(parsed.kind == CONTENT_DELETE && msg_id_eq(&parsed.target, &gone.target) &&
+                  parsed.text.n == 0,
+              "another deletion");
+    cr_assert_eq(parse(buf, n + 1), PEAL_E_TRAILING, "more was read than there is");
+    cr_assert_eq(parse(buf, n - 1), PEAL_E_TRUNCATED, "a piece was read");
+}
+
+/* What clients wrote before there was a second version. */
+Test(profile, content_of_the_first_version)
+{
+    uint8_t buf[] = {1, 0, 0, 0, 0, 0, 0, 0, 77, 'h', 'i'};
+    cr_assert_eq(parse(buf, sizeof buf), 0, "not read");
+    cr_assert(parsed.kind == CONTENT_TEXT && parsed.stamp == 77 && !parsed.replies &&
+                  parsed.vanish == 0 && peal_bytes_eq(parsed.text, peal_bytes_str("hi")),
+              "another text");
+    cr_assert_eq(parse(buf, 5), PEAL_E_TRUNCATED, "a piece was read");
+    cr_assert_eq(parse(buf, 9), PEAL_E_MALFORMED, "nothing was read");
+}
+
+Test(profile, receipts)
+{
+    size_t n;
     uint8_t wire[RECEIPT_MAX];
     struct receipt r = {.state = MSG_READ, .n = 2, .sig = {5}};
     struct receipt back;
@@ -411,4 +513,38 @@ Test(profile, content_and_receipts)
     wire[2] = 0xff;
     cr_assert_eq(receipt_read(peal_bytes_of(wire, n), &back), PEAL_E_TOO_LONG,
                  "a long list was read");
+}
+
+Test(profile, what_is_forgotten_leaves_no_trace_in_the_end)
+{
+    struct peal_msg_id first = id_of(1);
+    struct peal_msg_id second = id_of(2);
+    uint64_t day_ms = (uint64_t)24 * 3600 * 1000;
+    bool gone;
+    cr_assert_eq(add(1, "bob", false, "x"), 0, "not added");
+    cr_assert_eq(add(2, "bob", false, "y"), 0, "not added");
+    cr_assert_eq(profile_begin(p), 0, "no transaction");
+    cr_assert_eq(profile_forget(p, me, &first, 1000), 0, "not forgotten");
+    cr_assert_eq(profile_forget(p, me, &first, 1000), PEAL_E_NOT_FOUND, "forgotten twice");
+    cr_assert_eq(profile_commit(p), 0, "not committed");
+    cr_assert_eq(add(1, "bob", false, "x"), PEAL_E_EXISTS, "it came back");
+    cr_assert_eq(profile_begin(p), 0, "no transaction");
+    cr_assert_eq(profile_forget(p, me, &second, (GONE_DAYS + 1) * day_ms), 0, "not forgotten");
+    cr_assert_eq(profile_commit(p), 0, "not committed");
+    cr_assert_eq(profile_is_gone(p, me, &first, &gone), 0, "not read");
+    cr_assert(!gone, "the trace is still there");
+    cr_assert_eq(profile_is_gone(p, me, &second, &gone), 0, "not read");
+    cr_assert(gone, "the trace is not there");
+}
+
+Test(profile, content_that_agrees_when_messages_vanish)
+{
+    uint8_t buf[64];
+    size_t n;
+    struct content c = {.kind = CONTENT_VANISH, .stamp = 9, .vanish = 3600};
+    cr_assert_eq(content_write(&c, sizeof buf, buf, &n), 0, "not written");
+    cr_assert_eq(parse(buf, n), 0, "not read");
+    cr_assert(parsed.kind == CONTENT_VANISH && parsed.vanish == 3600, "another agreement");
+    cr_assert_eq(parse(buf, n - 1), PEAL_E_TRUNCATED, "a piece was read");
+    cr_assert_eq(parse(buf, n + 1), PEAL_E_TRAILING, "more was read than there is");
 }

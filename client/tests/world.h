@@ -7,7 +7,7 @@
 #include "../../common/reach/tests/fake.h"
 #include "core.h"
 
-enum { WORLD_ACCOUNTS = 4, WORLD_ROWS = 256, WORLD_SERVERS = 2, WORLD_CLIENTS = 3 };
+enum { WORLD_ACCOUNTS = 4, WORLD_ROWS = 1024, WORLD_SERVERS = 2, WORLD_CLIENTS = 3 };
 
 struct world_account {
     char name[NAME_BYTES_MAX + 1];

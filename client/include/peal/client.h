@@ -1,3 +1,4 @@
+/* clang-format off */
 /* client: the core of a Peal client: an account, its sealed messages, an outbox that survives a
  * crash, the local history, and the link to whichever server of the ring answers. One command
  * interface, in JSON, for the command line, the control socket and the web page.
@@ -48,7 +49,8 @@
  *                               busy: others are being set
  *   display {text}              as settings; what the account is called besides its name: one line
  *                               of 1 to 128 bytes
- *   send {to,text,wait?}        {"id","to","state"}, after `wait` ms at the latest; without it as
+ *   send {to,text,reply_to?,wait?}
+ *                               {"id","to","state"}, after `wait` ms at the latest; without it as
  *                               soon as the message is on our disk, which is before anything is
  *                               asked of the ring. Of `queued` also {"connected","reason"}: why no
  *                               server is reached, or why the ring takes nothing now, be it for
@@ -60,16 +62,58 @@
  *                               The same when their key has changed (auth) and somebody waits; what
  *                               nobody waits for stays queued and says so in its reason (see
  *                               "Other people's keys"). A key known to have changed is an error at
- *                               once, and nothing is kept
+ *                               once, and nothing is kept. reply_to: the id of a message of the
+ *                               same conversation
+ *   edit {id,text,wait?}        {"id","to","state"}: gives one's own message another text, on both
+ *                               sides. Here it counts at once; the state is that of the word to the
+ *                               other side, queued or stored, waited for as with send. refused: not
+ *                               one's own, deleted, or never sent
+ *   unsend {id,wait?}           {"id","to","state"}: deletes one's own message on both sides, as
+ *                               edit. What has not been sealed yet is never sent: its state is
+ *                               failed. The other side may have read it, and a client that does not
+ *                               know of this still shows it
  *   history {name,limit?,before?}
  *                               {"messages":[message],"more"}, oldest first; before: a message's
  *                               id, or a time
  *   status {name}               {"name","online","last_seen","changed","verified"}
  *   conversations {}            {"conversations":[{"name","online","last_seen","unread",
- *                               "changed","verified","last":message|null}]}
+ *                               "changed","verified","last":message|null,"draft"?,"vanish"?}]}
  *   read {name}                 {}; marks as read, and sends the receipts
  *   read {ids,wait?}            {"count","queued"}; the same with those of at most 64 messages that
  *                               are unread; waits up to `wait` ms for what is queued to go out
+ *   unread {}                   {"total","conversations":[{"name","unread"}]}, those with unread
+ *                               messages, the latest first
+ *   forget {ids}, {name}        {"count"}: takes at most 64 messages, or a whole conversation with
+ *                               its draft, out of this profile; the other side keeps them, and what
+ *                               is queued is sent all the same. What the ring delivers of it again,
+ *                               or what changes it later, does not bring it back
+ *   draft {name,text?}          {"name","text","saved_at"}: keeps a text that is not to be sent
+ *                               yet, one per person; "" removes it; without a text, what is kept
+ *                               ("": nothing). quota: CLIENT_DRAFTS_MAX persons have one
+ *   search {text,name?,limit?,before?}
+ *                               {"messages":[message],"more","before"}: those whose text has this
+ *                               piece, whatever the case of letters (Unicode's case folding), the
+ *                               newest first, of everybody or of one conversation. One call looks
+ *                               at CLIENT_SEARCH_MESSAGES, or CLIENT_SEARCH_BYTES of text; more:
+ *                               there may be others, which a call with that `before` finds. A
+ *                               limit of 0 is one of 1, here and with export
+ *   export {name,after?,limit?} {"messages":[message],"more"}, oldest first, from after that id;
+ *                               each has its "stamp" besides (16 hexadecimal digits), and is what
+ *                               import takes. A page ends with CLIENT_EXPORT_BYTES of text. What
+ *                               vanishes is left out
+ *   import {name,messages}      {"added","passed"}: at most CLIENT_PAGE_MAX of export's messages,
+ *                               all or none. What is here already is passed over; what was
+ *                               forgotten comes back. Nobody has proved what is imported, which
+ *                               "imported" says of it; it is read, and what was queued is failed,
+ *                               since it is not sent from here
+ *   vanish {name,seconds?,wait?}
+ *                               without seconds {"name","seconds"}: after how long messages of the
+ *                               conversation vanish that are written from now on, 0: never. With
+ *                               seconds (at most CLIENT_VANISH_MAX_S) as edit: sets it for both
+ *                               sides, each of which can; of two that do so at once, the later
+ *                               counts. A message vanishes from a profile so long after it was read
+ *                               there, one's own so long after the ring took it. Whether the other
+ *                               side's client does so is in its hands
  *   watch {name|null}           {}; whose presence is told, besides the latest conversations'
  *   recv {wait?,max?,follow?}   each unread message, oldest first, at most 64, as it is once shown;
  *                               none is marked: whoever has shown them says so with `read`, and
@@ -99,11 +143,25 @@
  *                               the one that is here, or their key has changed
  *   remove {id, epoch, proof}   {"removed"}: takes a server that is gone for good out of the ring's
  *                               roster of that epoch; proof: cry_remove_sign's, in hexadecimal.
- * stale: the roster has changed meanwhile
+ *                               stale: the roster has changed meanwhile
  *
  * A message is {"id","from","to","text","sent_at","state","unread"}, and "reason" with one that is
  * queued because the ring says that the recipient's mailbox is full, or because their key has
- * changed. Times are Unix milliseconds. Names are brought into their canonical form (peal/name.h).
+ * changed; "reply_to" (an id, as its author says: perhaps of nothing that is here); "edited_at";
+ * "deleted_at", and then no text; "imported"; "vanish", after how many seconds, and "vanishes_at",
+ * once that is known. Times are Unix milliseconds. Names are brought into their canonical form
+ * (peal/name.h).
+ *
+ * A conversation has the same order at both ends: by the hybrid logical clock of the authors, then
+ * by id. A client's clock takes in every stamp that it receives, so that an answer comes after what
+ * it answers, and refuses those of authors whose clocks run more than CLK_MAX_AHEAD_MS ahead
+ * (peal/base.h): these are placed by the time at which a server took them. Only its author can edit
+ * or delete a message; of several edits the one with the greatest stamp counts, at both ends and in
+ * whatever order they come, and a deletion counts more than any of them. What comes before the
+ * message that it is about is kept until that comes, CLIENT_PENDING_MAX per author.
+ *
+ * Where a command takes the id of a message that is here, its first or its last digits do (at least
+ * CLIENT_ID_DIGITS_MIN of its 32), if no other message has them: not_found, usage.
  *
  * Other people's keys: the first one that the ring shows for a name is pinned. When it shows
  * another one (looked at once in a run for whoever is written to, with each status and trust, and
@@ -115,14 +173,16 @@
  * read as before. verified: `verify` was given for exactly this pair of keys, one's own and the
  * pinned one.
  *
- * Events: message (a message), key {"name","changed"}, state {"id","peer","state"} (and "reason",
- * as above), presence {"name","online","last_seen"}, connection {"connected","server","reason"},
- * session {"name"|null,"reason"}, and trouble {"code","message","hint"}.
+ * Events: message (a new message), changed (a message that was edited or deleted), key
+ * {"name","changed"}, forgotten {"ids"} or {"name"} (what vanishes as well), imported {"name"},
+ * vanish {"name","seconds","by"}, state {"id","peer","state"} (and "reason", as above), presence
+ * {"name","online","last_seen"}, connection {"connected","server","reason"}, session
+ * {"name"|null,"reason"}, and trouble {"code","message","hint"}.
  *
  * What the states promise:
  *
  *   queued      it is on this disk
- *   failed      it was refused for good
+ *   failed      it was refused for good, or deleted before it was sent
  *   stored      it is on the disks of the ring's quorum
  *   expired     a server says that it was not fetched in time and is gone. Nobody has signed that:
  *               a receipt, also a later one, has the last word
@@ -132,6 +192,7 @@
  *               in the profile, shown with the reason as its text, and no receipt is sent.
  *
  * A state only ever advances. */
+/* clang-format on */
 #ifndef PEAL_CLIENT_H
 #define PEAL_CLIENT_H
 
@@ -148,6 +209,13 @@ enum {
     CLIENT_HELD_MAX = 256,       /* received rows whose author's keys are being fetched */
     CLIENT_PAGE_MAX = 500,       /* messages in one history answer */
     CLIENT_CONVERSATIONS_MAX = 1000,
+    CLIENT_PENDING_MAX = 256, /* changes per author that came before what they change */
+    CLIENT_DRAFTS_MAX = 1000,
+    CLIENT_VANISH_MAX_S = 366 * 24 * 3600,
+    CLIENT_SEARCH_MESSAGES = 20000, /* that one search looks at */
+    CLIENT_SEARCH_BYTES = 8 * 1024 * 1024,
+    CLIENT_EXPORT_BYTES = 256 * 1024,
+    CLIENT_ID_DIGITS_MIN = 4,      /* of a message's id, in a command */
     CLIENT_CONNECT_WAIT_MS = 5000, /* how long a command waits for a server */
     CLIENT_ASK_WAIT_MS = 12000,    /* and for its answer */
     CLIENT_LINK_WAIT_MS = 2000,    /* what a send gives a link that began to be set up */
