@@ -61,7 +61,7 @@ export async function call(name, body = {}) {
   }
 }
 
-const EVENTS = ['message', 'state', 'presence', 'connection', 'session'];
+const EVENTS = ['message', 'changed', 'forgotten', 'imported', 'state', 'presence', 'connection', 'session'];
 const RETRY_MS = 1500;
 
 // Keeps a stream open for as long as the page lives. on.open is called each time it opens, on.lost when it breaks, and

@@ -13,6 +13,8 @@
 //   message (data-id, data-state, data-from), message-text, message-state
 //                                                       one message; message-state only on one's own: Queued, Stored, Delivered, …
 //   composer, send                                      where one writes; Enter sends too
+//   message-edited, message-deleted                     the mark of an edited one; what stands for a deleted one
+//   recovery, recovery-key, recovery-done               after registering, the key that resets a forgotten password
 //   taken-over, sign-in-again                           the screen that says the account is in use elsewhere
 
 import { render } from 'preact';
@@ -42,7 +44,7 @@ function App() {
   }
   return (
     <main class={peer ? 'split open' : 'split'}>
-      <People me={me} stream={stream} connection={connection} people={people} peer={peer} problem={problem} onDismiss={dismiss} />
+      <People me={me} stream={stream} connection={connection} people={people} peer={peer} problem={problem} onDismiss={dismiss} recovery={store.recovery} />
       {peer ? <Chat store={store} /> : <NoChat />}
     </main>
   );

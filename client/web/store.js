@@ -16,6 +16,7 @@ let state = {
   peer: null, // whose chat is open
   chat: null, // { messages, more, loading, error }
   problem: null, // an error that concerns the whole page
+  recovery: null, // a recovery key that was made just now; kept nowhere else
 };
 const watchers = new Set();
 
@@ -268,14 +269,14 @@ export async function signIn(how, name, password) {
   const asked = clock;
   const me = await call(how, { name, password });
   if (location.hash) history.replaceState(null, '', location.pathname);
-  set({ peer: null, chat: null, people: [] });
+  set({ peer: null, chat: null, people: [], recovery: me.recovery ?? null });
   enter(me, asked);
   loadPeople().catch((e) => set({ problem: e }));
 }
 
 function leave(phase) {
   if (location.hash) history.replaceState(null, '', location.pathname);
-  set({ phase, people: [], peer: null, chat: null, problem: null });
+  set({ phase, people: [], peer: null, chat: null, problem: null, recovery: null });
 }
 
 export async function logOut() {
@@ -289,6 +290,7 @@ export async function logOut() {
 
 export const signInAgain = () => leave('sign-in');
 export const dismiss = () => set({ problem: null });
+export const hideRecovery = () => set({ recovery: null });
 
 // ---- events ----
 
@@ -296,6 +298,22 @@ function changeState({ id, peer, state: value, reason }) {
   const fresh = (m) => (m && m.id === id ? { ...m, state: value, reason } : m);
   if (state.chat?.messages.some((m) => m.id === id)) changeChat({ messages: state.chat.messages.map(fresh) });
   if (personOf(state, peer)?.last?.id === id) changePerson(peer, (old) => ({ ...old, last: fresh(old.last) }));
+}
+
+// What one of the two has edited or deleted.
+function amend(m) {
+  const fresh = (old) => (old && old.id === m.id ? { ...old, ...m, state: old.state, reason: old.reason } : old);
+  const peer = peerOf(m);
+  if (state.peer === peer) changeChat({ messages: state.chat.messages.map(fresh) });
+  if (personOf(state, peer)?.last?.id === m.id) changePerson(peer, (old) => ({ ...old, last: fresh(old.last) }));
+}
+
+// What is forgotten leaves the list; what else changed in the history is loaded anew.
+function forget({ ids, name }) {
+  const gone = new Set(ids);
+  if (state.chat) changeChat({ messages: state.chat.messages.filter((m) => (name ? name !== peerOf(m) : !gone.has(m.id))) });
+  messagesAt = ++clock;
+  loadPeople().catch((e) => set({ problem: e }));
 }
 
 const on = {
@@ -319,6 +337,18 @@ const on = {
       unread: old.unread + (m.unread && old.last?.id !== m.id ? 1 : 0),
     }));
     markRead();
+  },
+  changed(m) {
+    messagesAt = ++clock;
+    if (state.me) amend(m);
+  },
+  forgotten(what) {
+    if (state.me) forget(what);
+  },
+  imported({ name }) {
+    if (!state.me) return;
+    if (state.peer === name) loadChat(name);
+    loadPeople().catch((e) => set({ problem: e }));
   },
   state(s) {
     note(s.id, s.state, s.reason);

@@ -12,6 +12,7 @@ before(async () => {
 });
 after(() => browser.close());
 
+const RECOVERY = '0123-4567-89AB-CDEF-GHJK-MNPQ-RSTV-WXYZ';
 const NOW = Date.now();
 const MINUTE = 60 * 1000;
 const DAY = 24 * 60 * MINUTE;
@@ -34,7 +35,7 @@ class FakeClient extends FakeProgram {
       register: ({ name }) => {
         if (name === 'taken') throw new Refusal(409, 'exists', 'The name is taken.', 'Choose another one.');
         this.me = name;
-        return whoami();
+        return { ...whoami(), recovery: RECOVERY };
       },
       login: ({ name, password }) => {
         if (password !== 'right') throw new Refusal(403, 'auth', 'The name or the password is wrong.', 'Check both.');
@@ -126,6 +127,10 @@ test('registering, with a refusal first, then logging out', () =>
     await has(page, id(page, 'me'), 'alice');
     assert.deepEqual(await client.called('register', 2), { name: 'alice', password: 'secret' });
     await has(page, id(page, 'connection'), 'Connected to 127.0.0.1:7401');
+    await has(page, id(page, 'recovery-key'), RECOVERY);
+    await picture(page, 'client-recovery');
+    await id(page, 'recovery-done').click();
+    await id(page, 'recovery').waitFor({ state: 'detached' });
     await id(page, 'logout').click();
     await id(page, 'login-tab').waitFor();
     assert.equal(client.me, null);
@@ -242,6 +247,32 @@ test('messages are pushed, counted, read, and told as read', () =>
       assert.equal(await id(page, 'message').count(), 4, 'which does not appear in this chat');
     },
   ));
+
+test('what is edited, deleted or forgotten changes where it is shown', () =>
+  with_client({ me: 'alice', hash: '#bob' }, async (page, client) => {
+    const one = client.receive('bob', 'one');
+    const two = client.receive('bob', 'two');
+    const three = client.receive('bob', 'three');
+    const line = (m, what) => page.locator(`[data-id="${m.id}"] [data-testid=${what}]`);
+    await line(three, 'message-text').waitFor();
+    Object.assign(one, { text: 'one, put right', edited_at: NOW });
+    client.push('changed', one);
+    await has(page, line(one, 'message-text'), 'one, put right');
+    await has(page, line(one, 'message-edited'), 'edited');
+    assert.equal(await id(page, 'message-edited').count(), 1, 'no other one');
+    Object.assign(three, { text: '', deleted_at: NOW });
+    client.push('changed', three);
+    await has(page, line(three, 'message-deleted'), 'This message was deleted.');
+    assert.equal(await line(three, 'message-text').count(), 0, 'its text is gone');
+    await picture(page, 'client-changed');
+    client.chats.bob = client.chats.bob.filter((m) => m.id !== two.id);
+    client.push('forgotten', { ids: [two.id] });
+    await page.locator(`[data-id="${two.id}"]`).waitFor({ state: 'detached' });
+    assert.equal(await id(page, 'message').count(), 2, 'the others stay');
+    client.chats.bob = [];
+    client.push('forgotten', { name: 'bob' });
+    await id(page, 'message').first().waitFor({ state: 'detached' });
+  }));
 
 test('text is shown as text', () =>
   with_client({ me: 'alice', hash: '#bob' }, async (page, client) => {

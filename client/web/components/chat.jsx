@@ -35,8 +35,11 @@ function Message({ message, own, first }) {
     <li class={`message ${own ? 'own' : 'theirs'} ${first ? 'first' : ''}`} data-testid="message" data-id={message.id} data-state={message.state} data-from={message.from}>
       <div class="bubble">
         <span class="hidden">{own ? 'You: ' : `${message.from}: `}</span>
-        <p class="text" data-testid="message-text" dir="auto">{message.text}</p>
+        {message.deleted_at
+          ? <p class="text deleted" data-testid="message-deleted" title={fullTime(message.deleted_at)}>{own ? 'You have deleted this message.' : 'This message was deleted.'}</p>
+          : <p class="text" data-testid="message-text" dir="auto">{message.text}</p>}
         <p class="under">
+          {message.edited_at && !message.deleted_at && <span data-testid="message-edited" title={fullTime(message.edited_at)}>edited</span>}
           <time dateTime={new Date(message.sent_at).toISOString()} title={fullTime(message.sent_at)}>{clockTime(message.sent_at)}</time>
           {own && <MessageState message={message} />}
         </p>

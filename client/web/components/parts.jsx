@@ -19,6 +19,15 @@ export const Problem = ({ error, onClose }) => error && (
   </div>
 );
 
+// The key that resets a forgotten password: shown once, kept nowhere.
+export const Recovery = ({ recovery, onClose }) => recovery && (
+  <section class="recovery" data-testid="recovery" aria-label="Your recovery key">
+    <p><strong>Your recovery key.</strong> Write it down: should you forget the password, only this opens your account. It is shown this once.</p>
+    <code class="fingerprint" data-testid="recovery-key">{recovery.match(/.{1,20}/g).map((half) => <span key={half}>{half}</span>)}</code>
+    <button type="button" class="primary" data-testid="recovery-done" onClick={onClose}>I have written it down</button>
+  </section>
+);
+
 export function Connection({ stream, connection }) {
   const { connected, server, reason } = connection;
   const good = stream && connected;

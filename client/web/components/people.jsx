@@ -2,9 +2,9 @@
 
 import { useState } from 'preact/hooks';
 import { briefTime } from '../format.js';
-import { find, isLive, isOwn, logOut, openChat } from '../store.js';
+import { find, hideRecovery, isLive, isOwn, logOut, openChat } from '../store.js';
 import { Leave, Search, StateIcon } from './icons.jsx';
-import { Avatar, Connection, Problem } from './parts.jsx';
+import { Avatar, Connection, Problem, Recovery } from './parts.jsx';
 
 function Find() {
   const [name, setName] = useState('');
@@ -50,7 +50,7 @@ function Person({ person, me, open, live }) {
         {last && <time class="person-time" dateTime={new Date(last.sent_at).toISOString()}>{briefTime(last.sent_at)}</time>}
         <span class="person-last">
           {own && <span class={`state ${last.state}`} title={last.state}><StateIcon state={last.state} /></span>}
-          <span class="clip">{last ? last.text : 'No messages yet'}</span>
+          <span class="clip">{last ? (last.deleted_at ? 'Deleted' : last.text) : 'No messages yet'}</span>
         </span>
         {unread > 0 && <span class="unread" data-testid="unread" aria-label={`${unread} unread`}>{unread > 99 ? '99+' : unread}</span>}
       </button>
@@ -58,7 +58,7 @@ function Person({ person, me, open, live }) {
   );
 }
 
-export function People({ me, stream, connection, people, peer, problem, onDismiss }) {
+export function People({ me, stream, connection, people, peer, problem, onDismiss, recovery }) {
   const live = isLive({ stream, connection });
   return (
     <aside class="people">
@@ -75,6 +75,7 @@ export function People({ me, stream, connection, people, peer, problem, onDismis
       <Connection stream={stream} connection={connection} />
       <Find />
       <Problem error={problem} onClose={onDismiss} />
+      <Recovery recovery={recovery} onClose={hideRecovery} />
       <nav aria-label="Conversations">
         {people.length === 0 && <p class="empty">No conversations yet. Find somebody by name to begin.</p>}
         <ul>{people.map((p) => <Person key={p.name} person={p} me={me} open={p.name === peer} live={live} />)}</ul>

@@ -71,7 +71,7 @@ export function SignIn({ stream, connection, problem }) {
               aria-describedby={tab.how === 'register' ? 'password-note' : undefined} />
             <button type="button" class="plain" aria-pressed={shown} aria-label="Show the password" onClick={() => setShown(!shown)}><Eye off={shown} /></button>
           </div>
-          {tab.how === 'register' && <p class="note" id="password-note">It unlocks your keys and never leaves this machine, so nobody can reset it. Keep it well.</p>}
+          {tab.how === 'register' && <p class="note" id="password-note">It unlocks your keys and never leaves this machine: only the recovery key that you get next can reset it. Keep both well.</p>}
           <Problem error={error || problem} />
           <button class="primary" data-testid="submit" disabled={busy}>{busy ? tab.busy : tab.go}</button>
         </form>
