@@ -6,8 +6,9 @@
  *
  * So many people register, spread over the servers. Then for so many seconds each keeps `flight`
  * questions for somebody's record under way (c_find: a read of the register, and where the person
- * is); and then, for as long, each logs out and in again and again (c_logout, c_login: a change of
- * the register each, and one bcrypt). Prints one JSON object. */
+ * is); and then, for as long, each changes the settings of the own account, one change after the
+ * other (c_settings: a compare-and-swap of the register, on the disks of a majority before it is
+ * answered). Prints one JSON object. */
 #include "bench.h"
 
 #include "peal/crypto.h"
@@ -103,21 +104,15 @@ static void find(struct person *p)
     say(p, WIRE_c_find, &m);
 }
 
-static void log_out(struct person *p)
-{
-    struct wire_c_logout m = {.req = ++p->r->req};
-    p->began_us = net_now_us();
-    say(p, WIRE_c_logout, &m);
-}
-
-static void log_in(struct person *p)
+static void change(struct person *p)
 {
     char name[NAME_SIZE];
-    struct wire_c_login m = {
-        .req = ++p->r->req, .name = own_name(p, name), .auth = peal_bytes_of(zero, 32)};
-    cry_random(m.req_id.b, sizeof m.req_id.b);
+    struct wire_c_settings m = {.req = ++p->r->req,
+                                .display = own_name(p, name),
+                                .receipts = true,
+                                .unread = (uint16_t)p->r->req};
     p->began_us = net_now_us();
-    say(p, WIRE_c_login, &m);
+    say(p, WIRE_c_settings, &m);
 }
 
 static void changed(struct person *p)
@@ -157,10 +152,7 @@ static void on_message(struct person *p, uint16_t type, const union wire_any *m)
         find(p);
     } else if (type == WIRE_c_ok && r->phase == CHANGING) {
         changed(p);
-        log_in(p);
-    } else if (type == WIRE_c_session && r->phase == CHANGING) {
-        changed(p);
-        log_out(p);
+        change(p);
     }
 }
 
@@ -221,7 +213,7 @@ static double run_phase(struct registers *r, enum phase phase)
     net_timer_at(r->timer, start + r->phase_us);
     for (size_t i = 0; i < r->n; i++) {
         if (phase == CHANGING)
-            log_out(&r->people[i]);
+            change(&r->people[i]);
         for (uint64_t k = 0; phase == FINDING && k < r->flight; k++)
             find(&r->people[i]);
     }

@@ -187,21 +187,26 @@ uint64_t author_of(const struct wire_row *row)
 /* The first two homes that are up: one of them is to push, and the other tells the gateway of each
  * row before the row's sender hears that it is stored, so that nothing said later overtakes it
  * when the push is lost. The others save words, and tell of many rows together. */
-static enum announcing pace_of(const struct svc *s, const struct peal_id *box)
+static enum announcing pace_of(const struct svc *s, struct location *l)
 {
     struct peal_id homes[CHORD_REPLICAS_MAX + 1];
     uint64_t mark = 0;
-    size_t n = session_homes(s, box, homes, &mark);
+    if (l->paced && l->view == s->view)
+        return l->pace;
+    size_t n = session_homes(s, &l->box, homes, &mark);
+    l->paced = true;
+    l->view = s->view;
+    l->pace = ANNOUNCE_AT_TICK;
     for (size_t i = 0; i < n && i < 2; i++)
         if (id_eq(&homes[i], &s->self))
-            return ANNOUNCE_IN_STEP;
-    return ANNOUNCE_AT_TICK;
+            l->pace = ANNOUNCE_IN_STEP;
+    return l->pace;
 }
 
 static void announce(struct svc *s, struct location *l, const struct wire_row *row)
 {
     uint32_t h = 0;
-    enum announcing when = pace_of(s, &row->box);
+    enum announcing when = pace_of(s, l);
     if (s->notices.used == s->notices.cap) {
         home_flush_notices(s, ANNOUNCE_IN_STEP);
         home_flush_notices(s, ANNOUNCE_AT_TICK);

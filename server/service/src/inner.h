@@ -276,8 +276,10 @@ struct location {
     uint64_t heard_us;
     uint64_t last_seen; /* Unix milliseconds */
     bool online;
-    bool due; /* it is in the chain svc.announce[when] */
-    enum announcing when;
+    bool due;   /* it is in the chain svc.announce[when] */
+    bool paced; /* `pace` holds for svc.view `view` */
+    enum announcing when, pace;
+    uint32_t view;
     uint32_t notices;  /* first of the chain */
     uint32_t next_due; /* the next location with notices */
 };
