@@ -90,8 +90,10 @@ void reload(struct chord *c)
     roster_load(c);
     if (was.distrusted)
         distrust(c, peal_bytes_str("what was found on its disk could not be noted there"));
-    if (is_same(c, &was))
+    if (is_same(c, &was)) {
+        copy_begin(c); /* pages of a copy that is not complete may have been refused */
         return;
+    }
     step_trace(c->u, STEP_WARN, "store", "epoch %llu is on the disk, epoch %llu was not written",
                (unsigned long long)c->roster.epoch, (unsigned long long)was.roster.epoch);
     take_stop(c);

@@ -59,6 +59,29 @@ Test(full, a_copy_that_was_refused_is_copied_again)
     one_free(s.o);
 }
 
+/* Of what it needs one half was refused: with the other half alone it is not ready. */
+Test(full, half_of_a_copy_that_was_refused_is_copied_again)
+{
+    struct scene s;
+    enter(&s, 3);
+    size_t n = one_count(s.o, link_of(0), WIRE_n_copy);
+    cr_assert_gt(n, 0, "the first was asked");
+    s.o->refuses = true;
+    for (size_t k = 0; k < n; k++)
+        gives(&s, 0, asked(&s, 0, k).op, 0);
+    cr_assert_eq(chord_state(s.o->chord), CHORD_COPYING, "it needs two");
+    one_forget(s.o);
+    well_again(&s);
+    pass(&s, 3000 * MS_US);
+    n = one_count(s.o, link_of(1), WIRE_n_copy);
+    for (size_t k = 0; k < n; k++)
+        gives(&s, 1, asked(&s, 1, k).op, 0);
+    cr_assert_gt(one_count(s.o, link_of(0), WIRE_n_copy), 0, "the first is asked again");
+    cr_assert_eq(chord_state(s.o->chord), CHORD_COPYING, "what it gave is not there");
+    complete(&s);
+    one_free(s.o);
+}
+
 Test(full, a_page_that_comes_while_it_is_full_is_passed_over)
 {
     struct scene s;
